@@ -1,4 +1,4 @@
-//! `restante-broker backup`: asks a broker for a backup, and looks at every byte of it on its way.
+//! `restante-broker backup`: requests a backup from a broker and verifies it on the way to the output.
 
 use std::{
     fs::{self, Permissions},
@@ -26,77 +26,43 @@ use crate::{
     log::disk::{BrokenFrame, SegmentVerifier},
 };
 
-/// Pieces of the body between the connection and whoever looks at them.
+/// Body pieces that may wait between the connection and the verifying thread.
 const PIECES_MAX: usize = 4;
-/// How the name begins and ends of a file that is not whole; between them it is random.
+/// Prefix and suffix of an unfinished file's name. The part between them is random.
 const UNFINISHED_BEGINS: &str = ".restante-backup-";
 const UNFINISHED_ENDS: &str = ".part";
 
 /// Why no backup was taken.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The address is none.
-    #[error("--control-url {url} is no address of a control port: it looks like http://127.0.0.1:8082")]
-    Url {
-        /// What was said.
-        url: String,
-    },
-    /// The token cannot be read, or is none.
+    #[error("--control-url {url} is not the address of a control port; it looks like http://127.0.0.1:8082")]
+    Url { url: String },
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The broker cannot be reached, or hung up.
     #[error("cannot talk to the broker at {url}: {reason}")]
-    Connection {
-        /// Where it was looked for.
-        url: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// The broker said no.
+    Connection { url: String, reason: String },
     #[error("the broker at {url} refused the backup: {detail}")]
-    Refused {
-        /// Where it is.
-        url: String,
-        /// What it said.
-        detail: String,
-    },
-    /// What came is no whole backup.
-    #[error("what the broker at {url} sent is no whole backup: {source}")]
-    Archive {
-        /// Where it is.
-        url: String,
-        /// What is wrong with it.
-        source: ArchiveError,
-    },
-    /// The system gives no thread.
-    #[error("cannot look at the backup: the system gives no thread: {source}")]
-    Thread {
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// Something that is no file has the output's name.
+    Refused { url: String, detail: String },
+    #[error("the broker at {url} sent an incomplete or invalid backup: {source}")]
+    Archive { url: String, source: ArchiveError },
+    #[error("cannot verify the backup: the system cannot start a thread: {source}")]
+    Thread { source: io::Error },
+    /// Something other than a file has the output's name.
     #[error(
-        "{} is {is}, and --output replaces nothing but a file: name a file, or a name that is free; or leave --output out, and send \
-         standard output there",
+        "{} is {is}, and --output replaces only files; name a file or an unused name, or omit --output and redirect standard \
+         output",
         path.display()
     )]
     OutputNotAFile {
-        /// The output.
         path: PathBuf,
-        /// What has its name.
+        /// The kind of the thing that has the name.
         is: &'static str,
     },
-    /// The backup cannot be written.
     #[error("cannot write the backup to {to}: {source}")]
-    Output {
-        /// Where to.
-        to: String,
-        /// The system's reason.
-        source: io::Error,
-    },
+    Output { to: String, source: io::Error },
 }
 
-/// Takes a backup. A file has its name only once it is whole.
+/// Takes a backup. An output file gets its name only once it is complete.
 pub(super) fn run(arguments: &BackupArguments) -> Result<Verdict, MaintenanceError> {
     let (manifest, damaged) = match &arguments.output {
         None => take(arguments, &mut io::stdout().lock(), "standard output")?,
@@ -116,24 +82,26 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<Verdict, MaintenanceErr
     for (file, BrokenFrame { offset, rest }) in &damaged {
         let place = match rest {
             false => format!("at offset {offset}"),
-            true => format!("from offset {offset} on, and where that ends cannot be told here"),
+            true => format!("from offset {offset} to an unknown end"),
         };
-        say(&format!("{file} is damaged {place}: the broker's disk has it so, and so has the backup"));
+        say(&format!(
+            "{file} is damaged {place}; the damage is on the broker's disk and therefore in the backup"
+        ));
     }
-    say("keep earlier backups; restante-broker check, with the broker stopped, tells all that is damaged");
+    say("keep earlier backups; stop the broker and run restante-broker check to list all damage");
     Ok(Verdict::Damaged)
 }
 
-/// Writes beside the file, under a name of its own, and gives it its name at the end.
+/// Writes the backup under a temporary name beside the file, and renames it when it is complete.
 fn to_file(arguments: &BackupArguments, path: &Path) -> Result<TakenBackup, BackupError> {
     let failed = |source| BackupError::Output { to: path.display().to_string(), source };
     refuse_special_file(path)?;
     let folder = path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."));
-    // Dropping it removes the file: a part of a backup must not be taken for one.
+    // Dropping the temporary file removes it: nobody must take a part of a backup for a backup.
     let mut unfinished = tempfile::Builder::new()
         .prefix(UNFINISHED_BEGINS)
         .suffix(UNFINISHED_ENDS)
-        // As of any file that is made: the umask takes from it.
+        // The default of a new file; the umask is subtracted.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(failed)?;
@@ -144,24 +112,24 @@ fn to_file(arguments: &BackupArguments, path: &Path) -> Result<TakenBackup, Back
     Ok(taken)
 }
 
-/// Refuses a pipe, a device, a link or a folder: the backup's file would replace it.
+/// Refuses a pipe, a device, a link or a folder, which the backup's file would replace.
 fn refuse_special_file(path: &Path) -> Result<(), BackupError> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => Err(BackupError::OutputNotAFile {
             path: path.to_owned(),
             is: plain_file::name(found.file_type()),
         }),
-        // Any other error comes again, and is told, when the file is made.
+        // Any other error occurs again, and is reported, when the file is created.
         _ => Ok(()),
     }
 }
 
-/// A whole backup, and what is damaged in it.
+/// A complete backup, and the damage in it.
 type TakenBackup = (Manifest, Vec<DamagedFrame>);
-/// A place of a segment that is not as it was written.
+/// A file in the backup, and a damaged frame in it.
 type DamagedFrame = (String, BrokenFrame);
 
-/// Writes what the broker sends, and says what it is once all of it is there.
+/// Writes the broker's backup to `to`, and returns its manifest once all of it has arrived.
 fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<TakenBackup, BackupError> {
     let url = &arguments.control_url;
     let token = control::read_token(&arguments.control_token_file)?;
@@ -179,7 +147,7 @@ fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<
         .map_err(|error| BackupError::Connection { url: url.clone(), reason: error.to_string() })?
         .block_on(receive(url, &token, |piece| {
             to.write_all(&piece).map_err(|source| BackupError::Output { to: name.to_owned(), source })?;
-            // Whoever looks has found something wrong, and says what it is.
+            // Sending fails when the verifier has found an error and ended. Joining it returns that error.
             let _ = pieces.send(piece);
             Ok(())
         }));
@@ -193,7 +161,7 @@ fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<
     }
 }
 
-/// Asks for the backup, and hands on what comes.
+/// Requests the backup, and passes on each piece of the body.
 async fn receive(
     url: &str,
     token: &str,
@@ -228,7 +196,7 @@ async fn receive(
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             failed(format!(
-                "it ended the backup early ({error}); its log says why, and nothing of it can be restored"
+                "the broker ended the backup early ({error}); its log has the reason, and the part that arrived cannot be restored"
             ))
         })?;
         if let Ok(piece) = frame.into_data() {
@@ -239,7 +207,7 @@ async fn receive(
     Ok(())
 }
 
-/// Pieces as they come, read.
+/// Reads pieces as they arrive.
 struct PieceReader {
     from: Receiver<Bytes>,
     piece: Bytes,
@@ -259,7 +227,7 @@ impl Read for PieceReader {
     }
 }
 
-/// Looks at the segments of an archive, and keeps nothing.
+/// Verifies the segments of an archive, and keeps no bytes.
 #[derive(Default)]
 struct SegmentChecker {
     segment: Option<(String, SegmentVerifier)>,

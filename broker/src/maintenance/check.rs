@@ -1,4 +1,4 @@
-//! `restante-broker check`: what is in a data folder, and what is damaged.
+//! `restante-broker check`: reports the content of a data folder and its damage.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use restante_wire::terminal::Form;
 use super::{MaintenanceError, Verdict, report::Report, stdout, text, view::FolderView};
 use crate::config::CheckArguments;
 
-/// Looks at a data folder and tells what is there.
+/// Inspects a data folder and prints a report.
 pub(super) fn run(arguments: &CheckArguments) -> Result<Verdict, MaintenanceError> {
     let report = Report::of(&FolderView::of(&arguments.folder)?);
     let mut to = stdout(if arguments.json { Form::Json } else { Form::Lines });

@@ -1,4 +1,4 @@
-//! Damage, as people are told of it: where it is, and which promise it breaks.
+//! Damage in a report: its place, and the promise that it breaks.
 
 use std::{ops::Range, path::Path};
 
@@ -19,49 +19,47 @@ use crate::{
     },
 };
 
-/// One damaged place of a data folder.
+/// One damaged place in a data folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Damage {
-    /// The file, in the data folder.
+    /// The file, relative to the data folder.
     pub(super) file: String,
-    /// The first byte that cannot be used.
+    /// The first unusable byte.
     pub(super) from: u64,
-    /// The byte after the last.
+    /// The byte after the last one.
     pub(super) to: u64,
-    /// What is wrong.
     pub(super) what: String,
-    /// What that means for what was promised.
+    /// The consequence for messages, settles and the next start.
     pub(super) means: String,
-    /// Group commits that are lost, where their number is known.
+    /// Lost group commits, if their number is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) frames: Option<u64>,
-    /// Whether it is damage to one content.
+    /// Whether the damage is limited to the content of one message.
     #[serde(skip)]
     is_content: bool,
-    /// Whether settles may have lain there.
+    /// Whether the damaged range may have contained settles.
     #[serde(skip)]
     pub(super) loses_settles: bool,
 }
 
-/// What the frames of a log promise.
-const LOST_FRAMES: &str = "messages that were stored there are lost, and so are settles: a message whose settle lay there comes \
-                      again, though its receiver was answered 204";
+/// The consequence of lost frames.
+const LOST_FRAMES: &str = "messages stored there are lost, and so are settles: a message whose settle was there is \
+                      delivered again, although its receiver was answered 204";
 
-/// What a content is that no message needs.
-const UNUSED_CONTENT: &str = "nothing is lost: no message that is still there needs it, and a start goes on; but the disk that did this may do more";
+/// The consequence of a damaged content that belongs to no remaining message.
+const UNUSED_CONTENT: &str = "nothing is lost: no remaining message needs it, and the broker starts; but the disk that damaged it may damage more";
 
 impl Damage {
-    /// Whose content it is that is gone.
+    /// Names the message whose content is damaged.
     pub(super) fn is_content_of(&mut self, id: Uuid, channels: &[String]) {
         let channels = channels.join(", ");
         self.means = format!(
-            "message {id} of {channels} cannot be delivered: it is a dead letter with the cause unreadable, or becomes one when it \
-             is asked for. Nothing else is lost, and a start goes on"
+            "message {id} of {channels} cannot be delivered: it is a dead letter with the cause unreadable, or becomes one at its \
+             next delivery. Nothing else is lost, and the broker starts"
         );
     }
 
-    /// Whether it is damage to one content, and to nothing around it.
     pub(super) fn is_of_content(&self) -> bool {
         self.is_content
     }
@@ -69,49 +67,50 @@ impl Damage {
     pub(super) fn of_file(file: &str, reason: &str) -> Self {
         let means = match file {
             "lease-key" => {
-                "leases that are out cannot be settled: their messages come again when the leases end"
+                "current leases cannot be settled: their messages are delivered again when the leases expire"
             }
             log if log.parse::<LogFolder>().is_ok() => {
-                "a start refuses the folder; of what is in the log that belongs there nothing is known here"
+                "the broker refuses to start; the content of the log that belongs there is unknown"
             }
             data_folder::ADDRESSES => {
-                "a start refuses the folder; of the channels that belong there nothing is known here but what the log says"
+                "the broker refuses to start; only what the log contains about the channels is known"
             }
-            "lock" => "a start refuses the folder: put that file where it belongs",
-            _ => "nothing tells which store this is, and a start refuses the folder",
+            "lock" => "the broker refuses to start; put the file back",
+            _ => "the store id is unknown, and the broker refuses to start",
         };
         Self::new(file.to_owned(), 0..0, reason, means)
     }
 
     pub(super) fn of_addresses(StoreDamage { file, bytes, reason, .. }: &StoreDamage) -> Self {
-        let means = "channels that were made or changed there are not known, or not as they were; their messages are. A start refuses the \
-             folder";
+        let means = "channels created or changed there are missing or outdated; their messages are kept. The broker refuses to \
+             start";
         let file = Path::new(data_folder::ADDRESSES).join(file).display().to_string();
         Self::new(file.trim_end_matches('/').to_owned(), bytes.clone(), reason, means)
     }
 
-    /// The log has messages or keys of channels that the address store does not know.
+    /// The log has messages or idempotency keys of channels that are missing from the address store.
     pub(super) fn of_lost(orphans: &[Orphan], has_addresses: bool) -> Self {
         let why = if has_addresses {
-            "The folders addresses and log are not of one time, or entries of the address store are lost"
+            "The folders addresses and log come from different points in time, or entries of the address store are lost"
         } else {
-            "The folder addresses is missing, or nothing is in it"
+            "The folder addresses is missing or empty"
         };
         let what = format!(
-            "it has messages or keys of {} that the address store does not know, and that nobody has deleted: {}. {why}",
+            "it has messages or idempotency keys of {} that the address store does not contain and that were never deleted: {}. {why}",
             super::text::count(orphans.len() as u64, "channel"),
             ownership::listed(orphans)
         );
-        let means = "no message is lost, only the configuration of the channels: a start and salvage make them orphans that keep their \
-                     messages";
+        let means = "no message is lost, only the configuration of the channels: the next start and salvage keep them as orphans with \
+                     their messages";
         Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
     }
 
-    /// The log knows a channel as another.
+    /// The log and the address store have different channels under one number.
     pub(super) fn of_apart(UidConflict { number, in_log, other }: &UidConflict) -> Self {
         let what =
             format!("channel number {number} is {in_log} here and has the UID {other} in the address store");
-        let means = "the folders addresses and log are not of one time, and a start refuses them; salvage goes by the log";
+        let means = "the folders addresses and log come from different points in time, and the broker refuses to start; salvage uses \
+                     the log";
         Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
     }
 
@@ -119,35 +118,35 @@ impl Damage {
         let inspection::Damage { file, from, to, frames, what } = damage;
         let is_synced_file = file.rsplit('/').next().is_some_and(is_synced_name);
         let means = match what {
-            DamageKind::Head { kept: true } => "nothing is lost, and a start refuses the folder",
-            DamageKind::Duplicate(_) => "a start refuses the folder; move the copy out of it",
+            DamageKind::Head { kept: true } => "nothing is lost, but the broker refuses to start",
+            DamageKind::Duplicate(_) => "the broker refuses to start; move the copy out of the folder",
             DamageKind::Length { has, made } if has > made => {
-                "nothing is lost, and a start refuses the folder"
+                "nothing is lost, but the broker refuses to start"
             }
-            DamageKind::Foreign => "a start refuses the folder; put the file back that belongs here",
+            DamageKind::Foreign => "the broker refuses to start; put back the file that belongs here",
             DamageKind::ForeignSyncedFile => {
-                "a start refuses the folder; put the file back that belongs here, or move this one out if the segments are \
-                 the right ones"
+                "the broker refuses to start; put back the file that belongs here, or move this one out if the segments are the \
+                 right ones"
             }
             DamageKind::TwoWriters => {
-                "messages that were stored there are lost, though their senders were answered 201: the file 'lock' of the \
-                 folder, which keeps a second broker away, was removed while a broker ran"
+                "messages stored there are lost, although their senders were answered 201: the folder's file 'lock', which keeps \
+                 a second broker away, was removed while a broker was running"
             }
             DamageKind::SyncedFile { .. } => {
-                "nothing tells any more whether the log was cut at its end; all before its end is there. The next start goes on \
-                 from that end, and makes the file anew"
+                "it is unknown whether the log was truncated at its end; everything before its end is there. The next start \
+                 continues from that end and recreates the file"
             }
             DamageKind::Misplaced(_) if is_synced_file => {
-                "a start refuses the folder; put the file back, or move out what is there, and the next start makes the file anew"
+                "the broker refuses to start; put the file back, or move the other one out: the next start recreates it"
             }
             DamageKind::Misplaced(_) => {
-                "a start refuses the folder; of what is in the file that belongs there nothing is known here. Put the file back, or \
-                 move out what is there and salvage the rest"
+                "the broker refuses to start; the content of the file that belongs there is unknown. Put it back, or move the \
+                 other one out and salvage the rest"
             }
-            DamageKind::Record(_) => "what follows in this group commit is not known",
+            DamageKind::Record(_) => "the rest of this group commit is unknown",
             DamageKind::Content { .. } => UNUSED_CONTENT,
             DamageKind::Indexed => {
-                "nothing is lost, and a start goes on; this part of the log is kept until it was salvaged"
+                "nothing is lost, and the broker starts; this part of the log is kept until it is salvaged"
             }
             DamageKind::Frames
             | DamageKind::FramesOrFile
@@ -178,7 +177,7 @@ impl Damage {
         }
     }
 
-    /// Where it is and what it is, in one line.
+    /// The place and the kind of the damage, in one line.
     pub(super) fn line(&self) -> String {
         let Self { file, from, to, what, .. } = self;
         if from == to {

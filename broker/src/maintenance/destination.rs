@@ -1,5 +1,5 @@
-//! Where a new data folder goes, and where the one goes that has its name now: whatever forbids that is found out before
-//! anything is read or made.
+//! The destination of a new data folder, and the place of the old folder that has its name. All obstacles are found
+//! before anything is read or created.
 
 use std::{
     ffi::OsString,
@@ -17,14 +17,14 @@ use rustix::{
 use super::MaintenanceError;
 use crate::data_folder::inspection::{self, InspectedFolder};
 
-/// What the name ends with while the folder is being made.
+/// Suffix of the temporary name.
 const UNFINISHED: &str = ".unfinished";
 
-/// Where a new data folder goes.
+/// The destination of a new data folder.
 pub(super) struct Destination {
-    /// The folder itself, where a link leads to it.
+    /// The folder itself; links are resolved.
     pub(super) path: PathBuf,
-    /// What it is called until it is whole: beside it.
+    /// The temporary path beside it, until the folder is complete.
     pub(super) unfinished: PathBuf,
     /// The folder that has the name now.
     pub(super) old: Option<OldFolder>,
@@ -32,22 +32,21 @@ pub(super) struct Destination {
 
 /// A folder that moves away.
 pub(super) struct OldFolder {
-    /// Where to.
     pub(super) to: PathBuf,
     hold: OldLock,
 }
 
-/// What keeps brokers away from a folder that moves.
+/// The lock that keeps brokers away from a folder that moves.
 enum OldLock {
-    /// The command reads this folder, and so has its lock already.
+    /// The command reads this folder, and therefore has its lock already.
     Reader,
-    /// Its lock; none where there is none so far.
+    /// The folder's lock, or nothing if the folder has no lock file yet.
     Lock(Option<File>),
 }
 
 impl Destination {
-    /// A place where there is no folder, or an empty one, or one that moves away to `old`. `read` is the folder that the new one
-    /// is made of, which is held already and stays as it is.
+    /// Checks a destination: the path must be unused, an empty folder, or a folder that moves away to `old`. `read` is
+    /// the source of the new folder, which is locked already and must not change.
     pub(super) fn find(
         path: &Path,
         old: Option<&Path>,
@@ -58,7 +57,7 @@ impl Destination {
         let is_empty = match fs::read_dir(&path).map(|mut entries| entries.next().is_none()) {
             Ok(is_empty) => Some(is_empty),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(MaintenanceError::io("look at", &path, error)),
+            Err(error) => return Err(MaintenanceError::io("inspect", &path, error)),
         };
         if is_empty.is_some() && is_mount_point(&path) {
             return Err(MaintenanceError::MountPoint { path });
@@ -77,7 +76,7 @@ impl Destination {
         Ok(Self { path, unfinished, old })
     }
 
-    /// Whether the folder that is read is the one that moves away.
+    /// Whether the source folder is the one that moves away.
     pub(super) fn moves_source(&self) -> bool {
         self.old.as_ref().is_some_and(|old| matches!(old.hold, OldLock::Reader))
     }
@@ -91,12 +90,12 @@ impl OldFolder {
         read: Option<&InspectedFolder>,
     ) -> Result<Self, MaintenanceError> {
         let folder = folder_of(to);
-        let no_place = |how| MaintenanceError::NoPlaceForOld { path: folder.to_owned(), how };
+        let no_place = |how| MaintenanceError::CannotMoveOld { path: folder.to_owned(), how };
         match fs::metadata(folder) {
             Ok(found) if found.is_dir() => {}
-            Ok(_) => return Err(no_place("is no folder")),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_place("is not there")),
-            Err(error) => return Err(MaintenanceError::io("look at", folder, error)),
+            Ok(_) => return Err(no_place("is not a folder")),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_place("does not exist")),
+            Err(error) => return Err(MaintenanceError::io("inspect", folder, error)),
         }
         refuse_inside(to, path)?;
         read.map_or(Ok(()), |read| refuse_inside(to, read.path()))?;
@@ -111,7 +110,7 @@ impl OldFolder {
         Ok(Self { to: to.to_owned(), hold })
     }
 
-    /// Keeps brokers away as well from a folder that was empty and is none any more.
+    /// Locks the folder if it was empty when the destination was checked and is not empty any more.
     pub(super) fn hold(&mut self, path: &Path) -> Result<(), MaintenanceError> {
         if let OldLock::Lock(lock @ None) = &mut self.hold {
             *lock = inspection::lock_for_move(path)?;
@@ -120,17 +119,17 @@ impl OldFolder {
     }
 }
 
-/// The folder that a path names, which a link may lead to.
+/// Resolves a link in the place of the folder.
 fn resolved(path: &Path) -> Result<PathBuf, MaintenanceError> {
     let name = path.file_name().ok_or_else(|| MaintenanceError::NoName { path: path.to_owned() })?;
-    // Without a slash at its end, which would be looked at through a link and not be renamed through it.
+    // A trailing slash would follow the link here, but rename would not.
     let path = path.with_file_name(name);
     if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
         return Ok(path);
     }
     path.canonicalize().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => MaintenanceError::LeadsNowhere { path },
-        _ => MaintenanceError::io("look at", &path, error),
+        ErrorKind::NotFound => MaintenanceError::DanglingLink { path },
+        _ => MaintenanceError::io("inspect", &path, error),
     })
 }
 
@@ -146,20 +145,20 @@ fn unfinished(path: &Path) -> Result<PathBuf, MaintenanceError> {
     }
 }
 
-/// Refuses a name for the old folder that something has, and be it a link that leads nowhere.
+/// Refuses an existing path for the old folder, even a dangling link.
 fn refuse_taken(old: &Path) -> Result<(), MaintenanceError> {
     match fs::symlink_metadata(old) {
         Ok(_) => Err(MaintenanceError::OldIsThere { path: old.to_owned() }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(()),
-        Err(error) => Err(MaintenanceError::io("look at", old, error)),
+        Err(error) => Err(MaintenanceError::io("inspect", old, error)),
     }
 }
 
-/// Refuses a folder that would be made in another, which would change that one.
+/// Refuses a folder inside another one, because creating it would change the outer folder.
 fn refuse_inside(path: &Path, outer: &Path) -> Result<(), MaintenanceError> {
     let Ok(outer) = outer.canonicalize() else { return Ok(()) };
-    // The nearest of its parents that is there.
+    // The nearest existing ancestor.
     let inside = folder_of(path).ancestors().find_map(|parent| parent.canonicalize().ok());
     match inside.is_some_and(|parent| parent.starts_with(&outer)) {
         true => Err(MaintenanceError::Inside { path: path.to_owned(), outer }),
@@ -167,7 +166,7 @@ fn refuse_inside(path: &Path, outer: &Path) -> Result<(), MaintenanceError> {
     }
 }
 
-/// The folder in which a path's last name is.
+/// The parent folder of a path.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| *parent != "").unwrap_or(Path::new("."))
 }
@@ -180,13 +179,13 @@ fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Whether a volume is mounted there, which no folder can take the place of. Not every system tells.
+/// Whether a volume is mounted there: a rename cannot replace a mount point. Some systems do not report this.
 fn is_mount_point(path: &Path) -> bool {
     statx(CWD, path, AtFlags::empty(), StatxFlags::empty())
         .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// What a folder can be renamed within: a file system, as it is mounted in one place.
+/// The scope of a rename: a file system at one mount point.
 fn volume(path: &Path) -> io::Result<(u64, Option<u64>)> {
     let mount = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok();
     let mount = mount.filter(|found| found.stx_mask & StatxFlags::MNT_ID.bits() != 0);
@@ -198,11 +197,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_volume_that_is_mounted_is_no_place_for_a_folder_even_where_the_old_one_is_to_move_away() {
+    fn a_mount_point_is_refused_as_destination_even_with_a_place_for_the_old_folder() {
         assert!(is_mount_point(Path::new("/proc")));
         for old in [None, Some(Path::new("/no-such-folder"))] {
             let refused = Destination::find(Path::new("/proc/"), old, None).map(drop).unwrap_err();
-            assert!(refused.to_string().contains("is where a volume is mounted"), "{refused}");
+            assert!(refused.to_string().contains("is a mount point"), "{refused}");
         }
         let folder = tempfile::tempdir().unwrap();
         assert!(!is_mount_point(folder.path()));

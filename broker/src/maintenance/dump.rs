@@ -1,4 +1,4 @@
-//! `restante-broker dump`: what a data folder holds, as JSON, one line each.
+//! `restante-broker dump`: prints the messages or records of a data folder as JSON, one per line.
 
 use std::io::{self, Write};
 
@@ -14,21 +14,21 @@ use super::{
 };
 use crate::{config::DumpArguments, log::Record};
 
-/// A raw record and its place.
+/// A raw record and its place in the log.
 #[derive(Serialize)]
 struct RawRecord<'a> {
     file: String,
     offset: u64,
     frame: u64,
     kind: &'static str,
-    /// Its fields, as the log's own code prints them; a body only by its length.
+    /// The fields, in the debug format of the log's code; of headers and body only the length.
     record: &'a str,
-    /// Bytes of its content, which cannot be read or are not what was written.
+    /// Bytes of content that are unreadable or damaged.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable_bytes: Option<usize>,
 }
 
-/// Writes what is there, past any damage, and tells of the damage.
+/// Prints all readable messages or records, past any damage, and lists the damage on standard error.
 pub(super) fn run(arguments: &DumpArguments) -> Result<Verdict, MaintenanceError> {
     let view = FolderView::of(&arguments.folder)?;
     let mut to = stdout(Form::Json);
@@ -54,7 +54,7 @@ fn chosen<'a>(view: &'a FolderView, channel: Option<&str>) -> Result<Vec<Channel
     let is_chosen = |(name, other): (String, Uuid)| name == channel || Some(other) == uid;
     let chosen: Vec<_> = channels.into_iter().filter(|held| is_chosen(name(held))).collect();
     if chosen.is_empty() {
-        return Err(MaintenanceError::NoChannel {
+        return Err(MaintenanceError::UnknownChannel {
             folder: view.folder.path().display().to_string(),
             channel: channel.to_owned(),
             known: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
@@ -73,7 +73,7 @@ fn write_messages(
             Some((id, why)) => DumpedMessage::unreadable(held, sequence, &message, id, why, view.past()),
             None => {
                 let bytes = view.logs.read(message.stored.position)?;
-                // It was read a moment ago, and nobody has changed the folder since.
+                // The record was read a moment ago, and the lock keeps the folder unchanged.
                 let Ok(record) = Record::decode(&bytes) else { continue };
                 DumpedMessage::of(held, sequence, &message, &record, view.past())
             }
@@ -106,7 +106,7 @@ fn write_line(line: &impl Serialize, to: &mut impl Write) -> io::Result<()> {
     writeln!(to)
 }
 
-/// A record's fields without what only its sender can read.
+/// A record's fields without the content, which only its sender and receiver may read.
 fn fields(record: &Record<'_>) -> String {
     match *record {
         Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => format!(

@@ -1,4 +1,4 @@
-//! The logs of a data folder: those of all cores, and older ones. Their files are told by their names in the data folder.
+//! The logs of a data folder: one per worker thread, and older ones. Their files are named relative to the data folder.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use crate::{
     },
 };
 
-/// All logs, in the order of what they say of a message.
+/// All logs, in replay order.
 pub(super) struct Logs(Vec<(String, LogInspection)>);
 
 impl Logs {
-    /// Looks at all of them.
+    /// Inspects every log of the folder.
     pub(super) fn inspect(folder: &InspectedFolder) -> Result<Self, OpenError> {
         let mut logs = Vec::new();
         let mut segments = 0;
@@ -26,7 +26,7 @@ impl Logs {
         Ok(Self(logs))
     }
 
-    /// Which log is in which folder, and which hold something.
+    /// The id of the log in each folder, and the folders whose log contains records.
     pub(super) fn found(&self) -> FoundLogs {
         let id =
             |(name, log): &(String, LogInspection)| Some((name.clone(), data_folder::part_id(log.id()?)));
@@ -38,12 +38,12 @@ impl Logs {
         }
     }
 
-    /// Leaves logs out of account.
+    /// Excludes logs from the report.
     pub(super) fn leave_out(&mut self, is_left: impl Fn(&str) -> bool) {
         self.0.retain(|(name, _)| !is_left(name));
     }
 
-    /// What is damaged, in no order.
+    /// All damage, unordered.
     pub(super) fn damage(&self) -> Vec<Damage> {
         let of_log = |(name, log): &(String, LogInspection)| {
             log.damage().iter().map(|damage| in_log(name, damage)).collect::<Vec<_>>()
@@ -51,7 +51,7 @@ impl Logs {
         self.0.iter().flat_map(of_log).collect()
     }
 
-    /// What the next start cuts off.
+    /// The torn tails that the next start cuts off.
     pub(super) fn torn_tails(&self) -> Vec<TornTail> {
         let cut = |(name, log): &(String, LogInspection)| {
             log.torn_tail().map(|cut| TornTail { file: path(name, &cut.file), ..cut.clone() })
@@ -59,12 +59,12 @@ impl Logs {
         self.0.iter().filter_map(cut).collect()
     }
 
-    /// Good frames that no later frame knows to be on disk: how many, and their bytes.
+    /// The number and the bytes of whole frames after the last one that is known to be on disk.
     pub(super) fn unsynced(&self) -> (u64, u64) {
         sum(self.0.iter().map(|(_, log)| log.unsynced()))
     }
 
-    /// Files ready for use, and their bytes.
+    /// The number and the bytes of spare segments.
     pub(super) fn spares(&self) -> (u64, u64) {
         sum(self.0.iter().map(|(_, log)| log.spares()))
     }
@@ -79,7 +79,8 @@ impl Logs {
         self.0.iter().flat_map(of_log).collect()
     }
 
-    /// Goes through all good records, log by log. Returns where a whole frame holds what this version cannot read.
+    /// Visits all readable records, log by log. Returns the places where a whole frame has a record that this version
+    /// cannot decode.
     pub(super) fn records(
         &self,
         mut visit: impl FnMut(RecordSource<'_>, &Record<'_>),
@@ -94,13 +95,13 @@ impl Logs {
         Ok(damage)
     }
 
-    /// A record's bytes, at a position that [`Self::records`] told.
+    /// The bytes of a record, at a position that [`Self::records`] visited.
     pub(super) fn read(&self, at: Position) -> Result<Vec<u8>, OpenError> {
         let log = self.0.iter().map(|(_, log)| log).find(|log| log.has(at));
-        log.expect("it was told of one of the logs").read(at)
+        log.expect("the position is in one of the logs").read(at)
     }
 
-    /// A place in a file of a log, to be compared with where records lie.
+    /// A place in a log's file as a position, for comparison with the positions of records.
     pub(super) fn position(&self, file: &str, offset: u64) -> Option<Position> {
         let (folder, file) = file.split_once('/')?;
         let (_, log) = self.0.iter().find(|(name, _)| name == folder)?;
@@ -108,7 +109,7 @@ impl Logs {
     }
 }
 
-/// A file of a log, in the data folder.
+/// The path of a log's file, relative to the data folder.
 fn path(log: &str, file: &str) -> String {
     if file == FOLDER {
         return log.to_owned();

@@ -1,4 +1,4 @@
-//! A message as it is dumped.
+//! A message in the output of `dump`.
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -17,17 +17,16 @@ use crate::{
     message::decode_kept,
 };
 
-/// A message that is still needed. Fields that a pull or a peek has as well are called the same.
+/// A message that is still in its channel. Fields that a pull or a peek also has share their names.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DumpedMessage {
     /// `namespace/name`.
     channel: String,
-    /// The channel's UID: several may have had one name.
+    /// The channel's UID, because several channels may have had one name.
     channel_uid: Uuid,
-    /// Where it would be asked for.
     source: Address,
-    /// Its place in the channel.
+    /// Its number within the channel.
     sequence: Sequence,
     id: String,
     state: &'static str,
@@ -49,7 +48,7 @@ pub(super) struct DumpedMessage {
     content_encoding: Option<String>,
     #[serde(skip_serializing_if = "Headers::is_empty")]
     headers: Headers,
-    /// Where its content is, and why that is not told.
+    /// Why the content is missing, and its place in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
     #[serde(flatten)]
@@ -57,7 +56,7 @@ pub(super) struct DumpedMessage {
 }
 
 impl DumpedMessage {
-    /// A message of a channel that cannot be read, and why.
+    /// A message whose content is unreadable, and the reason.
     pub(super) fn unreadable(
         held: ChannelView<'_>,
         sequence: Sequence,
@@ -71,7 +70,7 @@ impl DumpedMessage {
         Self { id: id.to_string(), unreadable: Some(why), content: None, ..dumped }
     }
 
-    /// A message of a channel, and the record of its push.
+    /// A message, with the record that stored it.
     pub(super) fn of(
         held: ChannelView<'_>,
         sequence: Sequence,
@@ -103,7 +102,7 @@ impl DumpedMessage {
                 State::Dead => "dead",
             },
             enqueued_at: time(message.stored.enqueued_at),
-            // What a damaged log adds up to may not add up.
+            // In a damaged log the counts may contradict each other.
             deliveries: message.handouts.last.saturating_sub(message.handouts.uncounted),
             due_at: match message.phase {
                 Phase::Delayed { until, .. } => Some(time(until)),

@@ -1,7 +1,7 @@
-//! Data care: what people do with a data folder besides running a broker on it. Looking at it, saving what is readable of
-//! a damaged one, and restoring a backup.
+//! Maintenance of a data folder without a broker: inspection, salvage of the readable part of a damaged folder, backup
+//! and restore.
 //!
-//! Nothing here changes a folder that it reads.
+//! No command changes a folder that it reads.
 
 mod backup;
 mod check;
@@ -30,20 +30,20 @@ use restante_wire::terminal::{self, Escaped, Form};
 
 use crate::{config::CareCommand, signals};
 
-/// How a command ended that could do what it was asked.
+/// The result of a command that completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// All is well.
+    /// No damage was found.
     Sound,
-    /// Something is damaged, and was told of.
+    /// Damage was found and reported.
     Damaged,
 }
 
-/// Runs a command. 0: all is well; 1: something is damaged, and was told of; 2: it could not be done.
+/// Runs a command. Exit codes: 0 healthy, 1 damage found and reported, 2 failed.
 ///
-/// A signal ends it wherever it is, with 128 and the signal's number: nothing here is lost by that.
+/// A signal ends the command at any point with 128 plus the signal's number. Nothing is lost by that.
 pub fn run(command: CareCommand) -> ExitCode {
-    let outcome = signals::done_or_stopped("care", move || match command {
+    let outcome = signals::done_or_stopped("maintenance", move || match command {
         CareCommand::Check(arguments) => check::run(&arguments),
         CareCommand::Dump(arguments) => dump::run(&arguments),
         CareCommand::Backup(arguments) => backup::run(&arguments),
@@ -55,7 +55,7 @@ pub fn run(command: CareCommand) -> ExitCode {
         Ok(Ok(Ok(Verdict::Damaged))) => ExitCode::from(1),
         Ok(Ok(Err(error))) => failed(&error),
         Ok(Err(stop)) => {
-            say(&format!("restante-broker: told to stop by {} before it was done", stop.name()));
+            say(&format!("restante-broker: interrupted by {} before it was done", stop.name()));
             stop.exit_code()
         }
         Err(error) => failed(&format!("failed to start a thread: {error}")),
@@ -67,18 +67,18 @@ fn failed(error: &dyn Display) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Says something on standard error.
+/// Prints a line on standard error.
 fn say(text: &str) {
-    // Nobody is left to be told when it is closed.
+    // If standard error is closed, there is nobody left to inform.
     let _ = writeln!(io::stderr().lock(), "{}", terminal::lines(text));
 }
 
-/// Standard output, for what a data folder holds: names and contents are of strangers.
+/// Standard output, escaped: names and contents come from strangers.
 fn stdout(form: Form) -> Escaped<BufWriter<StdoutLock<'static>>> {
     Escaped::new(BufWriter::new(io::stdout().lock()), form)
 }
 
-/// What `check` says of a data folder: whether it is sound, or why nothing can be said.
+/// Whether `check` finds no damage in a data folder, or why the folder cannot be inspected.
 #[cfg(test)]
 pub(crate) fn is_sound(folder: &std::path::Path) -> Result<bool, String> {
     let view = view::FolderView::of(folder).map_err(|error| error.to_string())?;

@@ -1,5 +1,5 @@
-//! A data folder that is made in one piece: under another name until it is whole, so that a crash leaves none that looks
-//! like one.
+//! Creates a data folder atomically: it has a temporary name until it is complete, so that a crash never leaves an
+//! incomplete folder under the final name.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -13,14 +13,14 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::{MaintenanceError, destination::Destination};
 use crate::data_folder::{self, durable, plain_file};
 
-/// The file that marks a folder as one that a command is making. A marked folder is not whole, and a later attempt removes it. The
-/// command that makes the folder holds the file's lock.
+/// The file that marks an unfinished folder. A later attempt removes a folder with this file. The command that creates
+/// the folder holds a lock on the file.
 const MARK: &str = "unfinished";
-/// What the file holds. A file of that name with another text is no mark.
+/// The content of the mark. A file of this name with another content is not a mark.
 const MARK_TEXT: &str =
     "restante-broker is making this data folder. If it is not, the folder is not whole and may be removed.\n";
 
-/// A folder that is being made. Dropped before its end, it is removed.
+/// A folder under construction. Dropping it before [`Self::finish`] removes the folder.
 pub(super) struct NewFolder {
     place: Destination,
     mark: Option<File>,
@@ -28,42 +28,42 @@ pub(super) struct NewFolder {
 }
 
 impl NewFolder {
-    /// Begins a folder. What an earlier attempt left is removed.
+    /// Creates the folder under its temporary name, after removing the leftovers of an earlier attempt.
     pub(super) fn begin(place: Destination) -> Result<Self, MaintenanceError> {
         remove_leftover(&place)?;
         let mut fresh = Self { place, mark: None, whole: false };
         fresh.make_folder(Path::new(""))?;
         let mark = fresh.folder().join(MARK);
-        let made = File::create_new(&mark).map_err(|error| MaintenanceError::io("make", &mark, error))?;
-        // On a file system without locks two attempts at once are not told apart.
+        let made = File::create_new(&mark).map_err(|error| MaintenanceError::io("create", &mark, error))?;
+        // On a file system without locks, two simultaneous attempts do not notice each other.
         let _ = made.try_lock();
         let made = fresh.mark.insert(made);
         made.write_all(MARK_TEXT.as_bytes()).map_err(|error| MaintenanceError::io("write", &mark, error))?;
         Ok(fresh)
     }
 
-    /// Where the folder is while it is being made.
+    /// The folder's current path: its temporary name.
     pub(super) fn folder(&self) -> &Path {
         &self.place.unfinished
     }
 
-    /// Makes a folder in it, for its owner alone.
+    /// Creates a subfolder, accessible to its owner only.
     pub(super) fn make_folder(&self, name: &Path) -> Result<(), MaintenanceError> {
         let path = self.folder().join(name);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(|error| MaintenanceError::io("make", &path, error))
+        made.map_err(|error| MaintenanceError::io("create", &path, error))
     }
 
-    /// Gives it its name, on disk as well. Its files are synced already.
+    /// Gives the folder its final name, durably. The caller has synced the files.
     pub(super) fn finish(mut self) -> Result<(), MaintenanceError> {
-        // What is whole has no mark: nobody removes it, wherever this ends.
+        // A complete folder has no mark, so that no later attempt removes it if this one is interrupted from here on.
         let mark = self.folder().join(MARK);
         fs::remove_file(&mark).map_err(|error| MaintenanceError::io("remove", &mark, error))?;
         sync_folders(self.folder()).map_err(|error| MaintenanceError::io("sync", self.folder(), error))?;
         let Destination { path, unfinished, old } = &mut self.place;
         if let Some(old) = old {
             old.hold(path)?;
-            // In one step, so that there is a folder of that name all the time. Not every file system can.
+            // An exchange, so that a folder of that name exists at every moment. Some file systems cannot do that.
             let exchanged = renameat_with(CWD, &*unfinished, CWD, &*path, RenameFlags::EXCHANGE).is_ok();
             self.whole = exchanged;
             let from = if exchanged { &*unfinished } else { &*path };
@@ -84,13 +84,13 @@ impl NewFolder {
         if !self.whole
             && let Err(error) = fs::rename(unfinished, &path)
         {
-            // Where there was a folder, there is one.
+            // Moves the old folder back.
             old.iter().for_each(|old| drop(fs::rename(&old.to, &path)));
             return Err(match error.kind() {
                 ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
                     MaintenanceError::MountPoint { path: path.clone() }
                 }
-                _ => MaintenanceError::io("give its name to", path, error),
+                _ => MaintenanceError::io("rename the new folder to", path, error),
             });
         }
         self.whole = true;
@@ -102,32 +102,32 @@ impl NewFolder {
 
 impl Drop for NewFolder {
     fn drop(&mut self) {
-        // What nobody has marked may be of somebody who was faster.
+        // An unmarked folder may belong to another process that was faster.
         if !self.whole && self.mark.is_some() {
-            // The next attempt removes what cannot be removed now.
+            // If removal fails, the next attempt removes the folder.
             let _ = fs::remove_dir_all(self.folder());
         }
     }
 }
 
-/// Removes what an earlier attempt left, which may have ended before its mark was there, and nothing else.
+/// Removes the leftovers of an earlier attempt, and nothing else. The attempt may have ended before it wrote its mark.
 fn remove_leftover(Destination { path, unfinished, .. }: &Destination) -> Result<(), MaintenanceError> {
     let somebodys = || MaintenanceError::UnfinishedIsThere { path: unfinished.clone() };
     match fs::symlink_metadata(unfinished) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(MaintenanceError::io("look at", unfinished, error)),
+        Err(error) => return Err(MaintenanceError::io("inspect", unfinished, error)),
         Ok(found) if !found.is_dir() => return Err(somebodys()),
         Ok(_) if fs::remove_dir(unfinished).is_ok() => return Ok(()),
         Ok(_) => {}
     }
     let mark = plain_file::open(&unfinished.join(MARK)).ok().flatten().ok_or_else(somebodys)?;
     if let Err(TryLockError::WouldBlock) = mark.try_lock() {
-        return Err(MaintenanceError::BeingMade { path: path.clone() });
+        return Err(MaintenanceError::InProgress { path: path.clone() });
     }
     let mut text = String::new();
     let is_ours =
         (&mark).take(MARK_TEXT.len() as u64 + 1).read_to_string(&mut text).is_ok() && text == MARK_TEXT;
-    // A broker that was started on it may have stored something.
+    // A broker that was started on the folder may have stored messages in it.
     if !is_ours || unfinished.join(data_folder::LOCK).exists() {
         return Err(somebodys());
     }

@@ -1,4 +1,4 @@
-//! What a check finds out, for programs (`--json`) and for people.
+//! The report of an inspection, for programs (`--json`) and for people.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -12,58 +12,53 @@ use crate::{
     log::disk::inspection::{self, SegmentSummary},
 };
 
-/// What is in a data folder.
+/// The content of a data folder.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
-    /// The folder.
     pub(super) folder: String,
-    /// Whether nothing is damaged. A torn tail is no damage: nothing in it was acknowledged.
+    /// Whether there is no damage. A torn tail is not damage: nothing in it was acknowledged.
     pub(super) sound: bool,
-    /// Which store it is.
     pub(super) store_id: Option<Uuid>,
     pub(super) addresses: Addresses,
     pub(super) log: Log,
-    /// The channels with what they hold, by number.
+    /// The channels and counts of their messages, by channel number.
     pub(super) channels: Vec<Channel>,
     pub(super) damage: Vec<ReportedDamage>,
 }
 
-/// The address store.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Addresses {
     pub(super) channels: usize,
     pub(super) orphans: usize,
-    /// Channels that were deleted, which only the log knows yet.
+    /// Deleted channels that are still in the address store: only the log has recorded the deletion.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) deleted: Vec<Deleted>,
-    /// Where the journal was torn while a change was written.
+    /// Where a crash tore the journal during a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cut_at: Option<u64>,
 }
 
-/// A channel that was deleted.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Deleted {
-    /// `namespace/name`.
     pub(super) channel: String,
     pub(super) uid: Uuid,
 }
 
-/// The logs: one of each core, and those of other numbers of cores.
+/// The logs: one per worker thread, and logs from starts with other numbers of worker threads.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Log {
     pub(super) segments: Vec<Segment>,
     pub(super) spares: u64,
     pub(super) spare_bytes: u64,
-    /// Group commits that are whole.
+    /// Whole group commits.
     pub(super) frames: u64,
-    /// Records of each kind.
+    /// Counts of records, by kind.
     pub(super) records: std::collections::BTreeMap<&'static str, u64>,
-    /// Group commits at the end that nothing shows to be on disk. The next start writes them once more.
+    /// Group commits at the end that are not known to be on disk. The next start writes them again.
     pub(super) unsynced_frames: u64,
     pub(super) unsynced_bytes: u64,
     /// Where a power cut tore a log.
@@ -71,7 +66,6 @@ pub(super) struct Log {
     pub(super) cuts: Vec<TornTail>,
 }
 
-/// A segment in use.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Segment {
@@ -83,63 +77,59 @@ pub(super) struct Segment {
     pub(super) bytes: u64,
 }
 
-/// Where the log ends before it ends.
+/// The torn tail of a log.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TornTail {
     pub(super) file: String,
     pub(super) offset: u64,
-    /// Bytes behind it that group commits were written to.
+    /// Bytes of frames after it.
     pub(super) bytes: u64,
-    /// Whole group commits behind it, which were not acknowledged.
+    /// Whole group commits after it, which were never acknowledged.
     pub(super) void_frames: u64,
 }
 
-/// Where a channel's name and UID are known from.
+/// The source of a channel's name and UID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum NameFrom {
-    /// The address store knows it.
+    /// The address store.
     Addresses,
-    /// The address store has lost it, and the log tells.
+    /// The log: the address store has lost the channel.
     Log,
-    /// Nothing tells it: it is made up.
+    /// Neither: the name is made up.
     Nothing,
 }
 
-/// A channel.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Channel {
     pub(super) number: u32,
-    /// `namespace/name`.
     pub(super) channel: String,
     pub(super) uid: Uuid,
-    /// Whether the set of channels no longer has it.
+    /// Whether the channel is missing from the current set.
     pub(super) orphan: bool,
-    /// What tells its name.
     pub(super) name_from: NameFrom,
     pub(super) ready: u64,
     pub(super) leased: u64,
     pub(super) delayed: u64,
     pub(super) dead: u64,
-    /// Messages among all of these whose contents cannot be read.
+    /// Unreadable messages among these.
     pub(super) unreadable: u64,
     pub(super) bytes: u64,
 }
 
-/// A damage, and what lies around it.
+/// Damage, and the savable messages around it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReportedDamage {
     #[serde(flatten)]
     pub(super) damage: Damage,
-    /// Messages that lie before it and after it in the log, and can be saved.
+    /// Messages that are stored before and after the damage in the log and can be saved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) savable: Vec<Savable>,
 }
 
-/// Messages of a channel that can be saved.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Savable {
@@ -182,7 +172,7 @@ impl Report {
 }
 
 impl Report {
-    /// Messages in all channels that can be read.
+    /// Readable messages in all channels.
     pub(super) fn messages(&self) -> u64 {
         let counts = |channel: &Channel| channel.ready + channel.leased + channel.delayed + channel.dead;
         self.channels.iter().map(|channel| counts(channel) - channel.unreadable).sum()

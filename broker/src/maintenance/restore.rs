@@ -1,9 +1,9 @@
-//! `restante-broker restore`: a data folder from a backup, whole or not at all.
+//! `restante-broker restore`: creates a data folder from a backup, completely or not at all.
 //!
-//! The folder gets another store id than the one that was backed up. What it holds is a past state, and the original may
-//! still be there: two stores with one id would look like one that runs backwards. Everything else is as it was: channels
-//! keep their numbers, leases that were out can be settled, and the revision is a hash of what the store holds, so that an
-//! operator sees for itself whether it has to tell the broker anything.
+//! The folder gets a store id of its own. It has a past state, and the original may still exist: with the same id, the
+//! store would seem to run backwards. Everything else is restored unchanged: channels keep their numbers, leases can
+//! still be settled, and the revision is a hash of the content, so the operator notices by itself whether it must send
+//! channel configurations again.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -24,19 +24,19 @@ use crate::{
     data_folder,
 };
 
-/// How much is written at a time of the zeros that fill a segment up.
+/// A piece of the zeros that fill up a segment.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// Restores a backup.
+/// Restores a backup and prints a report.
 pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, MaintenanceError> {
     let RestoreArguments { backup, folder, move_old_to } = arguments;
     let fresh = NewFolder::begin(Destination::find(folder, move_old_to.as_deref(), None)?)?;
     let into = fresh.folder().to_owned();
     let mut files = Files { folder: into.clone(), current: None };
     let no_backup = |source| match source {
-        // The backup is not at fault.
+        // The backup is not to blame.
         ArchiveError::Sink { action, name, source } => MaintenanceError::io(action, &into.join(name), source),
-        source => MaintenanceError::NoBackup { file: backup.clone(), source },
+        source => MaintenanceError::InvalidBackup { file: backup.clone(), source },
     };
     let manifest = if backup == Path::new("-") {
         backup::read(io::stdin().lock(), &mut files).map_err(no_backup)?
@@ -63,11 +63,11 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, MaintenanceEr
     let mut to = stdout(Form::Lines);
     let report = Report { folder: folder.display().to_string(), ..report };
     text::write(&report, &mut to).and_then(|()| to.flush()).map_err(MaintenanceError::Output)?;
-    // Damage that the broker had not met is in its backup as well.
+    // A backup includes damage that the broker had not noticed.
     Ok(if report.sound { Verdict::Sound } else { Verdict::Damaged })
 }
 
-/// The files of an archive, in a folder.
+/// Writes the files of an archive into a folder.
 struct Files {
     folder: PathBuf,
     current: Option<File>,
@@ -92,12 +92,12 @@ impl Sink for Files {
     }
 }
 
-/// Says so before a disk is filled that has not as much room.
+/// Fails before the disk is filled if it has too little room.
 fn check_room(folder: &Path, manifest: &Manifest) -> Result<(), MaintenanceError> {
     let padding = manifest.files.iter().filter_map(|entry| entry.padded_bytes?.checked_sub(entry.bytes));
     let needed = padding.fold(0, u64::saturating_add);
     let volume =
-        rustix::fs::statvfs(folder).map_err(|error| MaintenanceError::io("look at", folder, error.into()))?;
+        rustix::fs::statvfs(folder).map_err(|error| MaintenanceError::io("inspect", folder, error.into()))?;
     let available = volume.f_frsize.saturating_mul(volume.f_bavail);
     if needed > available {
         return Err(MaintenanceError::NoRoomToRestore { path: folder.to_owned(), needed, available });
@@ -105,7 +105,8 @@ fn check_room(folder: &Path, manifest: &Manifest) -> Result<(), MaintenanceError
     Ok(())
 }
 
-/// Gives segments their length, in blocks that exist: a log that is used again finds room in them on a full disk as well.
+/// Fills segments up to their full length with allocated blocks, so that the log has its reserve even if the disk is
+/// full later.
 fn fill_up(folder: &Path, manifest: &Manifest) -> Result<(), MaintenanceError> {
     for entry in &manifest.files {
         let Some(to) = entry.padded_bytes.filter(|to| *to > entry.bytes) else { continue };

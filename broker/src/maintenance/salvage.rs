@@ -1,8 +1,9 @@
-//! `restante-broker salvage`: a new data folder with everything that can be read of a damaged one.
+//! `restante-broker salvage`: creates a new data folder with everything readable of a damaged one.
 //!
-//! All good records are written anew, in their order, into a log of their own: so whatever was said of a message after it
-//! was stored holds as far as it can be read. What lay in the damage is lost, pushes and settles alike; a message is
-//! delivered at least once, and one whose settle is lost comes again. As with a restored backup, it is a store of its own.
+//! All readable records are written again, in their order, into a new log. So every change of a message that followed
+//! its push is kept if it is readable. Records in the damaged ranges are lost, pushes and settles alike. A message is
+//! delivered at least once: if its settle is lost, it is delivered again. Like a restored backup, the new folder is a
+//! store of its own.
 
 use std::{
     fs::OpenOptions,
@@ -27,10 +28,10 @@ use crate::{
     log::{AppendError, DiskLog, Log, LogError, OpenError, Options, Purpose, Record, Sync},
 };
 
-/// How much is written before it is synced: enough that syncs cost little.
+/// Bytes per commit: large enough that syncs cost little.
 const GROUP_BYTES: usize = 1 << 20;
 
-/// Makes the new folder, and says what could not be taken.
+/// Creates the new folder, and reports what could not be saved.
 pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, MaintenanceError> {
     let SalvageArguments { folder, new_folder, move_old_to } = arguments;
     let view = FolderView::of(folder)?;
@@ -50,7 +51,7 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, MaintenanceEr
     data_folder::write_version(fresh.folder(), Some(from))?;
     let (before, after) = (Report::of(&view), Report::of(&FolderView::of_new(fresh.folder())?));
     if !after.sound || after.messages() != before.messages() {
-        return Err(MaintenanceError::NotSalvaged { read: before.messages(), written: after.messages() });
+        return Err(MaintenanceError::SalvageMismatch { read: before.messages(), written: after.messages() });
     }
     fresh.finish()?;
     let after = Report { folder: new_folder.display().to_string(), ..after };
@@ -64,7 +65,7 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, MaintenanceEr
 fn tell(before: &Report, after: &Report, to: &mut impl Write) -> io::Result<()> {
     text::write(after, to)?;
     let (messages, folder) = (after.messages(), &after.folder);
-    writeln!(to, "salvaged: {messages} messages are in {folder}, which is a store of its own")?;
+    writeln!(to, "salvaged: {messages} messages are in {folder}, which is a new store with its own id")?;
     if before.sound {
         return writeln!(to, "nothing was left behind: {} is not damaged", before.folder);
     }
@@ -74,7 +75,10 @@ fn tell(before: &Report, after: &Report, to: &mut impl Write) -> io::Result<()> 
         writeln!(to, "    {}", found.damage.means)?;
     }
     if before.damage.iter().any(|found| found.damage.loses_settles) {
-        writeln!(to, "Messages whose settle lay in a damaged range come again: tell whoever receives them.")?;
+        writeln!(
+            to,
+            "Messages whose settle was in a damaged range are delivered again: inform their receivers."
+        )?;
     }
     Ok(())
 }
@@ -88,16 +92,16 @@ fn write_key(path: &Path, key: &[u8]) -> Result<(), MaintenanceError> {
     written.map_err(|error| MaintenanceError::io("write", path, error))
 }
 
-/// Writes all good records into a new log.
+/// Writes all readable records into a new log.
 fn write_log(view: &FolderView, folder: &Path) -> Result<(), MaintenanceError> {
     let runtime = Builder::new_current_thread()
         .build()
-        .map_err(|error| MaintenanceError::io("begin", folder, error))?;
-    // Whatever fitted into a segment fits again.
+        .map_err(|error| MaintenanceError::io("start writing to", folder, error))?;
+    // Every record that fitted a segment fits again.
     let largest = view.logs.segments().iter().map(|segment| segment.bytes).max();
     let segment_bytes = largest.unwrap_or(Options::default().segment_bytes);
     let mut log = DiskLog::open(folder, Options { segment_bytes }).map_err(|error| match error {
-        OpenError::Full { segment_bytes, .. } => MaintenanceError::NoRoomToBegin { segment_bytes },
+        OpenError::Full { segment_bytes, .. } => MaintenanceError::NoRoomForLog { segment_bytes },
         error => error.into(),
     })?;
     let mut written = Ok(());
@@ -109,7 +113,7 @@ fn write_log(view: &FolderView, folder: &Path) -> Result<(), MaintenanceError> {
         };
         match seen.unread {
             None => write(record),
-            // The message is lost; what else its record says is not.
+            // The message is lost; the other facts in its record are kept.
             Some(_) => residual_records(record, &mut write),
         }
     })?;
@@ -118,7 +122,7 @@ fn write_log(view: &FolderView, folder: &Path) -> Result<(), MaintenanceError> {
     Ok(log.close()?)
 }
 
-/// Writes one record, when there is room for it: segments are made meanwhile.
+/// Appends one record; if the log is full, waits until spare segments are ready.
 fn write(runtime: &Runtime, log: &mut DiskLog, record: &Record<'_>) -> Result<(), MaintenanceError> {
     let appended = match log.append(record, Purpose::Copy) {
         Err(AppendError::Full) => {
@@ -131,14 +135,14 @@ fn write(runtime: &Runtime, log: &mut DiskLog, record: &Record<'_>) -> Result<()
     if log.open_bytes() < GROUP_BYTES { Ok(()) } else { Ok(commit(runtime, log)?) }
 }
 
-/// Commits the open group, and waits until it is on disk.
+/// Commits the open batch, and waits until it is on disk.
 fn commit(runtime: &Runtime, log: &mut DiskLog) -> Result<(), LogError> {
     runtime.block_on(async {
         poll_fn(|context| log.poll_takes_batch(context)).await;
         let number = log.commit(Sync::Now);
         loop {
-            let (told, outcome) = poll_fn(|context| log.poll_commit(context)).await;
-            if outcome? == Sync::Now && told == number {
+            let (committed, outcome) = poll_fn(|context| log.poll_commit(context)).await;
+            if outcome? == Sync::Now && committed == number {
                 return Ok(());
             }
         }

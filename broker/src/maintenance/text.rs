@@ -1,4 +1,4 @@
-//! What a check finds out, for people.
+//! The report of an inspection as text.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use super::report::{Channel, Deleted, NameFrom, Report, ReportedDamage};
 
-/// Writes the report, and what can be done.
+/// Prints the report, and advice.
 pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     let Report { folder, store_id, addresses, log, channels, damage, .. } = report;
     writeln!(to, "data folder {folder}")?;
@@ -17,11 +17,14 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     for Deleted { channel, uid } in &addresses.deleted {
         writeln!(
             to,
-            "             the log knows that {channel} ({uid}) was deleted, and the next start takes it out of the addresses"
+            "             the log records that {channel} ({uid}) was deleted; the next start removes it from the addresses"
         )?;
     }
     if let Some(at) = addresses.cut_at {
-        writeln!(to, "             addresses/journal is cut at {at}: a change was being written at a crash")?;
+        writeln!(
+            to,
+            "             addresses/journal is cut at {at}: a crash interrupted the write of a change"
+        )?;
     }
     let bytes = log.segments.iter().map(|segment| segment.bytes).sum::<u64>() + log.spare_bytes;
     writeln!(
@@ -39,7 +42,7 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     if log.unsynced_frames > 0 {
         writeln!(
             to,
-            "  tail       {} of {} may be in memory only; the next start writes it once more",
+            "  tail       {} of {} may be in memory only; the next start writes them again",
             count(log.unsynced_frames, "group commit"),
             ByteSize(log.unsynced_bytes)
         )?;
@@ -47,7 +50,7 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     for cut in &log.cuts {
         writeln!(
             to,
-            "  cut        {} at {}: a power cut tore the tail; {} behind it, of {}, counts for nothing: nothing shows that it was on disk",
+            "  cut        {} at {}: a power cut tore the tail; {} after it, of {}, are void: nothing shows that they were on disk",
             cut.file,
             cut.offset,
             count(cut.void_frames, "group commit"),
@@ -67,31 +70,28 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     if damage.iter().all(|found| found.damage.is_of_content()) {
         return write_advice_on_contents(channels.iter().any(|channel| channel.unreadable > 0), to);
     }
-    writeln!(to, "  keep this folder as it is until all is well again")?;
-    writeln!(to, "  restante-broker restore BACKUP NEW_DIR    if there is a backup: as it was then")?;
-    writeln!(
-        to,
-        "  restante-broker salvage {folder} NEW_DIR    everything that can be read, as it was last"
-    )?;
-    writeln!(to, "  restante-broker dump {folder}    the messages that can be read, as JSON, one a line")
+    writeln!(to, "  keep this folder unchanged until everything is recovered")?;
+    writeln!(to, "  restante-broker restore BACKUP NEW_DIR    the state of a backup, if you have one")?;
+    writeln!(to, "  restante-broker salvage {folder} NEW_DIR    everything readable, in its latest state")?;
+    writeln!(to, "  restante-broker dump {folder}    the readable messages as JSON, one per line")
 }
 
-/// Where nothing but single contents cannot be read, of messages that are still there or of none.
+/// Advice if only contents of messages are damaged. `of_messages`: some of them belong to remaining messages.
 fn write_advice_on_contents(of_messages: bool, to: &mut impl Write) -> io::Result<()> {
     if of_messages {
         writeln!(
             to,
-            "  start the broker: it delivers all others, and sets these messages aside when they are asked for"
+            "  start the broker: it delivers all other messages, and makes these dead letters at their next delivery"
         )?;
         writeln!(
             to,
-            "  restante dead-letters redrive NAMESPACE/NAME    delivers them, once they can be read again"
+            "  restante dead-letters redrive NAMESPACE/NAME    delivers them once they are readable again"
         )?;
-        writeln!(to, "  restante dead-letters purge NAMESPACE/NAME    gives them up")?;
+        writeln!(to, "  restante dead-letters purge NAMESPACE/NAME    drops them")?;
     } else {
-        writeln!(to, "  start the broker: it has all that it needs")?;
+        writeln!(to, "  start the broker: the damage does not affect it")?;
     }
-    writeln!(to, "  if the disk is failing, restante-broker salvage to another one, before anything else")
+    writeln!(to, "  if the disk is failing, first run restante-broker salvage onto another disk")
 }
 
 fn write_segments(report: &Report, to: &mut impl Write) -> io::Result<()> {
@@ -144,13 +144,13 @@ fn write_damage(found: &ReportedDamage, to: &mut impl Write) -> io::Result<()> {
     writeln!(to)
 }
 
-/// So many things.
+/// A number with its noun, in the plural unless the number is 1.
 pub(super) fn count(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
 }
 
-/// Columns as wide as their widest cell; the first is for names, the others for numbers.
+/// A table with columns as wide as their widest cell: names first, then numbers.
 fn write_table(
     head: Vec<String>,
     rows: impl Iterator<Item = Vec<String>>,

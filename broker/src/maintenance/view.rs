@@ -1,4 +1,4 @@
-//! A data folder as it is seen without a broker: its parts, and what they add up to.
+//! A data folder without a broker: its parts, and the channels and messages that they contain.
 
 use std::{
     borrow::Cow,
@@ -19,31 +19,32 @@ use crate::{
     log::{Position, Record},
 };
 
-/// A data folder that was looked at. Nobody changes it for as long as the value lives.
+/// An inspected data folder, locked against changes while the value exists.
 pub(super) struct FolderView {
     pub(super) folder: data_folder::inspection::InspectedFolder,
     pub(super) addresses: address_store::inspection::InspectedStore,
     pub(super) logs: Logs,
     pub(super) damage: Vec<Damage>,
-    /// How many records there are of each kind.
+    /// Counts of records, by kind.
     pub(super) kinds: BTreeMap<&'static str, u64>,
-    /// Channels that were deleted, which only the log knows, by `namespace/name` and UID.
+    /// Deleted channels that are still in the address store, by `namespace/name` and UID: only the log has recorded the
+    /// deletion.
     pub(super) deleted: Vec<(String, Uuid)>,
-    /// Channels that the address store has lost, and whether the log tells who they are.
+    /// Channels that the address store has lost, by number, and whether the log names them.
     lost: BTreeMap<u32, bool>,
     replay: Replay,
-    /// Messages whose contents are gone, by where their records lie.
+    /// Messages with an unreadable content, by the positions of their records.
     unread: BTreeMap<Position, UnreadableMessage>,
 }
 
-/// A message whose content is gone.
+/// A message with an unreadable content.
 pub(super) struct UnreadableMessage {
     file: String,
     offset: u64,
     id: Uuid,
 }
 
-/// A channel of a data folder, with what it holds.
+/// A channel of a data folder, and its messages.
 #[derive(Clone, Copy)]
 pub(super) struct ChannelView<'a> {
     pub(super) entry: &'a ChannelEntry,
@@ -52,12 +53,12 @@ pub(super) struct ChannelView<'a> {
 }
 
 impl FolderView {
-    /// Looks at a data folder, from one end to the other.
+    /// Inspects a data folder completely.
     pub(super) fn of(path: &Path) -> Result<Self, MaintenanceError> {
         Self::in_folder(data_folder::inspection::InspectedFolder::open(path)?, true)
     }
 
-    /// Looks at a data folder that was just made, and writes down which logs and address store it has.
+    /// Inspects a data folder that was just created, and records the ids of its logs and its address store.
     pub(super) fn of_new(path: &Path) -> Result<Self, MaintenanceError> {
         let view = Self::in_folder(data_folder::inspection::InspectedFolder::open(path)?, false)?;
         data_folder::write_parts(path, view.logs.found().ids, view.addresses.id.clone())?;
@@ -96,7 +97,7 @@ impl FolderView {
         replay.deliver_parcels();
         let mut damage: Vec<_> =
             folder.damage.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();
-        // What stands in a log's place is told of already.
+        // A misplaced log is reported already.
         let wrong = wrong.iter().filter(|(name, _)| !folder.damage.iter().any(|(file, _)| file == name));
         damage.extend(wrong.map(|(name, reason)| Damage::of_file(name, reason)));
         let wrong = data_folder::wrong_addresses(folder.addresses_id.as_deref(), addresses.id.as_deref());
@@ -112,7 +113,7 @@ impl FolderView {
         Ok(view)
     }
 
-    /// Says of contents that are gone whose they are.
+    /// Names the messages of damaged contents in the report of the damage.
     fn name_unread(&mut self) {
         let mut named: BTreeMap<(String, u64), (Uuid, Vec<String>)> = BTreeMap::new();
         for held in self.channels() {
@@ -133,14 +134,14 @@ impl FolderView {
         }
     }
 
-    /// The id of a message that is gone, if it is, and why.
+    /// The id of a message with an unreadable content, and the damage.
     pub(super) fn unread(&self, message: &Message) -> Option<(Uuid, String)> {
         let UnreadableMessage { file, offset, id } = self.unread.get(&message.stored.position)?;
         let damage = self.damage.iter().find(|damage| damage.file == *file && damage.from == *offset);
         damage.map(|damage| (*id, damage.line()))
     }
 
-    /// What tells a channel's name.
+    /// The source of a channel's name.
     pub(super) fn name_from(&self, held: &ChannelView<'_>) -> NameFrom {
         match self.lost.get(&held.entry.number) {
             None => NameFrom::Addresses,
@@ -149,12 +150,12 @@ impl FolderView {
         }
     }
 
-    /// What is known of the time.
+    /// The clock records of the logs.
     pub(super) fn past(&self) -> &Past {
         &self.replay.past
     }
 
-    /// The channels, by number. Those that were deleted are none.
+    /// The channels, by number, without deleted ones.
     pub(super) fn channels(&self) -> Vec<ChannelView<'_>> {
         let states: BTreeMap<u32, &ChannelState> = self.replay.channels().collect();
         let held = |(entry, orphan): (_, _)| {
@@ -166,15 +167,16 @@ impl FolderView {
 }
 
 impl<'a> ChannelView<'a> {
-    /// The messages that a start would find in it, by sequence.
+    /// The messages that a start would recover, by sequence.
     pub(super) fn messages(self) -> impl Iterator<Item = (Sequence, Cow<'a, Message>)> {
         let kept = self.entry.config.durability != Durability::Memory;
         self.state.filter(|_| kept).into_iter().flat_map(ChannelState::messages)
     }
 }
 
-/// Gives what is stored of channels that the address store does not know to orphans, as a start does; those that it knows as
-/// other channels than the log does as well, which a start refuses.
+/// Creates orphans for messages and keys of channels that are missing from the address store, as a start does. A start
+/// refuses a folder whose address store has another channel under a number than the log; here the log's channel
+/// replaces it.
 fn adopt_lost(
     addresses: &mut address_store::inspection::InspectedStore,
     evidence: &ChannelEvidence,
@@ -189,13 +191,14 @@ fn adopt_lost(
         damage.push(Damage::of_lost(&orphans, addresses.has_files()));
     }
     let lost = orphans.iter().map(|orphan| (orphan.entry.number, orphan.is_named)).collect();
-    // The log has the last word on whose a number is, though nothing may be stored of that channel any more.
+    // The log decides to which channel a number belongs, even if nothing is stored of that channel any more.
     evidence.conflicts.keys().for_each(|number| addresses.take_out(*number));
     orphans.into_iter().for_each(|orphan| addresses.adopt(orphan.entry));
     (damage, lost)
 }
 
-/// Completes deletions that only the logs know of, as a start does. Returns those of channels that were still there.
+/// Completes deletions that only the logs have recorded, as a start does. Returns the deleted channels that were still
+/// in the address store.
 fn complete_deletions(
     addresses: &mut address_store::inspection::InspectedStore,
     evidence: &ChannelEvidence,
@@ -206,7 +209,6 @@ fn complete_deletions(
     entries.map(|entry| (entry.config.qualified_name(), entry.config.uid)).collect()
 }
 
-/// The name of a record's kind.
 pub(super) fn kind(record: &Record<'_>) -> &'static str {
     match record {
         Record::Push { .. } => "push",

@@ -215,7 +215,7 @@ async fn a_backup_that_is_cut_off_or_altered_is_refused_and_leaves_nothing() {
         fs::write(&there, bytes).unwrap();
         let output = care(&["restore", there.to_str().unwrap(), target.to_str().unwrap()]);
         assert_eq!(status(&output), 2, "{of}: {}", stderr(&output));
-        assert!(stderr(&output).contains("no whole backup"), "{of}: {}", stderr(&output));
+        assert!(stderr(&output).contains("incomplete or invalid backup"), "{of}: {}", stderr(&output));
         let names: Vec<_> =
             fs::read_dir(broker.folder.path()).unwrap().map(|name| name.unwrap().file_name()).collect();
         assert!(!names.iter().any(|name| name.to_string_lossy().starts_with("restored")), "{of}: {names:?}");
@@ -285,7 +285,7 @@ async fn a_failing_target_disk_is_not_reported_as_damage_of_the_backup() {
     let output = command.arg(&file).arg(file.with_file_name("restored")).output().unwrap();
     assert_eq!(status(&output), 2);
     let said = stderr(&output);
-    assert!(said.contains("cannot write") && !said.contains("no whole backup"), "{said}");
+    assert!(said.contains("cannot write") && !said.contains("incomplete or invalid backup"), "{said}");
 }
 
 #[tokio::test]
@@ -302,7 +302,7 @@ async fn a_backup_that_cannot_be_taken_says_why_and_leaves_no_file() {
     assert_eq!(status(&output), 2);
     assert!(stderr(&output).contains("401") && stderr(&output).contains("token"), "{}", stderr(&output));
     for (url, reason) in
-        [("http://127.0.0.1:1", "cannot talk"), ("https://x", "no address of a control port")]
+        [("http://127.0.0.1:1", "cannot talk"), ("https://x", "not the address of a control port")]
     {
         let output = take(url);
         assert_eq!(status(&output), 2);
@@ -377,13 +377,13 @@ fn a_backup_with_impossible_lengths_is_refused_and_fills_no_disk() {
     let (file, target) = (folder.path().join("backup.tar"), folder.path().join("new"));
     let restore = || care(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
     fs::write(&file, archive_of("log/00000001.seg", b"short", Some(4096))).unwrap();
-    assert!(!stderr(&restore()).contains("no whole backup"), "{}", stderr(&restore()));
+    assert!(!stderr(&restore()).contains("incomplete or invalid backup"), "{}", stderr(&restore()));
     fs::remove_dir_all(&target).unwrap();
     for (name, padded, says) in [
-        ("log/00000001.seg", 1 << 50, "at most 2147483648"),
-        ("log/00000001.seg", (2 << 30) + 1, "at most 2147483648"),
-        ("lease-key", 4096, "is no segment"),
-        ("addresses/journal", 4096, "is no segment"),
+        ("log/00000001.seg", 1 << 50, "limit of 2147483648"),
+        ("log/00000001.seg", (2 << 30) + 1, "limit of 2147483648"),
+        ("lease-key", 4096, "is not a segment"),
+        ("addresses/journal", 4096, "is not a segment"),
     ] {
         fs::write(&file, archive_of(name, b"short", Some(padded))).unwrap();
         let output = restore();
@@ -398,12 +398,12 @@ fn a_backup_with_an_endless_file_is_refused_before_it_is_read() {
     let folder = tempfile::TempDir::new().unwrap();
     let (file, target) = (folder.path().join("backup.tar"), folder.path().join("new"));
     for (name, kind, says) in [
-        ("restante.json", tar::EntryType::Regular, "at most 65536"),
-        ("log/00000001.seg", tar::EntryType::Regular, "at most 2147483648"),
-        ("addresses/journal", tar::EntryType::Regular, "at most 17179869184"),
+        ("restante.json", tar::EntryType::Regular, "limit of 65536"),
+        ("log/00000001.seg", tar::EntryType::Regular, "limit of 2147483648"),
+        ("addresses/journal", tar::EntryType::Regular, "limit of 17179869184"),
         // Names in a file of their own, and extensions.
-        ("././@LongLink", tar::EntryType::GNULongName, "which is not of a backup"),
-        ("PaxHeaders/x", tar::EntryType::XHeader, "which is not of a backup"),
+        ("././@LongLink", tar::EntryType::GNULongName, "does not belong in a backup"),
+        ("PaxHeaders/x", tar::EntryType::XHeader, "does not belong in a backup"),
     ] {
         let mut header = tar::Header::new_gnu();
         header.set_path(name).unwrap();

@@ -106,7 +106,7 @@ async fn trailing_bytes_make_a_backup_invalid() {
     for more in [&b"x"[..], &[&[0; 5000][..], b"x"].concat(), &whole] {
         let output = restore(&[&whole, more].concat());
         assert_eq!(status(&output), 2, "{}", stdout(&output));
-        assert!(stderr(&output).contains("follow on its end"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("follow its end"), "{}", stderr(&output));
         assert!(!target.exists());
     }
     // Padding like tar's.

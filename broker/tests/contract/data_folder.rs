@@ -101,7 +101,7 @@ async fn a_start_without_a_lease_key_creates_one_and_warns() {
     let mut broker = Broker::serving(ORDERS);
     broker.kill();
     fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
-    broker.start_saying(&["leases that are out cannot be settled"]);
+    broker.start_saying(&["current leases cannot be settled"]);
     assert_eq!(fs::read(broker.data_folder().join("lease-key")).unwrap().len(), 32);
 }
 

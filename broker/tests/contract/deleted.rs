@@ -261,7 +261,7 @@ async fn a_deletion_that_is_only_in_the_log_is_reported_by_check_and_completed_b
         let checked = on(&broker.data_folder(), "check", &[]);
         let said = stdout(&checked);
         assert_eq!(status(&checked), 0, "{said}");
-        let note = format!("the log knows that acme/orders ({}) was deleted", folder.uid);
+        let note = format!("the log records that acme/orders ({}) was deleted", folder.uid);
         assert!(said.contains(&note) && said.contains("1 channel, 0 orphans"), "{said}");
         assert_eq!(orders_in(&broker.data_folder()), None);
         assert_eq!(bytes_of(&broker.data_folder()), before);
@@ -402,7 +402,7 @@ async fn a_channel_that_was_made_anew_is_it_beside_older_addresses_though_the_lo
         let (mut broker, before, now) = made_anew_beside_older_addresses(cores, deleted).await;
         assert_ne!(before, now);
         let checked = on(&broker.data_folder(), "check", &[]);
-        let note = format!("the log knows that acme/orders ({before}) was deleted");
+        let note = format!("the log records that acme/orders ({before}) was deleted");
         assert!(stdout(&checked).contains(&note), "{}", stdout(&checked));
         assert_eq!(uid_in(&broker.data_folder()), now);
         broker.start();

@@ -104,8 +104,8 @@ impl Place {
             Self::Pipe => "it is a pipe",
             Self::Device => "it is a device",
             Self::Folder => "it is a folder",
-            Self::Dangling => "it is a link that leads nowhere",
-            Self::Long => "at most",
+            Self::Dangling => "it is a dangling link",
+            Self::Long => "exceeds the limit",
             Self::NoRights | Self::ReadOnly => "may not",
         }
     }

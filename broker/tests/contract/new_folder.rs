@@ -93,7 +93,7 @@ async fn a_dangling_link_is_refused_as_the_place_of_a_folder() {
     let link = broker.folder.path().join("link");
     symlink("nowhere", &link).unwrap();
     let before = names(broker.folder.path());
-    refused(&restore(&backup, &link, None), "leads nowhere", broker.folder.path(), &before);
+    refused(&restore(&backup, &link, None), "dangling link", broker.folder.path(), &before);
 }
 
 #[tokio::test]
@@ -111,9 +111,9 @@ async fn an_impossible_place_for_the_old_folder_is_refused_before_anything_is_re
     let no_backup = broker.folder.path().join("manifests");
     let elsewhere = tempfile::TempDir::new_in("/dev/shm").unwrap();
     for (old, says) in [
-        (folder.with_file_name("data.unfinished"), "while it is being made"),
-        (broker.folder.path().join("not/there"), "is not there"),
-        (backup.join("old"), "is no folder"),
+        (folder.with_file_name("data.unfinished"), "temporary name"),
+        (broker.folder.path().join("not/there"), "does not exist"),
+        (backup.join("old"), "is not a folder"),
         (elsewhere.path().join("old"), "on another volume"),
     ] {
         refused(&restore(&no_backup, &folder, Some(&old)), says, broker.folder.path(), &before);
@@ -122,7 +122,7 @@ async fn an_impossible_place_for_the_old_folder_is_refused_before_anything_is_re
     symlink("nowhere", &link).unwrap();
     let before = names(broker.folder.path());
     let output = restore(&no_backup, &folder, Some(&link));
-    refused(&output, "is there already", broker.folder.path(), &before);
+    refused(&output, "already exists", broker.folder.path(), &before);
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn an_empty_folder_with_the_name_of_an_unfinished_one_is_used_and_a_link_i
     let (new, unfinished) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
     symlink("manifests", &unfinished).unwrap();
     let before = names(broker.folder.path());
-    refused(&restore(&backup, &new, None), "is there already", broker.folder.path(), &before);
+    refused(&restore(&backup, &new, None), "already exists", broker.folder.path(), &before);
     fs::remove_file(&unfinished).unwrap();
     fs::create_dir(&unfinished).unwrap();
     assert_eq!(status(&restore(&backup, &new, None)), 0);

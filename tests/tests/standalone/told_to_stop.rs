@@ -99,7 +99,7 @@ fn a_command_that_looks_after_data_ends_at_once_when_it_is_told_to_stop() -> Res
     backup.until_it_listens()?;
     let status = backup.terminate()?;
     ensure!(status.code() == Some(128 + 15), "{status}: {}", backup.log_text());
-    ensure!(backup.log_text().contains("told to stop by SIGTERM"), "{}", backup.log_text());
+    ensure!(backup.log_text().contains("interrupted by SIGTERM"), "{}", backup.log_text());
     Ok(())
 }
 

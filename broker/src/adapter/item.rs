@@ -11,7 +11,11 @@ use crate::{
 };
 
 /// The head of a delivered message. `leased` is false if the message is already settled.
-pub(super) fn delivered<M>(delivery: &Delivery<StoredMessage, M>, clock: &Clock, leased: bool) -> DeliveredHead {
+pub(super) fn delivered<M>(
+    delivery: &Delivery<StoredMessage, M>,
+    clock: &Clock,
+    leased: bool,
+) -> DeliveredHead {
     let Delivery { granted, token, content: StoredMessage { id, content }, .. } = delivery;
     let mut head = DeliveredHead {
         id: id.to_string(),
@@ -31,7 +35,11 @@ pub(super) fn delivered<M>(delivery: &Delivery<StoredMessage, M>, clock: &Clock,
 }
 
 /// The head of a message in a peek.
-pub(super) fn seen(seen: &PeekedMessage, StoredMessage { id, content }: &StoredMessage, clock: &Clock) -> DeliveredHead {
+pub(super) fn seen(
+    seen: &PeekedMessage,
+    StoredMessage { id, content }: &StoredMessage,
+    clock: &Clock,
+) -> DeliveredHead {
     let message = &seen.message;
     let Message { stored, group, expires_at, handouts, phase, state_at: _ } = message;
     let mut head = DeliveredHead {

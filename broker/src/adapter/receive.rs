@@ -111,7 +111,9 @@ impl PullAdapter {
         let pulled = cores.ask(number, &self.channel, move |core, channel| {
             Ok(match core.pull(channel, &asked)? {
                 PullOutcome::Delivered(delivery) => Pulled::Leased(LeasedMessages::new(back, [delivery])),
-                PullOutcome::Repeated(deliveries) => Pulled::Leased(LeasedMessages::repeated(back, deliveries)),
+                PullOutcome::Repeated(deliveries) => {
+                    Pulled::Leased(LeasedMessages::repeated(back, deliveries))
+                }
                 PullOutcome::Waiting(id, arrival) => {
                     Pulled::Waits(WaitingReceiver { cores: back, channel: channel.number, id, arrival })
                 }

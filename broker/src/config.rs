@@ -1,6 +1,6 @@
 //! Flags and environment variables. Nothing else reads either.
 
-mod care;
+mod maintenance;
 mod values;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -13,8 +13,8 @@ use values::{cores, external_url, host, log, memory, moments, network, origin, s
 
 use crate::{http::ExternalUrl, memory::Memory};
 
-pub use care::{
-    BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
+pub use maintenance::{
+    BackupArguments, CheckArguments, DumpArguments, MaintenanceCommand, RestoreArguments, SalvageArguments,
 };
 
 /// The Restante broker: accepts messages by POST, stores them in channels on disk, and delivers them by GET.
@@ -28,7 +28,7 @@ pub struct Arguments {
 
     /// Command to run instead of the broker.
     #[command(subcommand)]
-    pub command: Option<CareCommand>,
+    pub command: Option<MaintenanceCommand>,
 }
 
 /// Configuration of a running broker.

@@ -6,7 +6,7 @@ use crate::run::PLACES;
 
 /// Open files besides client connections: the log's segments, the address store, listeners, the runtime, and the
 /// connections of the admin and control ports.
-const BESIDES: usize = 200 + 2 * PLACES;
+const RESERVED_FILES: usize = 200 + 2 * PLACES;
 
 /// Raises the limit of open files to the maximum that the system allows. Returns how many of `connections_max`
 /// connections fit, leaving enough files for the log, the operator and probes.
@@ -31,7 +31,7 @@ pub(crate) fn places(connections_max: usize) -> usize {
 
 /// Connections that fit among the `allowed` files.
 fn of(connections_max: usize, allowed: usize) -> usize {
-    connections_max.min(allowed.saturating_sub(BESIDES).max(1))
+    connections_max.min(allowed.saturating_sub(RESERVED_FILES).max(1))
 }
 
 #[cfg(test)]
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn connections_leave_files_for_the_log_the_operator_and_probes() {
         assert_eq!(of(16_000, 1 << 20), 16_000);
-        assert_eq!(of(16_000, 1024), 1024 - BESIDES);
+        assert_eq!(of(16_000, 1024), 1024 - RESERVED_FILES);
         assert_eq!(of(16_000, 100), 1, "at least one connection");
     }
 }

@@ -63,7 +63,7 @@ pub use request_reply::{ReplyError, RequestReplyError};
 pub use restante_wire::{
     Address, ChannelStats, Problem, ProblemType,
     batch::{DeadLetterNote, DeliveredHead, DeliveredItem, Item, PeekedBatch},
-    control::{LeftBecause, LettersLeft, Purge, Purged, PurgedState, Redrive, Redriven},
+    control::{DeadLettersLeft, LeftBecause, Purge, Purged, PurgedState, Redrive, Redriven},
 };
 pub use retry::RetryOptions;
 pub use sender::{Receipt, SendError, SendOptions, Sender};

@@ -15,7 +15,7 @@ exec 9>"$cache/lock"
 flock 9
 if [ ! -e "$out/complete" ]; then
   echo "installing the tools that read openapi.json" >&2
-  # What an interrupted run left cannot be told from what is whole.
+  # Files of an interrupted run look like complete ones.
   rm -rf "$out"
   python3 -m venv "$out" >&2
   "$out/bin/pip" install --quiet --disable-pip-version-check --requirement requirements.txt >&2

@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// The maximum length of an address, in bytes: that of a DNS name (RFC 1035 section 2.3.4), so that one can stand for
-/// the other.
+/// The maximum length of an address, in bytes: the limit of a DNS name (RFC 1035 section 2.3.4), so that one can stand
+/// for the other.
 pub const ADDRESS_BYTES_MAX: usize = 253;
 /// The minimum number of segments of an address: a namespace and a name in it.
 pub const ADDRESS_SEGMENTS_MIN: usize = 2;

@@ -51,7 +51,7 @@ pub struct Redrive {
     /// The target channel; default: the original channel of each dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Uuid>,
-    /// The maximum number of dead letters to move; default: all that are there now.
+    /// The maximum number of dead letters to move; default: all dead letters at the time of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
@@ -64,15 +64,15 @@ pub struct Redriven {
     pub moved: u64,
     /// The number of dead letters that stay dead letters.
     pub left: u64,
-    /// Where those are, and why they stay.
+    /// Where they are, and why they stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left_in: Vec<LettersLeft>,
+    pub left_in: Vec<DeadLettersLeft>,
 }
 
-/// Dead letters that a redrive left where they are.
+/// Dead letters that a redrive did not move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LettersLeft {
+pub struct DeadLettersLeft {
     /// The channel in which they are stored, `namespace/name`.
     pub channel: String,
     /// The number of these dead letters.
@@ -81,7 +81,7 @@ pub struct LettersLeft {
     pub because: LeftBecause,
 }
 
-/// Why a redrive left a dead letter where it is.
+/// Why a redrive did not move a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeftBecause {

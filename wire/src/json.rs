@@ -14,8 +14,8 @@ use serde::{
 /// 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The error text for an array that is too long. serde errors carry only text, so this text is also how it is
-/// recognised.
+/// The error text for an array that is too long. serde errors carry only text, so callers recognise the error
+/// by this text.
 const TOO_MANY: &str = "has too many items";
 
 /// An error in JSON.

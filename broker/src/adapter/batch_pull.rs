@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    http::{Caller, HttpError, body, header::accepts, meaning::expect_effects, query::Query},
+    http::{Caller, HttpError, body, effects::expect_effects, header::accepts, query::Query},
 };
 
 /// The maximum time that a batch waits for more messages, in milliseconds: the leases of the first messages are running

@@ -17,10 +17,10 @@ use restante_wire::{
     json::{self, Fault},
 };
 
-use super::{PushAdapter, aside, leased_messages::wait_for_all, properties::Properties, refusal};
+use super::{PushAdapter, leased_messages::wait_for_all, off_thread, properties::Properties, refusal};
 use crate::{
     core::{Content, Push, PushRefusal, Pushed},
-    http::{Caller, HttpError, body::Announced, header::content_type, meaning, query::Query},
+    http::{Caller, HttpError, body::Announced, effects, header::content_type, query::Query},
     message,
 };
 
@@ -33,9 +33,9 @@ impl PushAdapter {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
         let kind = Kind::of(&parts.headers)?;
-        meaning::expect_no_coding(&parts.headers, "batches")?;
-        meaning::expect_effects(&parts.headers, &[])?;
-        meaning::expect_none_kept(&parts.headers)?;
+        effects::expect_no_coding(&parts.headers, "batches")?;
+        effects::expect_effects(&parts.headers, &[])?;
+        effects::expect_none_kept(&parts.headers)?;
         let body = Announced::new(body, &parts.headers);
         let caller = Caller::in_extensions(&parts.extensions);
         drop(parts);
@@ -43,7 +43,7 @@ impl PushAdapter {
             body.read_batch(BATCH_BYTES_MAX, READ_TIMES, &caller, self.context.body_timeout).await?;
         // Parsed JSON takes about as much memory as its text.
         body.double(&caller)?;
-        let items = aside::read(&body.bytes, move |bytes| kind.read(bytes)).await?;
+        let items = off_thread::read(&body.bytes, move |bytes| kind.read(bytes)).await?;
         let pushes = items.into_iter().enumerate().map(|(index, item)| {
             let (head, content) =
                 item.map_err(|fault| HttpError::new(ProblemType::ItemMalformed, fault.to_string()))?;
@@ -197,7 +197,7 @@ impl Kind {
 
     /// Parses the batch: the items, each either valid or with its error; or an error of the whole batch.
     fn read(self, bytes: &Bytes) -> Result<Vec<ReadItem>, HttpError> {
-        meaning::expect_not_gzip(bytes, "batches")?;
+        effects::expect_not_gzip(bytes, "batches")?;
         let malformed = |reason: &dyn std::fmt::Display| {
             let detail = format!("the batch is malformed: {reason}; nothing was stored");
             HttpError::new(ProblemType::BodyMalformed, detail)

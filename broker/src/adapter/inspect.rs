@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     channel::{Sequence, State as MessageState},
-    http::{Caller, HttpError, body, meaning::expect_effects, query::Query},
+    http::{Caller, HttpError, body, effects::expect_effects, query::Query},
 };
 
 /// The default of `max`.

@@ -64,7 +64,7 @@ pub(super) fn seen(
     if head.dead_letter.is_none() {
         head.dead_letter = Origin::of(&content.headers).map(|origin| {
             let Origin { cause, channel, reason, since } = origin;
-            // Earlier versions wrote no time, but stored the message anew when it became a dead letter.
+            // Earlier versions wrote no time, but stored the message again when it became a dead letter.
             let since = since.unwrap_or_else(|| head.enqueued_at.clone());
             DeadLetterNote { cause, reason, since, channel: Some(channel), held_in: None }
         });

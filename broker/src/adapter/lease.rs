@@ -14,7 +14,7 @@ use crate::{
     channel::Claim,
     clock::Millis,
     core::{Release, Renewed, SettleRefusal, Ticket},
-    http::{HttpError, body, header::is_reason, meaning::expect_effects, query::Query},
+    http::{HttpError, body, effects::expect_effects, header::is_reason, query::Query},
 };
 
 /// `DELETE /v1/leases/{lease}`

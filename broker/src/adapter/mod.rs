@@ -4,7 +4,6 @@
 //! [`CombinedAdapter`], which consists of the other two.
 
 mod answer;
-pub(crate) mod aside;
 mod batch_pull;
 mod batch_push;
 mod combined;
@@ -15,6 +14,7 @@ mod item;
 pub mod lease;
 mod leased_body;
 mod leased_messages;
+pub(crate) mod off_thread;
 mod peek;
 mod pieces;
 mod printing;

@@ -29,8 +29,8 @@ use crate::{
 
 /// How long a peek whose answer has begun waits for memory: other answers are sent or aborted within less.
 const MEMORY_WITHIN: Duration = Duration::from_secs(60);
-/// The maximum number of messages that one answer examines, including those that it does not show: they must be read to
-/// know that.
+/// The maximum number of messages that one answer examines. Messages that it does not show count as well: the broker
+/// must read a message to know whether to show it.
 const EXAMINED_MAX: usize = 10_000;
 /// The number of messages that a peek examines before it yields to other requests.
 const TURN: usize = 100;

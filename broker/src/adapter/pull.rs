@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     address_store::ChannelEntry,
-    http::{Caller, HttpError, body, header::wants_events, meaning::expect_effects, query::Query},
+    http::{Caller, HttpError, body, effects::expect_effects, header::wants_events, query::Query},
 };
 
 /// The source side of an address.

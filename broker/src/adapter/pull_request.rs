@@ -10,7 +10,7 @@ use restante_wire::{
 use crate::{
     channel::{Attempt, PullForm},
     core::{self, bounded_lease},
-    http::{HttpError, header, meaning::expect_effects, query::Query},
+    http::{HttpError, effects::expect_effects, header, query::Query},
     shared::Share,
 };
 

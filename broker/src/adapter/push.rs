@@ -23,8 +23,8 @@ use crate::{
     http::{
         Caller, HttpError,
         body::{Announced, WholeBody},
+        effects::expect_effects,
         header::{expect_kept_once, prefer_wait},
-        meaning::expect_effects,
         query::Query,
     },
     message,

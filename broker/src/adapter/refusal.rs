@@ -49,7 +49,7 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
              recognised; nothing was stored; ask the broker's administrator, or use another key"
                 .into(),
         ),
-        PushRefusal::IdempotencyFull => (
+        PushRefusal::TooManyIdempotencyKeys => (
             ProblemType::TooManyIdempotencyKeys,
             "the limit of remembered idempotency keys is reached, by this channel, by its namespace or by all \
              (--idempotency-keys-max); send again later, or without a key"

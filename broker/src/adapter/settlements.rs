@@ -16,12 +16,12 @@ use restante_wire::{
     json, path,
 };
 
-use super::{Context, aside, lease::check_reason, refusal};
+use super::{Context, lease::check_reason, off_thread, refusal};
 use crate::{
     channel::Claim,
     clock::Millis,
     core::{self, Core, SettleRefusal, Ticket},
-    http::{Caller, HttpError, body::Announced, header, meaning, query::Query},
+    http::{Caller, HttpError, body::Announced, effects, header, query::Query},
 };
 
 /// `POST /v1/settlements`
@@ -35,14 +35,14 @@ pub async fn settle_many(
         let detail = "the Content-Type of the settlements is not supported; send application/json";
         return Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail));
     }
-    meaning::expect_no_coding(&parts.headers, "settlements")?;
+    effects::expect_no_coding(&parts.headers, "settlements")?;
     // Settling is idempotent, so a key is accepted and ignored.
-    meaning::expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
+    effects::expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
     let caller = Caller::in_extensions(&parts.extensions);
     let body = Announced::new(body, &parts.headers);
     let body = body.read_batch(BATCH_BYTES_MAX, 1, &caller, context.body_timeout).await?;
-    meaning::expect_not_gzip(&body.bytes, "settlements")?;
-    let read = aside::read(&body.bytes, |bytes| json::read(bytes)).await;
+    effects::expect_not_gzip(&body.bytes, "settlements")?;
+    let read = off_thread::read(&body.bytes, |bytes| json::read(bytes)).await;
     let settlements: Settlements = read.map_err(|fault| {
         if fault.is_too_many {
             return too_many();

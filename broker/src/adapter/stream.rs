@@ -29,7 +29,7 @@ use crate::{
     http::{
         Caller, HttpError,
         body::{self, NoBody},
-        meaning::expect_effects,
+        effects::expect_effects,
         query::Query,
     },
 };

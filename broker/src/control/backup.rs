@@ -116,7 +116,7 @@ enum Piece {
 /// An archive that is being sent.
 struct Archive {
     pieces: mpsc::Sender<Piece>,
-    /// When the client must have read everything that was sent so far.
+    /// When the client must have read all bytes sent so far.
     allowed_until: Instant,
     sent_bytes: u64,
 }

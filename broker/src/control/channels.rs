@@ -45,7 +45,7 @@ pub trait Channels: Clone + Send + Sync + 'static {
         states: Vec<State>,
     ) -> impl Future<Output = Result<u64, WorkFailed>> + Send;
 
-    /// A snapshot of the logs, which has everything that was acknowledged by now.
+    /// A snapshot of the logs, with every acknowledged operation.
     fn cut(&self) -> impl Future<Output = Result<Vec<LogSnapshot>, WorkFailed>> + Send;
 
     /// The wall clock time.

@@ -14,8 +14,8 @@ use restante_wire::{header::IDEMPOTENCY_KEY, path};
 
 use crate::http::{
     HttpError, body,
+    effects::{expect_effects, expect_no_coding},
     framing::check_codings,
-    meaning::{expect_effects, expect_no_coding},
     query::Query,
 };
 

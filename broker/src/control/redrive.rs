@@ -48,7 +48,7 @@ pub(super) async fn redrive<C: Channels>(
         tracing::info!(channel = entry.config.qualified_name(), "redrives dead letters");
         let redrive = core::Redrive {
             dead_letter_channel: dead_letter_channel(&store, &entry),
-            takes_letters: takes_letters(&store, &entry),
+            is_dead_letter_channel: is_dead_letter_channel(&store, &entry),
             entry,
             to,
             limit: limit.unwrap_or(u64::MAX),
@@ -92,7 +92,7 @@ fn dead_letter_channel(store: &AddressStore, entry: &ChannelEntry) -> Option<Arc
 }
 
 /// Whether this channel is the dead-letter channel of any channel.
-fn takes_letters(store: &AddressStore, entry: &ChannelEntry) -> bool {
+fn is_dead_letter_channel(store: &AddressStore, entry: &ChannelEntry) -> bool {
     let (namespace, name) = (&entry.config.namespace, entry.config.name.as_str());
     store.channels().iter().any(|other| {
         other.config.namespace == *namespace && other.config.dead_letter.channel.as_deref() == Some(name)

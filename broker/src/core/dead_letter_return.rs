@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ReturnRequest {
     /// The dead-letter channel.
-    pub lies_in: Arc<ChannelEntry>,
+    pub stored_in: Arc<ChannelEntry>,
     /// Only dead letters of this channel, `namespace/name`; `None` for all that came from another channel.
     pub came_from: Option<String>,
     /// The channel that they go to; `None` for the one that each came from.
@@ -56,8 +56,8 @@ impl<L: Log> Core<L> {
         mut brought: Option<StoredMessage>,
     ) -> Result<ReturnTurn, StoreFailed> {
         self.alive()?;
-        let number = request.lies_in.number;
-        let looked_at = match self.channel(&request.lies_in) {
+        let number = request.stored_in.number;
+        let looked_at = match self.channel(&request.stored_in) {
             Some(channel) => channel.state.in_state(state, from, EVENTS_PER_TURN),
             None => Vec::new(),
         };
@@ -107,7 +107,7 @@ impl<L: Log> Core<L> {
         origin: &Origin,
         recorded: StoredMessage,
     ) -> Result<Option<LeftBecause>, StoreFailed> {
-        let number = request.lies_in.number;
+        let number = request.stored_in.number;
         let home = || {
             let (namespace, name) = origin.channel.split_once('/')?;
             self.store.by_name(namespace, name)

@@ -74,7 +74,7 @@ impl<L: Log> Core<L> {
             return Err(PushRefusal::KeyInProgress);
         }
         if !self.keys.has_room(of, now) {
-            return Err(PushRefusal::IdempotencyFull);
+            return Err(PushRefusal::TooManyIdempotencyKeys);
         }
         Ok(None)
     }

@@ -74,7 +74,7 @@ pub enum PushRefusal {
     /// The record of the same key is unreadable, so it is unknown whether this is a repeat.
     KeyUnreadable,
     /// The limit of remembered idempotency keys is reached.
-    IdempotencyFull,
+    TooManyIdempotencyKeys,
     /// The disk only has room for records that empty it.
     StoreFull,
     /// The channel has reached its share of the disk.

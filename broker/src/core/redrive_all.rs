@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use restante_wire::control::{LeftBecause, LettersLeft, Redriven};
+use restante_wire::control::{DeadLettersLeft, LeftBecause, Redriven};
 
 use super::{Cores, ReturnRequest, WorkFailed};
 use crate::{
@@ -21,7 +21,7 @@ pub struct Redrive {
     /// The channel's dead-letter channel, if it has one.
     pub dead_letter_channel: Option<Arc<ChannelEntry>>,
     /// Whether it is a dead-letter channel of others.
-    pub takes_letters: bool,
+    pub is_dead_letter_channel: bool,
     /// The channel that they go to; `None` for the channel where each became a dead letter.
     pub to: Option<Arc<ChannelEntry>>,
     /// Maximum of dead letters.
@@ -45,7 +45,7 @@ impl Done {
     fn report(self) -> Redriven {
         let left_in = self.left.into_iter();
         let left_in: Vec<_> = left_in
-            .map(|((channel, because), messages)| LettersLeft { channel, messages, because })
+            .map(|((channel, because), messages)| DeadLettersLeft { channel, messages, because })
             .collect();
         let left = left_in.iter().map(|left| left.messages).sum();
         Redriven { moved: self.moved, left, left_in }
@@ -55,22 +55,22 @@ impl Done {
 impl<L: Log> Cores<L> {
     /// Makes dead letters ready again, a few at a time so that requests run in between; on disk on return.
     pub async fn redrive(&self, redrive: Redrive) -> Result<Redriven, WorkFailed> {
-        let Redrive { entry, dead_letter_channel, takes_letters, to, limit } = redrive;
+        let Redrive { entry, dead_letter_channel, is_dead_letter_channel, to, limit } = redrive;
         let mut done = Done::default();
         // Dead letters of others first: one that died again in its dead-letter channel should return home, not become
         // ready there.
-        if takes_letters {
+        if is_dead_letter_channel {
             self.return_all(&mut done, entry.clone(), None, to.clone(), limit).await?;
         }
         self.revive_all(&mut done, &entry, to.clone(), limit).await?;
-        if let Some(lies_in) = dead_letter_channel {
+        if let Some(dead_letter_channel) = dead_letter_channel {
             let to = to.clone().or_else(|| Some(entry.clone()));
             let name = entry.config.qualified_name();
-            self.return_all(&mut done, lies_in, Some(name), to, limit).await?;
+            self.return_all(&mut done, dead_letter_channel, Some(name), to, limit).await?;
         }
         // A channel that no other names any more may still hold dead letters. They are searched only if nothing else
         // was found, because that reads every message of the channel.
-        if !takes_letters && done.moved == 0 && done.left.is_empty() {
+        if !is_dead_letter_channel && done.moved == 0 && done.left.is_empty() {
             self.return_all(&mut done, entry, None, to, limit).await?;
         }
         Ok(done.report())
@@ -119,36 +119,36 @@ impl<L: Log> Cores<L> {
     async fn return_all(
         &self,
         done: &mut Done,
-        lies_in: Arc<ChannelEntry>,
+        stored_in: Arc<ChannelEntry>,
         came_from: Option<String>,
         to: Option<Arc<ChannelEntry>>,
         limit: u64,
     ) -> Result<(), WorkFailed> {
-        let core = self.of(lies_in.number);
-        let entry = lies_in.clone();
+        let core = self.of(stored_in.number);
+        let entry = stored_in.clone();
         let until = core.run(move |core| core.next_sequence(&entry)).await?;
-        let asked = ReturnRequest { lies_in, came_from, to, until };
+        let request = ReturnRequest { stored_in, came_from, to, until };
         for state in STATES {
             let (mut from, mut brought) = (Sequence::default(), None);
             loop {
-                let (of, max) = (asked.clone(), limit - done.moved);
+                let (of, max) = (request.clone(), limit - done.moved);
                 let turn =
                     core.run(move |core| core.return_dead_letters(&of, state, from, max, brought)).await??;
                 done.moved += turn.moved;
                 for (because, messages) in turn.left {
                     // Dead letters that stay there are counted with that channel's own.
-                    if state != State::Dead || asked.came_from.is_some() {
-                        done.leave(&asked.lies_in, because, messages);
+                    if state != State::Dead || request.came_from.is_some() {
+                        done.leave(&request.stored_in, because, messages);
                     }
                 }
                 let mut next = turn.next;
                 brought = None;
                 if let (Some(coming), Some(sequence)) = (turn.coming, next) {
-                    let (came, number) = (coming.await, asked.lies_in.number);
+                    let (came, number) = (coming.await, request.stored_in.number);
                     brought =
                         core.run(move |core| core.finish_read(number, sequence, None, came)).await??.whole();
                     if brought.is_none() {
-                        done.leave(&asked.lies_in, LeftBecause::Unreadable, 1);
+                        done.leave(&request.stored_in, LeftBecause::Unreadable, 1);
                         next = Some(sequence + 1);
                     }
                 }

@@ -33,7 +33,7 @@ use super::{
     requests::requests,
     stream::within_progress,
     version::Version,
-    watched::Watched,
+    watched_socket::WatchedSocket,
 };
 use crate::drain::Drain;
 
@@ -117,7 +117,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     }
 }
 
-/// Counts a connection for as long as it is open.
+/// Counts an open connection.
 struct Open(IntGauge);
 
 impl Drop for Open {
@@ -140,7 +140,7 @@ pub(super) async fn serve<S: Serve>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(peer = %line.peer, %error, "failed to set TCP_NODELAY");
     }
-    // On the heap, like the connection: a task reserves memory for everything that it ever awaits, and twice for its
+    // On the heap, like the connection: a task reserves memory for every future that it awaits, and twice for its
     // arguments.
     let Some(version) = Box::pin(version(&stream, &line, &serving)).await else { return };
     let ended = served(stream, version, &line, &serving).await;
@@ -159,7 +159,7 @@ fn served<'a, S: Serve>(
     serving: &'a Serving<S>,
 ) -> Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send + 'a>> {
     let patience = (serving.limits.write_timeout, serving.counts.write_timeouts.clone());
-    let io = TokioIo::new(Watched::new(stream, line, version, patience));
+    let io = TokioIo::new(WatchedSocket::new(stream, line, version, patience));
     let requests = requests(&serving.service, line);
     match version {
         Version::Http1 => {

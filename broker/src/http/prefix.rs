@@ -172,7 +172,11 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-prefix", HeaderValue::from_static("/by-proxy"));
         let by_proxy = Prefix::new(None, proxies.clone());
-        assert_eq!(by_proxy.of(Ipv4Addr::LOCALHOST.into(), &headers), None, "it is no proxy's");
+        assert_eq!(
+            by_proxy.of(Ipv4Addr::LOCALHOST.into(), &headers),
+            None,
+            "the peer is not a trusted proxy"
+        );
         assert_eq!(by_proxy.of(PROXY, &headers).as_deref(), Some("/by-proxy"));
         let external = "https://example.com/mq".parse().unwrap();
         assert_eq!(Prefix::new(Some(&external), proxies).of(PROXY, &headers).as_deref(), Some("/mq"));

@@ -52,7 +52,7 @@ pub(super) fn collect<T>(act: impl FnOnce() -> T) -> (T, SendGuards) {
 pub(super) struct Undelivered(Mutex<SendGuards>);
 
 impl Undelivered {
-    /// Everything that was taken has been written to the kernel.
+    /// The kernel has all bytes of the answers written so far.
     pub(super) fn flushed(&self) {
         let guards = std::mem::take(&mut *self.lock());
         guards.into_iter().for_each(SendGuard::sent);

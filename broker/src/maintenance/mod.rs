@@ -28,7 +28,7 @@ pub use backup::BackupError;
 pub use error::MaintenanceError;
 use restante_wire::terminal::{self, Escaped, Form};
 
-use crate::{config::CareCommand, signals};
+use crate::{config::MaintenanceCommand, signals};
 
 /// The result of a command that completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +42,13 @@ enum Verdict {
 /// Runs a command. Exit codes: 0 healthy, 1 damage found and reported, 2 failed.
 ///
 /// A signal ends the command at any point with 128 plus the signal's number. Nothing is lost by that.
-pub fn run(command: CareCommand) -> ExitCode {
+pub fn run(command: MaintenanceCommand) -> ExitCode {
     let outcome = signals::done_or_stopped("maintenance", move || match command {
-        CareCommand::Check(arguments) => check::run(&arguments),
-        CareCommand::Dump(arguments) => dump::run(&arguments),
-        CareCommand::Backup(arguments) => backup::run(&arguments),
-        CareCommand::Salvage(arguments) => salvage::run(&arguments),
-        CareCommand::Restore(arguments) => restore::run(&arguments),
+        MaintenanceCommand::Check(arguments) => check::run(&arguments),
+        MaintenanceCommand::Dump(arguments) => dump::run(&arguments),
+        MaintenanceCommand::Backup(arguments) => backup::run(&arguments),
+        MaintenanceCommand::Salvage(arguments) => salvage::run(&arguments),
+        MaintenanceCommand::Restore(arguments) => restore::run(&arguments),
     });
     match outcome {
         Ok(Ok(Ok(Verdict::Sound))) => ExitCode::SUCCESS,

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     adapter::Context,
-    http::{HttpError, body, meaning::expect_effects, query::Query, routes},
+    http::{HttpError, body, effects::expect_effects, query::Query, routes},
 };
 
 /// The document, serialized.
@@ -93,7 +93,7 @@ pub fn document_head() -> Operation {
     operation
 }
 
-/// The schemas of all bodies, and those that they refer to.
+/// The schemas of all bodies, and the schemas to which these refer.
 fn bodies() -> Vec<(String, RefOr<Schema>)> {
     fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((T::name().into_owned(), T::schema()));
@@ -117,7 +117,7 @@ from its source side.
 
 Errors are application/problem+json (RFC 9457). The type names the problem for programs, the header Link leads to a \
 page that says what to do, and x-problem-types lists the types that an answer can have. Within /v1, headers, fields \
-and problem types are only added: clients ignore those that they do not know. A path or method that is not described \
+and problem types are only added: clients ignore unknown ones. A path or method that is not described \
 here is answered 404 route-unknown or 405 method-not-allowed.";
 
 const TAGS: [(&str, &str); 6] = [

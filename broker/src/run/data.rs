@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use crate::{
-    adapter::{Context, aside::THREADS_MAX},
+    adapter::{Context, off_thread::THREADS_MAX},
     admin::CoreHealth,
     core::{MailboxDriver, relay_out, tasks},
     first_failure::FirstFailure,

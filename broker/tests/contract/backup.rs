@@ -20,7 +20,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::{
     broker::Broker,
-    care::{care, dumped, on, status, stderr, stdout},
+    maintenance::{dumped, on, run_command, status, stderr, stdout},
     operator::{channel, control, orders, with_channels_and_flags},
 };
 
@@ -35,7 +35,7 @@ pub(crate) fn taking(broker: &Broker, file: &Path) -> [String; 7] {
 /// Takes a backup with the command, into a file.
 pub(crate) fn backed_up(broker: &Broker, name: &str) -> PathBuf {
     let file = broker.folder.path().join(name);
-    let output = care(&taking(broker, &file).each_ref().map(String::as_str));
+    let output = run_command(&taking(broker, &file).each_ref().map(String::as_str));
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     file
 }
@@ -43,7 +43,7 @@ pub(crate) fn backed_up(broker: &Broker, name: &str) -> PathBuf {
 /// Restores a backup next to it.
 pub(crate) fn restored(backup: &Path, name: &str) -> PathBuf {
     let folder = backup.with_file_name(name);
-    let output = care(&["restore", backup.to_str().unwrap(), folder.to_str().unwrap()]);
+    let output = run_command(&["restore", backup.to_str().unwrap(), folder.to_str().unwrap()]);
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     folder
 }
@@ -213,7 +213,7 @@ async fn a_backup_that_is_cut_off_or_altered_is_refused_and_leaves_nothing() {
     let target = broker.folder.path().join("restored");
     let refused = |bytes: &[u8], of: &str| {
         fs::write(&there, bytes).unwrap();
-        let output = care(&["restore", there.to_str().unwrap(), target.to_str().unwrap()]);
+        let output = run_command(&["restore", there.to_str().unwrap(), target.to_str().unwrap()]);
         assert_eq!(status(&output), 2, "{of}: {}", stderr(&output));
         assert!(stderr(&output).contains("incomplete or invalid backup"), "{of}: {}", stderr(&output));
         let names: Vec<_> =
@@ -242,18 +242,18 @@ async fn a_restore_replaces_a_folder_only_if_that_is_moved_away() {
     for (flags, reason) in [(&[][..], "not empty"), (&["--move-old-to", old.to_str().unwrap()], "in use")] {
         let folder = broker.data_folder();
         let words = [&["restore", file.to_str().unwrap(), folder.to_str().unwrap()], flags].concat();
-        let output = care(&words);
+        let output = run_command(&words);
         assert_eq!(status(&output), 2);
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));
     }
     broker.kill();
     let (folder, old) = (broker.data_folder(), old.to_str().unwrap());
     let words = ["restore", file.to_str().unwrap(), folder.to_str().unwrap(), "--move-old-to", old];
-    assert_eq!(status(&care(&words)), 0);
+    assert_eq!(status(&run_command(&words)), 0);
     assert_eq!(dumped(&folder, &[]), dumped(Path::new(old), &[]));
     let empty = broker.folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    assert_eq!(status(&care(&["restore", file.to_str().unwrap(), empty.to_str().unwrap()])), 0);
+    assert_eq!(status(&run_command(&["restore", file.to_str().unwrap(), empty.to_str().unwrap()])), 0);
     assert_eq!(status(&on(&empty, "check", &[])), 0);
 }
 
@@ -265,11 +265,11 @@ async fn a_backup_of_a_damaged_log_is_whole_and_names_the_damage() {
     let on_disk = fs::OpenOptions::new().write(true).open(broker.data_folder().join(&segment)).unwrap();
     on_disk.write_at(b"M", offset as u64).unwrap();
     let file = broker.folder.path().join("backup.tar");
-    let output = care(&taking(&broker, &file).each_ref().map(String::as_str));
+    let output = run_command(&taking(&broker, &file).each_ref().map(String::as_str));
     assert_eq!(status(&output), 1, "{}", stderr(&output));
     assert!(stderr(&output).contains(&format!("{segment} is damaged at offset")), "{}", stderr(&output));
     let output =
-        care(&["restore", file.to_str().unwrap(), file.with_file_name("restored").to_str().unwrap()]);
+        run_command(&["restore", file.to_str().unwrap(), file.with_file_name("restored").to_str().unwrap()]);
     assert_eq!(status(&output), 1, "{}", stderr(&output));
 }
 
@@ -296,7 +296,7 @@ async fn a_backup_that_cannot_be_taken_says_why_and_leaves_no_file() {
     let file = broker.folder.path().join("backup.tar");
     let take = |url: &str| {
         let (token, file) = (token.to_str().unwrap(), file.to_str().unwrap());
-        care(&["backup", "--control-url", url, "--control-token-file", token, "--output", file])
+        run_command(&["backup", "--control-url", url, "--control-token-file", token, "--output", file])
     };
     let output = take(&format!("http://{}", broker.address("--control-listen")));
     assert_eq!(status(&output), 2);
@@ -332,7 +332,7 @@ async fn a_broker_that_dies_under_a_backup_leaves_none() {
     let file = broker.folder.path().join("backup.tar");
     fs::write(&file, archive).unwrap();
     let output =
-        care(&["restore", file.to_str().unwrap(), broker.folder.path().join("new").to_str().unwrap()]);
+        run_command(&["restore", file.to_str().unwrap(), broker.folder.path().join("new").to_str().unwrap()]);
     assert_eq!(status(&output), 2, "{}", stdout(&output));
 }
 
@@ -375,7 +375,7 @@ fn archive_of(name: &str, contents: &[u8], padded: Option<u64>) -> Vec<u8> {
 fn a_backup_with_impossible_lengths_is_refused_and_fills_no_disk() {
     let folder = tempfile::TempDir::new().unwrap();
     let (file, target) = (folder.path().join("backup.tar"), folder.path().join("new"));
-    let restore = || care(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
+    let restore = || run_command(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
     fs::write(&file, archive_of("log/00000001.seg", b"short", Some(4096))).unwrap();
     assert!(!stderr(&restore()).contains("incomplete or invalid backup"), "{}", stderr(&restore()));
     fs::remove_dir_all(&target).unwrap();
@@ -413,7 +413,7 @@ fn a_backup_with_an_endless_file_is_refused_before_it_is_read() {
         fs::write(&file, header.as_bytes()).unwrap();
         // Of the declared length, without content.
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
-        let output = care(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
+        let output = run_command(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
         assert_eq!(status(&output), 2);
         assert!(stderr(&output).contains(says), "{name}: {}", stderr(&output));
         assert!(!target.exists());

@@ -12,11 +12,11 @@ use rustix::fs::{CWD, FileType, mknodat};
 use crate::{
     backup::{backed_up, small, taking},
     broker::Broker,
-    care::{care, status, stderr, stdout},
+    maintenance::{run_command, status, stderr, stdout},
 };
 
 fn take(broker: &Broker, file: &Path) -> Output {
-    care(&taking(broker, file).each_ref().map(String::as_str))
+    run_command(&taking(broker, file).each_ref().map(String::as_str))
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn an_earlier_backup_is_replaced_once_the_new_one_is_complete_and_no_other
     fs::write(&file, "of before").unwrap();
     let mut words = taking(&broker, &file);
     words[2] = "http://127.0.0.1:1".to_owned();
-    assert_eq!(status(&care(&words.each_ref().map(String::as_str))), 2);
+    assert_eq!(status(&run_command(&words.each_ref().map(String::as_str))), 2);
     assert_eq!(fs::read(&file).unwrap(), b"of before");
     assert_eq!(status(&take(&broker, &file)), 0);
     assert!(fs::read(&file).unwrap().len() > 4096);
@@ -101,7 +101,7 @@ async fn trailing_bytes_make_a_backup_invalid() {
     let (there, target) = (broker.folder.path().join("there"), broker.folder.path().join("new"));
     let restore = |bytes: &[u8]| {
         fs::write(&there, bytes).unwrap();
-        care(&["restore", there.to_str().unwrap(), target.to_str().unwrap()])
+        run_command(&["restore", there.to_str().unwrap(), target.to_str().unwrap()])
     };
     for more in [&b"x"[..], &[&[0; 5000][..], b"x"].concat(), &whole] {
         let output = restore(&[&whole, more].concat());

@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::{
     broker::{Broker, ORDERS, command, ended},
-    care::{on, status, stdout},
+    maintenance::{on, status, stdout},
 };
 
 /// Runs a broker that must not start, and returns its output.

@@ -5,7 +5,7 @@ use restante_wire::{
     ChannelConfig, ProblemType,
     batch::PeekedBatch,
     channel::{Backoff, BackoffPolicy},
-    control::{LeftBecause, LettersLeft, Purged, Redriven},
+    control::{DeadLettersLeft, LeftBecause, Purged, Redriven},
 };
 
 use crate::{
@@ -176,7 +176,7 @@ async fn dead_letters_are_redriven_to_another_channel_up_to_a_limit_and_purged()
     let (uid, to) = (channel("orders").uid, channel("again").uid);
     let redrive = format!("{{\"to\": \"{to}\", \"limit\": 2}}");
     let response = control(&broker, Method::POST, &format!("channels/{uid}/redrive"), redrive).await;
-    let left = LettersLeft { channel: "acme/orders".into(), messages: 1, because: LeftBecause::Limit };
+    let left = DeadLettersLeft { channel: "acme/orders".into(), messages: 1, because: LeftBecause::Limit };
     let redriven = Redriven { moved: 2, left: 1, left_in: vec![left] };
     assert_eq!(response.json::<Redriven>().await.unwrap(), redriven);
     broker.kill();

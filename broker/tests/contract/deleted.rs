@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::{
     backup::{backed_up, restored},
     broker::{Broker, ORDERS, assert_problem, ended, header},
-    care::{bytes_of, on, status, stderr, stdout},
     lost_channels::{copied, last_change},
+    maintenance::{bytes_of, on, status, stderr, stdout},
     operator::{control, operated, orders, put, sync},
 };
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     broker::{Broker, ORDERS, ended},
-    care::{bytes_of, dumped, on, status, stderr, stdout},
     lost_channels::copied,
+    maintenance::{bytes_of, dumped, on, status, stderr, stdout},
     operator::{channel, put, with_channels},
 };
 

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use restante_wire::{
     ChannelConfig,
     batch::{DeliveredItem, PeekedBatch, PulledBatch},
-    control::{LeftBecause, LettersLeft, Redriven},
+    control::{DeadLettersLeft, LeftBecause, Redriven},
 };
 use serde_json::json;
 
@@ -134,7 +134,7 @@ async fn a_redrive_of_a_channel_brings_back_its_own_letters_and_no_others() {
     let broker = with_channels(&channels()).await;
     three_letters(&broker).await;
     let first = redrive(&broker, "orders", "{\"limit\": 1}".into()).await;
-    let left = LettersLeft { channel: "acme/dead".into(), messages: 1, because: LeftBecause::Limit };
+    let left = DeadLettersLeft { channel: "acme/dead".into(), messages: 1, because: LeftBecause::Limit };
     assert_eq!(first, Redriven { moved: 1, left: 1, left_in: vec![left] });
     assert_eq!(redrive(&broker, "orders", String::new()).await, moved(1));
     holds(&broker, "orders", 2).await;
@@ -164,7 +164,7 @@ async fn letters_that_cannot_go_back_are_told_of_with_the_channel_that_they_are_
     let lease = header(&broker.pull("acme/dead", "wait=5").send().await.unwrap(), "location");
     let uid = channel("bills").uid;
     control(&broker, Method::DELETE, &format!("channels/{uid}"), String::new()).await;
-    let left = |messages, because| LettersLeft { channel: "acme/dead".into(), messages, because };
+    let left = |messages, because| DeadLettersLeft { channel: "acme/dead".into(), messages, because };
     let left_in =
         vec![left(1, LeftBecause::NoRoom), left(1, LeftBecause::Leased), left(1, LeftBecause::OriginUnknown)];
     assert_eq!(redrive(&broker, "dead", String::new()).await, Redriven { moved: 0, left: 3, left_in });

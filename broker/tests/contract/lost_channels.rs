@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     broker::{Broker, ORDERS, assert_problem, command, ended, header},
-    care::{bytes_of, care, dumped, on, status, stderr, stdout},
+    maintenance::{bytes_of, dumped, on, run_command, status, stderr, stdout},
     operator::{channel, control, put, sync, with_channels},
 };
 
@@ -424,7 +424,7 @@ fn a_manifest_that_is_a_pipe_is_reported_and_not_waited_for() {
     let output = ended(&mut command(&broker.data_folder(), &flags));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("channels.yaml") && said.contains("a pipe"), "{said}");
-    assert!(!care(&["check", broker.data_folder().to_str().unwrap()]).status.success());
+    assert!(!run_command(&["check", broker.data_folder().to_str().unwrap()]).status.success());
 }
 
 #[tokio::test]

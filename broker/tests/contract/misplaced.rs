@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     broker::{Broker, DEADLINE, command},
-    care::{bytes_of, care, dumped, on, status, stderr, stdout},
+    maintenance::{bytes_of, dumped, on, run_command, status, stderr, stdout},
     operator::{channel, with_channels_and_flags},
 };
 
@@ -237,7 +237,7 @@ impl Cell {
         Err((broker.wait().unwrap().code().unwrap_or(-1), last))
     }
 
-    fn care(&self, arguments: &[&str]) -> Output {
+    fn maintenance(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_restante-broker"));
         let (first, rest) = arguments.split_first().unwrap();
         command.arg(first).arg(self.folder()).args(rest);
@@ -262,11 +262,11 @@ impl Cell {
             (Yes | ForMessages, _) => (1, self.place.told()),
         };
         let target = self.above.path().join("salvaged");
-        let check = self.care(&["check"]);
+        let check = self.maintenance(&["check"]);
         expect("check", status(&check) == code, stderr(&check));
-        let dump = self.care(&["dump"]);
+        let dump = self.maintenance(&["dump"]);
         expect("dump", status(&dump) == code, stderr(&dump));
-        let salvage = self.care(&["salvage", target.to_str().unwrap()]);
+        let salvage = self.maintenance(&["salvage", target.to_str().unwrap()]);
         expect("salvage", status(&salvage) == code, stderr(&salvage));
         let is_told = |said: &str| said.lines().any(|line| line.contains(&self.file) && line.contains(told));
         match code {
@@ -389,7 +389,7 @@ async fn a_backup_of_a_running_broker_ends_where_a_file_is_none_and_the_broker_g
         let token = broker.folder.path().join("token");
         let output = broker.folder.path().join("backup.tar");
         let flags = ["--control-url", &url, "--control-token-file", token.to_str().unwrap(), "--output"];
-        care(&[&["backup"], &flags[..], &[output.to_str().unwrap()]].concat())
+        run_command(&[&["backup"], &flags[..], &[output.to_str().unwrap()]].concat())
     };
     for file in ["restante.json", "lease-key", "addresses/snapshot", "addresses/journal"] {
         for place in [Place::Pipe, Place::Device, Place::Folder, Place::Dangling, Place::Long] {

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     backup::backed_up,
     broker::Broker,
-    care::{bytes_of, care, on, status, stderr, used},
+    maintenance::{bytes_of, on, run_command, status, stderr, used},
     operator::{channel, with_channels_and_flags},
 };
 
@@ -26,7 +26,7 @@ async fn with_backup() -> (Broker, PathBuf) {
 fn restore(backup: &Path, folder: &Path, old: Option<&Path>) -> Output {
     let mut words = vec!["restore", backup.to_str().unwrap(), folder.to_str().unwrap()];
     words.extend(old.into_iter().flat_map(|old| ["--move-old-to", old.to_str().unwrap()]));
-    care(&words)
+    run_command(&words)
 }
 
 /// The names in a folder.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     broker::Broker,
-    care::{bytes_of, care, dumped, on, status, stderr, stdout, used},
+    maintenance::{bytes_of, dumped, on, run_command, status, stderr, stdout, used},
     operator::{channel, with_channels_and_flags},
 };
 
@@ -223,7 +223,7 @@ async fn a_missing_or_duplicate_file_is_reported() {
     fs::remove_file(broker.data_folder().join("restante.json")).unwrap();
     assert!(damage().contains("restante.json"), "{}", damage());
     let target = broker.folder.path().join("new");
-    let output = care(&["salvage", broker.data_folder().to_str().unwrap(), target.to_str().unwrap()]);
+    let output = run_command(&["salvage", broker.data_folder().to_str().unwrap(), target.to_str().unwrap()]);
     assert_eq!((status(&output), numbers(&target).len()), (1, 60));
 }
 

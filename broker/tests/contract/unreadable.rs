@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     broker::{Broker, DEADLINE, header},
-    care::{dumped, on, status, stderr, stdout},
+    maintenance::{dumped, on, status, stderr, stdout},
     operator::{channel, with_channels_and_flags},
 };
 

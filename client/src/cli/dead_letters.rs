@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use restante_client::{
-    Client, Control, DeliveredItem, LettersLeft, PeekState, Purge, PurgedState, Redrive, Redriven,
+    Client, Control, DeadLettersLeft, DeliveredItem, PeekState, Purge, PurgedState, Redrive, Redriven,
 };
 
 use super::{
@@ -59,7 +59,7 @@ fn notes(redriven: &Redriven, (namespace, name): &(String, String)) -> Vec<Strin
         )];
     }
     let left = redriven.left_in.iter();
-    left.map(|LettersLeft { channel, messages, because }| {
+    left.map(|DeadLettersLeft { channel, messages, because }| {
         format!("{messages} left in {channel}: {}", because.as_str())
     })
     .collect()

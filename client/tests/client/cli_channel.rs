@@ -1,6 +1,6 @@
 //! `restante peek` and `dead-letters`.
 
-use restante_client::{LeftBecause, LettersLeft, ProblemType, Purged, Redriven};
+use restante_client::{DeadLettersLeft, LeftBecause, ProblemType, Purged, Redriven};
 use restante_wire::{
     DeadLetterCause,
     batch::{DeadLetterNote, DeliveredHead, DeliveredItem, PeekedBatch},
@@ -126,7 +126,7 @@ async fn a_redrive_that_moves_nothing_reports_where_the_dead_letters_are_and_fai
             Redriven {
                 moved: 0,
                 left: 2,
-                left_in: vec![LettersLeft {
+                left_in: vec![DeadLettersLeft {
                     channel: "demo/orders-dead".into(),
                     messages: 2,
                     because: LeftBecause::Leased,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, se
 
 use crate::DeadLetterCause;
 
-/// Kept headers by name, without those that have a field of their own.
+/// Kept headers by name, without headers that have a field of their own.
 pub type Headers = BTreeMap<String, HeaderValues>;
 
 /// The values of one header, nearly always one.

@@ -66,7 +66,7 @@ mod tests {
         let items = |count| vec![r#"{"content": ""}"#; count].join(",");
         let whole = read_batch(format!("{{\"messages\": [{}]}}", items(BATCH_ITEMS_MAX)).as_bytes()).unwrap();
         assert!(whole.len() == BATCH_ITEMS_MAX && whole.iter().all(Result::is_ok));
-        let text = format!("{{\"messages\": [{}, and this is no JSON", items(BATCH_ITEMS_MAX + 1));
+        let text = format!("{{\"messages\": [{}, and this is not JSON", items(BATCH_ITEMS_MAX + 1));
         assert!(read_batch(text.as_bytes()).unwrap_err().is_too_many);
     }
 }

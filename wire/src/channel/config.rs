@@ -41,7 +41,7 @@ pub struct ChannelConfig {
     /// continue.
     #[serde(default)]
     pub paused: bool,
-    /// Whether the channel drains before it is deleted: pushes are refused for good, pulls and settles continue.
+    /// Whether the channel drains before it is deleted: all pushes are refused, pulls and settles continue.
     #[serde(default)]
     pub closing: bool,
     /// How messages are delivered.

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_whole_set_is_taken_and_withdrawn_channels_are_told() {
+async fn a_complete_set_is_accepted_and_withdrawn_channels_are_notified() {
     let port = Port::open();
     let state: StoreState = ok(port.send(Method::GET, path::CONTROL_REVISION, Body::empty()).await).await;
     assert_eq!((state.synced_at, state.channels), (None, 0));
@@ -12,12 +12,12 @@ async fn a_whole_set_is_taken_and_withdrawn_channels_are_told() {
     let state: StoreState = ok(port.sync(&set).await).await;
     assert_eq!((state.revision, state.channels, state.orphans), (Revision::of(&set), 2, 0));
     assert!(state.synced_at.is_some() && port.store.is_programmed());
-    assert!(lock(&port.told.withdrawn).is_empty());
+    assert!(lock(&port.calls.withdrawn).is_empty());
 
     let one = port.store.by_name("acme", "one").unwrap().number;
     let state: StoreState = ok(port.sync(&set[1..]).await).await;
     assert_eq!((state.channels, state.orphans), (1, 1));
-    assert_eq!(*lock(&port.told.withdrawn), [one]);
+    assert_eq!(*lock(&port.calls.withdrawn), [one]);
     let again: StoreState = ok(port.send(Method::GET, path::CONTROL_REVISION, Body::empty()).await).await;
     assert_eq!(again, state);
 }
@@ -107,17 +107,17 @@ async fn a_put_must_be_of_the_channel_that_its_path_names() {
 async fn a_channel_with_messages_is_deleted_only_by_force_and_never_comes_back() {
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one")]).await).await;
-    lock(&port.told.messages).insert(1, 42);
+    lock(&port.calls.messages).insert(1, 42);
     let (status, kind, detail) =
         problem(port.send(Method::DELETE, &channel_path("one"), Body::empty()).await).await;
     assert_eq!((status, kind), (409, ProblemType::ChannelNotEmpty));
     assert!(detail.contains("42"), "{detail}");
-    assert!(lock(&port.told.closed).is_empty() && port.store.is_known(1));
+    assert!(lock(&port.calls.closed).is_empty() && port.store.is_known(1));
 
     let path = format!("{}?force=true", channel_path("one"));
     let deleted: ChannelDeleted = ok(port.send(Method::DELETE, &path, Body::empty()).await).await;
     assert_eq!((deleted.messages, deleted.store.channels), (42, 0));
-    assert_eq!(*lock(&port.told.closed), [1]);
+    assert_eq!(*lock(&port.calls.closed), [1]);
 
     // Again, and of one that never was: there is nothing left to do.
     for name in ["one", "never"] {
@@ -125,7 +125,7 @@ async fn a_channel_with_messages_is_deleted_only_by_force_and_never_comes_back()
             ok(port.send(Method::DELETE, &channel_path(name), Body::empty()).await).await;
         assert_eq!(deleted.messages, 0);
     }
-    assert_eq!(lock(&port.told.closed).len(), 1);
+    assert_eq!(lock(&port.calls.closed).len(), 1);
     let put = port.send(Method::PUT, &channel_path("one"), ndjson(&[config("one")])).await;
     let (status, kind, detail) = problem(put).await;
     assert_eq!((status, kind), (410, ProblemType::ChannelDeleted));
@@ -155,13 +155,13 @@ async fn a_delete_knows_force_and_nothing_else() {
 async fn a_deletion_that_began_is_carried_through_though_its_client_hung_up() {
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one")]).await).await;
-    *lock(&port.told.slow) = true;
+    *lock(&port.calls.slow) = true;
     let path = channel_path("one");
     tokio::select! {
         _ = port.send(Method::DELETE, &path, Body::empty()) => panic!("closing cannot have ended"),
-        () = port.told.began.notified() => {}
+        () = port.calls.began.notified() => {}
     }
-    port.told.may_end.notify_one();
+    port.calls.may_end.notify_one();
     while port.store.is_known(1) {
         tokio::task::yield_now().await;
     }

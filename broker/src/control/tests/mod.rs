@@ -1,8 +1,8 @@
 //! Tests of the control API through its router, with channels that only count.
 
 mod changes;
-mod looks;
-mod works;
+mod operations;
+mod reads;
 
 use std::{
     collections::HashMap,
@@ -36,15 +36,15 @@ const TOKEN: &str = "a-token-that-nobody-guesses-at-all";
 
 /// Channels with a fixed number of messages each, which record the calls that they get.
 #[derive(Clone, Default)]
-struct Counting(Arc<Told>);
+struct Counting(Arc<Calls>);
 
 #[derive(Default)]
-struct Told {
+struct Calls {
     messages: BlockingMutex<HashMap<u32, u64>>,
     closed: BlockingMutex<Vec<u32>>,
     changed: BlockingMutex<Vec<u32>>,
     withdrawn: BlockingMutex<Vec<u32>>,
-    works: BlockingMutex<u32>,
+    operations: BlockingMutex<u32>,
     gone: BlockingMutex<bool>,
     /// Whether `close` signals that it began and waits until it may end.
     slow: BlockingMutex<bool>,
@@ -90,12 +90,12 @@ impl Channels for Counting {
     }
 
     async fn redrive(&self, redrive: Redrive) -> Result<Redriven, WorkFailed> {
-        *lock(&self.0.works) += 1;
+        *lock(&self.0.operations) += 1;
         Ok(Redriven { moved: redrive.limit.min(7), ..Redriven::default() })
     }
 
     async fn purge(&self, _: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {
-        *lock(&self.0.works) += 1;
+        *lock(&self.0.operations) += 1;
         Ok(states.len() as u64)
     }
 
@@ -115,7 +115,7 @@ impl Channels for Counting {
 /// A control port with its own address store.
 struct Port {
     store: AddressStore,
-    told: Arc<Told>,
+    calls: Arc<Calls>,
     router: Router,
     _folder: tempfile::TempDir,
 }
@@ -138,7 +138,7 @@ impl Port {
             managed_by_manifests,
             folder.path(),
         );
-        Self { store, told: channels.0, router, _folder: folder }
+        Self { store, calls: channels.0, router, _folder: folder }
     }
 
     async fn send(&self, method: Method, path: &str, body: impl Into<Body>) -> Response {

@@ -86,13 +86,13 @@ fn a_power_cut_before_a_redrive_is_on_disk_leaves_the_dead_letter_in_one_channel
     GIVE_UP[0].1(&mut many, delivery);
     many.commit();
     assert_eq!(counts(&many), [0, 1]);
-    let [home, lies_in] = cores;
-    many.hold_back(lies_in);
+    let [home, stored_in] = cores;
+    many.hold_back(stored_in);
     let redriven = many.redrive(1, 0);
-    go_on_without(&mut many, [lies_in, home]);
+    go_on_without(&mut many, [stored_in, home]);
     assert!(!is_kept(&redriven), "it is not on disk");
     assert_eq!(counts(&many), [0, 0], "it is in relay");
-    let left = many.left_without(lies_in);
+    let left = many.left_without(stored_in);
     many = many.start(left, 2);
     many.commit();
     assert_eq!(counts(&many), [0, 1]);

@@ -257,14 +257,14 @@ impl Many {
 
     /// Redrives all dead letters in a channel to another one. Returns the ticket.
     pub(super) fn redrive(&mut self, from: usize, to: usize) -> Ticket {
-        let (lies_in, to) = (self.entries[from].clone(), self.entries[to].clone());
-        let until = self.core(lies_in.number).next_sequence(&lies_in);
-        let asked = ReturnRequest { lies_in: lies_in.clone(), came_from: None, to: Some(to), until };
+        let (stored_in, to) = (self.entries[from].clone(), self.entries[to].clone());
+        let until = self.core(stored_in.number).next_sequence(&stored_in);
+        let asked = ReturnRequest { stored_in: stored_in.clone(), came_from: None, to: Some(to), until };
         let mut promise = Ticket::committed();
         for state in [State::Ready, State::Delayed, State::Dead] {
             let (mut at, mut brought) = (0, None);
             loop {
-                let mut core = self.core(lies_in.number);
+                let mut core = self.core(stored_in.number);
                 let turn = core.return_dead_letters(&asked, state, at, u64::MAX, brought).unwrap();
                 drop(core);
                 promise = turn.ticket;

@@ -46,7 +46,7 @@ fn a_channel_that_fills_the_key_table_leaves_keys_to_other_channels() {
     let mut bench: Bench<Stream> = Bench::new(config.into());
     let spread = |count: u64| u128::from(count) << 96 | u128::from(count) << 32 | u128::from(count);
     let (_, refusal) = fill(&mut bench, 0, |count| Some(spread(count)));
-    assert_eq!(refusal, PushRefusal::IdempotencyFull);
+    assert_eq!(refusal, PushRefusal::TooManyIdempotencyKeys);
     let key = Some(keys::PushKey { hash: u128::MAX, fingerprint: 1 });
     assert!(bench.push(&[1], Push { key, ..message("modest") }).is_ok());
 }

@@ -195,12 +195,12 @@ fn redrive_away(bench: &mut Bench<Cold>) {
 
 fn return_dead_letters(bench: &mut Bench<Cold>) {
     let asked = ReturnRequest {
-        lies_in: bench.entries[0].clone(),
+        stored_in: bench.entries[0].clone(),
         came_from: None,
         to: None,
         until: MESSAGES as u64,
     };
-    let number = asked.lies_in.number;
+    let number = asked.stored_in.number;
     let (mut at, mut brought) = (Some(0), None);
     while let Some(from) = at {
         let turn = bench.core.return_dead_letters(&asked, State::Ready, from, 100, brought.take()).unwrap();

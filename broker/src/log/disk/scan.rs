@@ -27,13 +27,13 @@ use crate::log::{Log, Position, Record, RecordHead, Scanned, record::RecordError
 /// A part of a segment that is being read.
 pub(super) struct Scanning {
     /// The requested range.
-    asked: Asked,
+    range: ReadRange,
     part: oneshot::Receiver<Result<Part, LogError>>,
 }
 
 /// A range to read: frames of one segment, about `max_bytes` of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Asked {
+struct ReadRange {
     segment: SegmentId,
     offset: u64,
     /// The end of the last frame, at the latest.
@@ -64,12 +64,12 @@ impl<S: Storage> DiskLog<S> {
         }
         let begins = RecordPlace::from(from);
         self.walks_older = matches!(begins.segment, SegmentId::Older(_)) && self.older.count() > 0;
-        let Some(asked) = self.ask(begins, below, max_bytes) else {
+        let Some(range) = self.ask(begins, below, max_bytes) else {
             return Poll::Ready(Ok(Scanned { records: Vec::new(), broken: Vec::new(), next: None }));
         };
-        let mut scanning = match self.scanning.take().filter(|scanning| scanning.asked == asked) {
+        let mut scanning = match self.scanning.take().filter(|scanning| scanning.range == range) {
             Some(scanning) => scanning,
-            None => self.begin_scan(asked),
+            None => self.begin_scan(range),
         };
         let Poll::Ready(part) = Pin::new(&mut scanning.part).poll(context) else {
             self.scanning = Some(scanning);
@@ -84,33 +84,33 @@ impl<S: Storage> DiskLog<S> {
                 return Poll::Ready(Err(self.failure()));
             }
         };
-        let next = RecordPlace::start(asked.segment, end);
+        let next = RecordPlace::start(range.segment, end);
         let ahead = self.ask(next, below, max_bytes);
         self.scanning = ahead.map(|ahead| self.begin_scan(ahead));
         Poll::Ready(Ok(Scanned { records, broken, next: ahead.map(|_| next.into()) }))
     }
 
     /// The next range to read; nothing at the end.
-    fn ask(&mut self, from: RecordPlace, below: Option<Position>, max_bytes: usize) -> Option<Asked> {
+    fn ask(&mut self, from: RecordPlace, below: Option<Position>, max_bytes: usize) -> Option<ReadRange> {
         let below = below.map_or(RecordPlace::own(u64::MAX, 0), RecordPlace::from);
         let part = |segment, end: u64| {
             let offset = if segment == from.segment { from.offset } else { 0 }.max(segment::HEAD_BYTES);
             let begin = RecordPlace::start(segment, offset);
             let end = if segment == below.segment { end.min(below.offset) } else { end };
-            (offset < end).then_some((begin < below).then_some(Asked { segment, offset, end, max_bytes }))
+            (offset < end).then_some((begin < below).then_some(ReadRange { segment, offset, end, max_bytes }))
         };
         if let SegmentId::Older(first) = from.segment {
             for index in first..self.older.count() {
-                if let Some(asked) = part(SegmentId::Older(index), self.older.segment(index).extent.end) {
-                    return asked;
+                if let Some(range) = part(SegmentId::Older(index), self.older.segment(index).extent.end) {
+                    return range;
                 }
             }
         }
         let first = if let SegmentId::Own(epoch) = from.segment { epoch } else { 0 };
         let epochs: Vec<u64> = self.segments.range(first..).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
-            if let Some(asked) = part(SegmentId::Own(epoch), self.segments[&epoch].end) {
-                return asked;
+            if let Some(range) = part(SegmentId::Own(epoch), self.segments[&epoch].end) {
+                return range;
             }
             if self.is_sealed(epoch) && self.segments.keys().next() == Some(&epoch) {
                 self.walked = Some(epoch);
@@ -119,22 +119,22 @@ impl<S: Storage> DiskLog<S> {
         None
     }
 
-    fn begin_scan(&self, asked: Asked) -> Scanning {
-        let extent = self.extent_of(asked.segment);
-        let (storage, file) = self.place_of(asked.segment);
+    fn begin_scan(&self, range: ReadRange) -> Scanning {
+        let extent = self.extent_of(range.segment);
+        let (storage, file) = self.place_of(range.segment);
         let (storage, reading) = (storage.clone(), Reading::of(&file));
         let (answer, part) = oneshot::channel();
         self.readers.give(move || {
-            let part = read_part(&reading, extent.head.mark, asked, storage.path()).or_else(|error| {
+            let part = read_part(&reading, extent.head.mark, range, storage.path()).or_else(|error| {
                 let by_index =
-                    error.is_of_one_record().then(|| read_by_index(&storage, &reading, &extent, asked));
+                    error.is_of_one_record().then(|| read_by_index(&storage, &reading, &extent, range));
                 by_index.flatten().ok_or(error)
             });
             drop(reading);
             // The caller may have given up.
             let _ = answer.send(part);
         });
-        Scanning { asked, part }
+        Scanning { range, part }
     }
 }
 
@@ -143,7 +143,7 @@ fn read_by_index<S: Storage>(
     storage: &S,
     segment: &Reading<S::File>,
     extent: &SegmentExtent,
-    Asked { segment: place, offset, .. }: Asked,
+    ReadRange { segment: place, offset, .. }: ReadRange,
 ) -> Option<Part> {
     let indexed = index::read(storage, &segment.name, extent)?;
     let (heads, length) = indexed.of_frame(offset, extent)?;
@@ -175,10 +175,10 @@ fn read_by_index<S: Storage>(
 fn read_part<F: StorageFile>(
     file: &Reading<F>,
     mark: u64,
-    asked: Asked,
+    range: ReadRange,
     folder: &Path,
 ) -> Result<Part, LogError> {
-    let Asked { offset, end, max_bytes, .. } = asked;
+    let ReadRange { offset, end, max_bytes, .. } = range;
     let read = |length: u64| {
         let mut bytes = vec![0; length as usize];
         readers::read_around(file, &mut bytes, offset)
@@ -198,7 +198,7 @@ fn read_part<F: StorageFile>(
         if frame::frame_bytes(&rest).is_none_or(|whole| whole > rest.len() as u64) {
             return Ok(part);
         }
-        let place = RecordPlace::start(asked.segment, part.end + frame::HEAD_BYTES as u64);
+        let place = RecordPlace::start(range.segment, part.end + frame::HEAD_BYTES as u64);
         let frame_bytes = match frame::parse(&rest, mark) {
             Some((head, records)) => {
                 split(&rest.slice_ref(records), place, &mut part.records).map_err(|source| {

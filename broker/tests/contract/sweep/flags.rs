@@ -116,7 +116,7 @@ const ROWS: &[Row] = &[
     row("log-format", &["text", "json"], &["", "xml", "JSON"]),
 ];
 
-/// Arguments of the maintenance commands. They name files, whose faults `care.rs` tests.
+/// Arguments of the maintenance commands. They name files, whose faults `maintenance.rs` tests.
 const CARE: &[&str] = &[
     "check folder",
     "check json",

@@ -31,12 +31,12 @@ async fn unknown_paths_and_wrong_methods_are_problems_too() {
 }
 
 #[tokio::test]
-async fn counts_are_told_of_one_channel_an_orphan_or_all() {
+async fn counts_are_shown_for_one_channel_an_orphan_or_all() {
     let port = Port::open();
     // More than are requested at a time.
     let many: Vec<_> = (0..2500).map(|number| config(&format!("c{number}"))).collect();
     let _: StoreState = ok(port.sync(&many).await).await;
-    lock(&port.told.messages).insert(1, 42);
+    lock(&port.calls.messages).insert(1, 42);
     let response = port.send(Method::GET, path::CONTROL_STATS, Body::empty()).await;
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
     let text = String::from_utf8(bytes(response).await.to_vec()).unwrap();
@@ -56,7 +56,7 @@ async fn counts_are_told_of_one_channel_an_orphan_or_all() {
         ProblemType::ChannelUnknown
     );
 
-    *lock(&port.told.gone) = true;
+    *lock(&port.calls.gone) = true;
     let (status, kind, _) = problem(port.send(Method::GET, path::CONTROL_STATS, Body::empty()).await).await;
     assert_eq!((status, kind), (503, ProblemType::Draining));
 }

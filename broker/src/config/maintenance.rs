@@ -9,7 +9,7 @@ const STATUS: &str = "Exit codes: 0 healthy; 1 damage found and reported; 2 fail
 
 /// Command on a data folder, instead of running a broker.
 #[derive(Debug, Clone, Subcommand)]
-pub enum CareCommand {
+pub enum MaintenanceCommand {
     /// Inspect a data folder: report its contents, damage, and what can be salvaged; changes nothing
     #[command(after_help = STATUS)]
     Check(CheckArguments),

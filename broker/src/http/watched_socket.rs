@@ -1,4 +1,4 @@
-//! Wraps a connection's socket: notices what was written, times out a peer that does not read, and reads on from a peer
+//! Wraps a connection's socket: counts written bytes, times out a peer that does not read, and reads on from a peer
 //! that still sends a refused body, so that the peer gets its answer.
 
 use std::{
@@ -29,7 +29,7 @@ const DISCARD_SILENCE: Duration = Duration::from_secs(5);
 const TOGETHER_BYTES_MAX: usize = 4096;
 
 /// A socket that reports reads and flushes to its line, and fails if a write is blocked for too long.
-pub(super) struct Watched<S> {
+pub(super) struct WatchedSocket<S> {
     stream: S,
     line: Arc<Line>,
     write_timeout: Duration,
@@ -50,7 +50,7 @@ struct Discard {
     silent_since: Instant,
 }
 
-impl<S> Watched<S> {
+impl<S> WatchedSocket<S> {
     pub(super) fn new(
         stream: S,
         line: &Arc<Line>,
@@ -97,7 +97,7 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Watched<S> {
+impl<S: AsyncRead + Unpin> WatchedSocket<S> {
     /// Reads and discards until the peer sends no more, within limits.
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 16 * 1024];
@@ -123,7 +123,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -141,7 +141,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedSocket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -215,7 +215,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     struct Test {
-        ours: Watched<DuplexStream>,
+        ours: WatchedSocket<DuplexStream>,
         theirs: DuplexStream,
         line: Arc<Line>,
         timeouts: IntCounter,
@@ -226,7 +226,7 @@ mod tests {
         let line = Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new(), &Clock::of_test());
         let (ours, theirs) = duplex(bytes);
         let patience = (PATIENCE, timeouts.clone());
-        let ours = Watched::new(ours, &line, Version::Http1, patience);
+        let ours = WatchedSocket::new(ours, &line, Version::Http1, patience);
         Test { ours, theirs, line, timeouts }
     }
 

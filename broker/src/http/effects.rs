@@ -13,7 +13,7 @@ use restante_wire::{
 use super::HttpError;
 
 /// Request headers of the contract: the name, how to write it, and what to do where the header has no effect.
-const OBEYED: [(&str, &str, &str); 7] = [
+const EFFECTIVE_WHERE: [(&str, &str, &str); 7] = [
     (
         IDEMPOTENCY_KEY,
         "Idempotency-Key",
@@ -35,19 +35,19 @@ const OBEYED: [(&str, &str, &str); 7] = [
 const OWN_PREFIXES: [&str; 7] =
     ["message-", "idempotency-", "acknowledge", "receive-attempt", "restante-", "lease-", "preference-"];
 
-/// Rejects headers of the contract except those in `obeyed`, which have an effect on the request.
-pub fn expect_effects(headers: &HeaderMap, obeyed: &[&str]) -> Result<(), HttpError> {
+/// Rejects headers of the contract that have no effect on the request: all but those in `effective`.
+pub fn expect_effects(headers: &HeaderMap, effective: &[&str]) -> Result<(), HttpError> {
     for name in headers.keys() {
         let name = name.as_str();
-        if !OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || obeyed.contains(&name) {
+        if !OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || effective.contains(&name) {
             continue;
         }
-        if let Some((_, called, instead)) = OBEYED.iter().find(|(known, ..)| *known == name) {
+        if let Some((_, called, instead)) = EFFECTIVE_WHERE.iter().find(|(known, ..)| *known == name) {
             return Err(malformed(format!("the header {called} has no effect on this request; {instead}")));
         }
         // A client may forward a message with all headers of its answer.
         if !ANSWERED.contains(&name) {
-            let hint = did_you_mean(name, OBEYED.iter().map(|(_, called, _)| *called));
+            let hint = did_you_mean(name, EFFECTIVE_WHERE.iter().map(|(_, called, _)| *called));
             return Err(malformed(format!(
                 "the header {name:?} is unknown{hint}; leave it out, or begin its name with Meta-"
             )));
@@ -102,9 +102,9 @@ mod tests {
 
     use super::*;
 
-    fn effects(names: &[&'static str], obeyed: &[&str]) -> Result<(), String> {
+    fn effects(names: &[&'static str], effective: &[&str]) -> Result<(), String> {
         let headers = names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")));
-        expect_effects(&headers.collect(), obeyed).map_err(|error| error.problem().detail)
+        expect_effects(&headers.collect(), effective).map_err(|error| error.problem().detail)
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
             effects(&["message-delay", "host", "x-message-dely", "traceparent"], &[MESSAGE_DELAY]),
             Ok(())
         );
-        for (name, ..) in OBEYED {
+        for (name, ..) in EFFECTIVE_WHERE {
             assert!(effects(&[name], &[]).unwrap_err().contains("has no effect on this request"), "{name}");
         }
     }

@@ -13,14 +13,14 @@ use serde_json::Value;
 use crate::broker::{Broker, ORDERS};
 
 /// Runs a command of the broker's binary.
-pub(crate) fn care(arguments: &[&str]) -> Output {
+pub(crate) fn run_command(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_restante-broker")).args(arguments).output().unwrap()
 }
 
 /// Runs a command on a folder.
 pub(crate) fn on(folder: &Path, command: &str, flags: &[&str]) -> Output {
     let folder = folder.to_str().unwrap();
-    care(&[&[command, folder], flags].concat())
+    run_command(&[&[command, folder], flags].concat())
 }
 
 pub(crate) fn status(output: &Output) -> i32 {
@@ -160,8 +160,8 @@ async fn a_folder_in_use_is_refused_and_so_is_one_that_is_none() {
         assert_eq!(status(&output), 2);
         let says = stderr(&output);
         assert!(says.contains("not a data folder") && !says.contains("--data-dir"), "{says}");
-        assert_eq!(status(&care(&[command])), 2);
-        let help = care(&[command, "--help"]);
+        assert_eq!(status(&run_command(&[command])), 2);
+        let help = run_command(&[command, "--help"]);
         assert!(stdout(&help).contains("Exit codes: 0"), "{}", stdout(&help));
     }
 }

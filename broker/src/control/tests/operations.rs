@@ -8,7 +8,7 @@ use restante_wire::{
 use super::*;
 
 impl Port {
-    async fn work(&self, what: &str, key: Option<&str>, body: &'static str) -> Response {
+    async fn operation(&self, what: &str, key: Option<&str>, body: &'static str) -> Response {
         let path = format!("{}{}/{what}", path::CONTROL_CHANNELS, config("one").uid);
         let request = Request::builder()
             .method(Method::POST)
@@ -20,24 +20,25 @@ impl Port {
 }
 
 #[tokio::test]
-async fn a_work_is_done_once_for_each_key() {
+async fn an_operation_runs_once_for_each_key() {
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one")]).await).await;
     for _ in 0..2 {
-        let redriven: Redriven = ok(port.work("redrive", Some("a"), "{\"limit\": 5}").await).await;
+        let redriven: Redriven = ok(port.operation("redrive", Some("a"), "{\"limit\": 5}").await).await;
         assert_eq!(redriven, Redriven { moved: 5, ..Redriven::default() });
     }
-    assert_eq!(*lock(&port.told.works), 1);
-    let (status, kind, _) = problem(port.work("redrive", Some("a"), "").await).await;
+    assert_eq!(*lock(&port.calls.operations), 1);
+    let (status, kind, _) = problem(port.operation("redrive", Some("a"), "").await).await;
     assert_eq!((status, kind), (422, ProblemType::IdempotencyMismatch));
-    for works in 2..=3 {
-        let purged: Purged = ok(port.work("purge", None, "{\"states\": [\"ready\", \"dead\"]}").await).await;
-        assert_eq!((purged.purged, *lock(&port.told.works)), (2, works));
+    for operations in 2..=3 {
+        let purged: Purged =
+            ok(port.operation("purge", None, "{\"states\": [\"ready\", \"dead\"]}").await).await;
+        assert_eq!((purged.purged, *lock(&port.calls.operations)), (2, operations));
     }
 }
 
 #[tokio::test]
-async fn a_work_that_cannot_be_obeyed_is_named_and_not_done() {
+async fn an_invalid_operation_is_refused_and_does_not_run() {
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one")]).await).await;
     for (what, body) in [
@@ -48,25 +49,28 @@ async fn a_work_that_cannot_be_obeyed_is_named_and_not_done() {
         ("redrive", "all"),
     ] {
         assert_eq!(
-            problem(port.work(what, None, body).await).await.1,
+            problem(port.operation(what, None, body).await).await.1,
             ProblemType::BodyMalformed,
             "{what} {body}"
         );
     }
     let to_nowhere = "{\"to\": \"00000000-0000-0000-0000-000000000001\"}";
-    assert_eq!(problem(port.work("redrive", None, to_nowhere).await).await.1, ProblemType::ChannelUnknown);
-    assert_eq!(*lock(&port.told.works), 0);
+    assert_eq!(
+        problem(port.operation("redrive", None, to_nowhere).await).await.1,
+        ProblemType::ChannelUnknown
+    );
+    assert_eq!(*lock(&port.calls.operations), 0);
 }
 
 #[tokio::test]
-async fn channels_are_told_that_they_changed() {
+async fn changed_channels_are_notified() {
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one"), config("two")]).await).await;
-    assert_eq!(lock(&port.told.changed).len(), 2);
+    assert_eq!(lock(&port.calls.changed).len(), 2);
 }
 
 #[tokio::test]
-async fn where_managed_by_manifests_the_set_is_looked_at_and_not_changed() {
+async fn a_broker_managed_by_manifests_shows_its_channels_and_refuses_changes() {
     let port = Port::open_with(true);
     for response in [
         port.sync(&[config("one")]).await,

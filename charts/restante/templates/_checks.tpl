@@ -7,7 +7,7 @@ What values.schema.json could refuse only by a pattern, which tells nobody what 
 {{- range $name := list "messagechannels.restante.dev" "messagebrokers.restante.dev" -}}
 {{- $definition := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name -}}
 {{- if and $definition $definition.metadata.deletionTimestamp -}}
-{{- fail (printf "the custom resource definition %s is being deleted, and waits for its objects: let go of them as docs/install.md says under \"When nothing let go of the channels\", wait until it is gone, and install again" $name) -}}
+{{- fail (printf "the custom resource definition %s is being deleted, and waits for its objects: let go of them as docs/install.md says under \"Removing finalizers by hand\", wait until it is gone, and install again" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -120,7 +120,7 @@ fn the_documents_install_serve_and_remove_everything() -> Result<()> {
     let patch = format!(r#"[{{"op": "add", "path": "/metadata/finalizers/0", "value": "{theirs}"}}]"#);
     kubectl.run(&["-n", "acme", "patch", "mc", "orders", "--type=json", "-p", &patch])?;
     kubectl.run(&["delete", "namespace", "acme", "--wait=false"])?;
-    shell.run("docs/install.md", "### When nothing let go of the channels")?;
+    shell.run("docs/install.md", "### Removing finalizers by hand")?;
     let left = kubectl.json(&["-n", "acme", "get", "mc", "orders"])?["metadata"]["finalizers"].clone();
     ensure!(left == serde_json::json!([theirs]), "the finalizers are {left}");
     let nothing = r#"{"metadata": {"finalizers": null}}"#;

@@ -117,7 +117,7 @@ fn a_restricted_stateful_set_with_a_volume_claim_becomes_ready() -> Result<()> {
 }
 
 #[test]
-fn the_api_server_answers_in_its_namespace_and_nowhere_else() -> Result<()> {
+fn the_api_server_answers_only_in_its_network_namespace() -> Result<()> {
     let Some(cluster) = shared::cluster() else { return Ok(()) };
     assert_eq!(cluster.kubectl().run(&["get", "--raw", "/readyz"])?, "ok");
     assert!(client_system::reaches(&cluster.network_namespace, API)?);
@@ -135,7 +135,7 @@ fn the_api_server_answers_in_its_namespace_and_nowhere_else() -> Result<()> {
 }
 
 #[test]
-fn a_pod_that_has_the_broker_s_user_may_write_its_volume() -> Result<()> {
+fn a_pod_with_the_brokers_user_can_write_to_its_volume() -> Result<()> {
     let Some(cluster) = shared::cluster() else { return Ok(()) };
     for volume in fs::read_dir(cluster.folder.join("volumes"))? {
         let metadata = volume?.metadata()?;
@@ -145,7 +145,7 @@ fn a_pod_that_has_the_broker_s_user_may_write_its_volume() -> Result<()> {
 }
 
 #[test]
-fn two_clusters_run_beside_each_other_and_one_that_ends_leaves_nothing() -> Result<()> {
+fn two_clusters_run_at_the_same_time_and_a_stopped_one_leaves_nothing_behind() -> Result<()> {
     let Some(shared) = shared::cluster() else { return Ok(()) };
     let mut other = ClusterProcess::start(shared::program())?;
     let cluster = other.info.clone();
@@ -160,7 +160,7 @@ fn two_clusters_run_beside_each_other_and_one_that_ends_leaves_nothing() -> Resu
 }
 
 #[test]
-fn what_a_killed_run_leaves_is_cleared_by_the_next() -> Result<()> {
+fn the_next_run_removes_the_leftovers_of_a_killed_one() -> Result<()> {
     if !requirements::has_root() {
         return Ok(());
     }

@@ -61,7 +61,7 @@ async fn send_back(listener: TcpListener) -> Result<()> {
 }
 
 #[test]
-fn a_client_system_talks_to_the_broker_and_cannot_be_reached() -> Result<()> {
+fn a_client_system_reaches_the_broker_and_cannot_be_reached() -> Result<()> {
     if !requirements::has_root() {
         return Ok(());
     }
@@ -81,7 +81,7 @@ fn a_client_system_talks_to_the_broker_and_cannot_be_reached() -> Result<()> {
 }
 
 #[test]
-fn a_client_system_without_its_firewall_is_found_out() -> Result<()> {
+fn a_client_system_without_its_firewall_is_detected() -> Result<()> {
     if !requirements::has_root() {
         return Ok(());
     }

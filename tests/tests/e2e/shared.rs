@@ -20,7 +20,7 @@ pub(crate) fn cluster() -> Option<&'static ClusterInfo> {
 
 /// Another one, which no release is installed in: it has the definitions and the images, and each test starts an operator
 /// of its own.
-pub(crate) fn bare() -> Option<&'static ClusterInfo> {
+pub(crate) fn cluster_without_release() -> Option<&'static ClusterInfo> {
     static BARE: OnceLock<Result<ClusterProcess, String>> = OnceLock::new();
     get(&BARE, || {
         let cluster = start()?;

@@ -91,7 +91,7 @@ impl Broker {
     }
 
     /// It has so many cores from its next start on.
-    pub(crate) fn on_cores(&mut self, cores: u32) {
+    pub(crate) fn set_cores(&mut self, cores: u32) {
         self.cores = Some(cores);
     }
 
@@ -133,7 +133,7 @@ impl Broker {
 
     /// Tells it to stop, and starts a successor on its data, at addresses of its own, which waits for the folder. From
     /// now on this value is the successor; its predecessor is returned.
-    pub(crate) fn hand_over(&mut self) -> Result<Process> {
+    pub(crate) fn replace(&mut self) -> Result<Process> {
         let mut predecessor = self.process.take().context("the broker does not run")?;
         predecessor.signal(Signal::SIGTERM)?;
         [self.data, self.admin, self.control] = free_ports()?;

@@ -34,7 +34,7 @@ pub(crate) fn succeeds(broker: &Broker, arguments: &[&str], input: &[u8]) -> Res
 }
 
 #[tokio::test]
-async fn what_is_pushed_is_pulled_byte_for_byte_and_then_nothing_comes() -> Result<()> {
+async fn a_pushed_message_is_pulled_unchanged_and_then_the_channel_is_empty() -> Result<()> {
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
     let content = b"seven\0bolts\xff and no newline";
     let id = succeeds(&broker, &["push", "acme/orders", "-t", "image/png"], content)?;
@@ -55,7 +55,7 @@ async fn what_is_pushed_is_pulled_byte_for_byte_and_then_nothing_comes() -> Resu
 }
 
 #[tokio::test]
-async fn a_lease_that_was_handed_on_is_settled_by_its_token() -> Result<()> {
+async fn a_lease_token_passed_to_another_process_settles_the_message() -> Result<()> {
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
     succeeds(&broker, &["push", "acme/orders"], b"seven bolts")?;
     let file = broker.folder().join("content");
@@ -78,7 +78,7 @@ echo "$content $RESTANTE_DELIVERIES $RESTANTE_CONTENT_TYPE" >> "$0"
 "#;
 
 #[tokio::test]
-async fn follow_runs_a_command_per_message_through_failures_and_a_broker_that_was_away() -> Result<()> {
+async fn pull_follow_runs_a_command_per_message_despite_failures_and_a_broker_outage() -> Result<()> {
     let mut broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
     let done = broker.folder().join("done");
     let file = done.to_str().context("a folder of letters and digits")?.to_owned();

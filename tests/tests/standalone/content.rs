@@ -29,7 +29,7 @@ pub(crate) fn next(state: &mut u64) -> u64 {
 }
 
 #[test]
-fn a_content_tells_its_key_and_no_byte_of_it_may_differ() {
+fn a_body_contains_its_key_and_a_changed_byte_is_detected() {
     for key in [0, 1, u64::MAX] {
         let content = of(key, 100);
         assert_eq!(key_of(&content, 100), Some(key));

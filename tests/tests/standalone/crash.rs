@@ -30,7 +30,7 @@ const BACKLOG_MAX: usize = 48;
 /// A hand-out whose answer was lost comes back after so long.
 const LEASE_SECONDS: u32 = 2;
 /// One of so many messages is given back at its first delivery.
-const GIVEN_BACK_ONE_IN: u64 = 11;
+const RELEASED_ONE_IN: u64 = 11;
 
 /// One channel, what its clients remember, and the room that its senders have.
 #[derive(Clone)]
@@ -84,7 +84,7 @@ impl Load {
                 continue;
             };
             self.ledger.received_as(key, message.id.as_u128(), message.deliveries);
-            if message.deliveries == 1 && key % GIVEN_BACK_ONE_IN == 0 {
+            if message.deliveries == 1 && key % RELEASED_ONE_IN == 0 {
                 drop(message);
                 continue;
             }
@@ -121,12 +121,12 @@ async fn kill_again_and_again(broker: &mut Broker, loads: &[Load]) -> Result<()>
 }
 
 /// What is wrong already while messages are under way: those to come are not lost.
-fn reappeared(load: &Load) -> Vec<Fault> {
+fn faults_so_far(load: &Load) -> Vec<Fault> {
     load.ledger.faults().into_iter().filter(|fault| !matches!(fault, Fault::Lost(_))).collect()
 }
 
 #[tokio::test]
-async fn killed_again_and_again_it_loses_nothing_acknowledged_and_brings_back_nothing_settled() -> Result<()>
+async fn a_broker_killed_again_and_again_loses_no_stored_message_and_redelivers_no_settled_one() -> Result<()>
 {
     let delivery = format!("delivery: {{waitSeconds: 1, leaseSeconds: {LEASE_SECONDS}}}");
     let manifests = [channel("letters", &delivery), channel("parcels", &delivery)].concat();
@@ -149,7 +149,7 @@ async fn killed_again_and_again_it_loses_nothing_acknowledged_and_brings_back_no
     }
 
     let killed = kill_again_and_again(&mut broker, &[letters.clone(), parcels.clone()]).await;
-    killed.with_context(|| format!("so far: {:?} {:?}", reappeared(&letters), reappeared(&parcels)))?;
+    killed.with_context(|| format!("so far: {:?} {:?}", faults_so_far(&letters), faults_so_far(&parcels)))?;
     running.send(false)?;
     while let Some(sender) = senders.join_next().await {
         sender??;

@@ -27,7 +27,7 @@ fn controls(broker: &Broker, arguments: &[&str]) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn a_rejected_message_is_listed_with_its_reason_redriven_and_at_last_purged() -> Result<()> {
+async fn a_rejected_message_is_listed_with_its_reason_then_redriven_and_later_purged() -> Result<()> {
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
     succeeds(&broker, &["push", "acme/orders", "--lines"], b"one\ntwo\n")?;
     // Exit code 9 is the command's word for a message that nobody can do.
@@ -62,7 +62,7 @@ async fn a_rejected_message_is_listed_with_its_reason_redriven_and_at_last_purge
 }
 
 #[tokio::test]
-async fn the_control_port_is_closed_to_another_token() -> Result<()> {
+async fn the_control_port_rejects_another_token() -> Result<()> {
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
     let mut purge = control(&broker, &["dead-letters", "purge", "acme/orders"])?;
     let another = broker.folder().join("another-token");

@@ -84,7 +84,7 @@ impl Clients {
             let answer = if held.is_empty() {
                 self.api.until_answered(pull).await?
             } else {
-                whole(&self.api, pull).await?
+                first_answer(&self.api, pull).await?
             };
             if answer.status == 200 {
                 held.push(self.received(asked, &answer)?);
@@ -110,10 +110,10 @@ impl Clients {
 
     /// A lease is renewed and settled by whichever broker is there: 200 and 204, and nothing else ever.
     async fn settle(&self, key: u64, lease: &str) -> Result<()> {
-        let renewed = whole(&self.api, || self.api.post(&format!("{lease}/renew?lease=60"))).await?;
+        let renewed = first_answer(&self.api, || self.api.post(&format!("{lease}/renew?lease=60"))).await?;
         ensure!(renewed.status == 200, "a renewal of {key:#x} was answered {}", renewed.text());
         self.account.write(key, Event::Ending(End::Settle));
-        let settled = whole(&self.api, || self.api.delete(lease)).await?;
+        let settled = first_answer(&self.api, || self.api.delete(lease)).await?;
         ensure!(settled.status == 204, "a settle of {key:#x} was answered {}", settled.text());
         self.account.write(key, Event::Ended(End::Settle));
         self.held.fetch_sub(1, Relaxed);
@@ -131,14 +131,14 @@ impl Clients {
 }
 
 /// The first answer of any kind: only a connection that was closed is opened again.
-async fn whole(api: &Api, request: impl Fn() -> reqwest::RequestBuilder) -> Result<Answer> {
+async fn first_answer(api: &Api, request: impl Fn() -> reqwest::RequestBuilder) -> Result<Answer> {
     wait::until_async("any answer", DEADLINE, || async { api.once(request()).await.ok_or("cut") }).await
 }
 
 /// A push whose body is not all there yet: it keeps the broker from ending.
-struct HalfPushed(TcpStream);
+struct PartialPush(TcpStream);
 
-impl HalfPushed {
+impl PartialPush {
     async fn to(broker: SocketAddrV4) -> Result<Self> {
         let mut stream = TcpStream::connect(broker).await?;
         let head =
@@ -177,7 +177,7 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     let mut broker = Broker::prepared(&manifests.concat(), &["--lock-wait", "30"])?;
     broker.start()?;
     broker.ready().await?;
-    let half_pushed = HalfPushed::to(broker.data).await?;
+    let partial_push = PartialPush::to(broker.data).await?;
     // Half of its eight bytes.
     broker.until_metric("restante_body_memory_bytes", 4.0).await?;
 
@@ -191,8 +191,8 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     }
 
     // Who waits: for a message, for room, for the next event. And a lease that is held over all of it.
-    ensure!(whole(&api, || api.post("/v1/messages/acme/full").body("full")).await?.status == 201);
-    let held = whole(&api, || api.get("/v1/messages/acme/full?wait=5&lease=60")).await?;
+    ensure!(first_answer(&api, || api.post("/v1/messages/acme/full").body("full")).await?.status == 201);
+    let held = first_answer(&api, || api.get("/v1/messages/acme/full?wait=5&lease=60")).await?;
     let held = held.header("location")?.to_owned();
     let push = api.post("/v1/messages/acme/full").header("prefer", "wait=20").body("more");
     let pull = api.get("/v1/messages/acme/quiet?wait=20");
@@ -210,7 +210,7 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     .await?;
     clients.until_answers(ANSWERS).await?;
 
-    let mut predecessor = broker.hand_over()?;
+    let mut predecessor = broker.replace()?;
     let [push, pull, stream] = waiting;
     is_draining(&push.await?.context("a waiting push was cut")?)?;
     let pull = pull.await?.context("a waiting pull was cut")?;
@@ -219,23 +219,23 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     ensure!(stream.status == 200, "{}", stream.text());
 
     // The drain goes on for as long as the half push is open: whoever comes now is told, and whoever settles is served.
-    is_draining(&whole(&api, || api.post("/v1/messages/acme/quiet").body("late")).await?)?;
-    is_draining(&whole(&api, || api.get("/v1/messages/acme/quiet?wait=0")).await?)?;
-    ensure!(whole(&api, || api.post(&format!("{held}/renew?lease=60"))).await?.status == 200);
-    ensure!(whole(&api, || api.delete(&held)).await?.status == 204);
+    is_draining(&first_answer(&api, || api.post("/v1/messages/acme/quiet").body("late")).await?)?;
+    is_draining(&first_answer(&api, || api.get("/v1/messages/acme/quiet?wait=0")).await?)?;
+    ensure!(first_answer(&api, || api.post(&format!("{held}/renew?lease=60"))).await?.status == 200);
+    ensure!(first_answer(&api, || api.delete(&held)).await?.status == 204);
     wait::until_async("all to be settled in the drain", DEADLINE, || async {
         let held = clients.held.load(Relaxed);
         if held == 0 { Ok(()) } else { Err(format!("{held} are held")) }
     })
     .await?;
     predecessor.check_running()?;
-    let answer = half_pushed.finish().await?;
+    let answer = partial_push.finish().await?;
     ensure!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     ensure!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
     ensure!(predecessor.ended(DEADLINE).await?.success());
 
     broker.ready().await?;
-    forwarder.lead_to(broker.data);
+    forwarder.forward_to(broker.data);
     clients.until_answers(ANSWERS).await?;
     for (clients_of, goes_on) in [(&mut senders, &clients.sending), (&mut receivers, &clients.receiving)] {
         goes_on.store(false, Relaxed);

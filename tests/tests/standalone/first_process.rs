@@ -50,7 +50,7 @@ impl FirstProcess {
     }
 
     /// Waits until it listens for SIGTERM (`SigCgt` in proc(5)).
-    pub(crate) fn until_it_listens(&mut self) -> Result<()> {
+    pub(crate) fn until_it_handles_sigterm(&mut self) -> Result<()> {
         let path = format!("/proc/{}/status", self.id);
         wait::until("the program to listen for SIGTERM", DEADLINE, || {
             let status = fs::read_to_string(&path)?;
@@ -63,7 +63,7 @@ impl FirstProcess {
     }
 
     /// Waits until it has a file open whose path ends so.
-    pub(crate) fn until_it_reads(&mut self, end: &str) -> Result<()> {
+    pub(crate) fn until_it_has_open(&mut self, end: &str) -> Result<()> {
         let folder = format!("/proc/{}/fd", self.id);
         wait::until(&format!("the program to read {end}"), DEADLINE, || {
             for entry in fs::read_dir(&folder)? {

@@ -25,11 +25,11 @@ impl Forwarder {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let to = Arc::new(Mutex::new(address));
-        let (mut tasks, leads_to) = (JoinSet::new(), to.clone());
+        let (mut tasks, target) = (JoinSet::new(), to.clone());
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((mut client, _)) = listener.accept().await {
-                let to = *leads_to.lock().unwrap_or_else(PoisonError::into_inner);
+                let to = *target.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.spawn(async move {
                     // Where nobody listens, the client's connection is closed.
                     if let Ok(mut server) = TcpStream::connect(to).await {
@@ -42,7 +42,7 @@ impl Forwarder {
     }
 
     /// New connections lead there from now on.
-    pub(crate) fn lead_to(&self, address: SocketAddrV4) {
+    pub(crate) fn forward_to(&self, address: SocketAddrV4) {
         *self.to.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 

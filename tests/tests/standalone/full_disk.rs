@@ -30,7 +30,7 @@ impl SmallDisk {
 
 impl SmallDisk {
     /// Another process takes so many mebibytes, or all that there are, to the last byte, with this file.
-    fn others_take(&self, file: &str, mebibytes: u32) -> Result<()> {
+    fn fill_by_others(&self, file: &str, mebibytes: u32) -> Result<()> {
         let file = self.0.join(file);
         let (of, count) = (format!("of={}", file.display()), format!("count={}", mebibytes * 256));
         // It may end because there is no more room.
@@ -47,7 +47,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_pushes_loses_nothing_and_takes_more_when_it_was_emptied() -> Result<()> {
+async fn a_full_disk_refuses_pushes_loses_nothing_and_accepts_pushes_again_when_emptied() -> Result<()> {
     if !requirements::has_root() {
         return Ok(());
     }
@@ -77,8 +77,8 @@ async fn a_full_disk_refuses_pushes_loses_nothing_and_takes_more_when_it_was_emp
 
 /// 48 MiB that another process fills, dead letters in the oldest segment, and receivers that give back 99 of 100.
 #[tokio::test]
-async fn receivers_that_give_back_99_of_100_on_a_volume_that_others_fill_stop_nothing_and_empty_it()
--> Result<()> {
+async fn receivers_that_release_99_of_100_messages_empty_a_broker_on_a_volume_filled_by_others() -> Result<()>
+{
     if !requirements::has_root() {
         return Ok(());
     }
@@ -93,32 +93,35 @@ async fn receivers_that_give_back_99_of_100_on_a_volume_that_others_fill_stop_no
     for _ in 0..2 {
         fill(&broker, letters, 1000, &"x".repeat(500)).await?;
     }
-    while conclude(&broker, letters, |_| Verdict::Reject { reason: None }).await? > 0 {}
+    while receive_and_apply(&broker, letters, |_| Verdict::Reject { reason: None }).await? > 0 {}
     ensure!(broker.stats("letters").await?.dead == 2000, "{:?}", broker.stats("letters").await?);
-    disk.others_take("first", 30)?;
+    disk.fill_by_others("first", 30)?;
     while fill(&broker, orders, 1000, &"x".repeat(1000)).await? == 1000 {}
-    disk.others_take("rest", 48)?;
+    disk.fill_by_others("rest", 48)?;
 
-    let give_back = |number: usize| match number % 100 {
+    let release_most = |number: usize| match number % 100 {
         0 => Verdict::Settle,
         _ => Verdict::Release(ReleaseOptions { uncounted: true, delay_seconds: None }),
     };
-    let mut handed_out = 0;
+    let mut leased = 0;
     for round in 0.. {
-        handed_out += conclude(&broker, orders, give_back).await?;
-        if handed_out > 25_000 {
+        leased += receive_and_apply(&broker, orders, release_most).await?;
+        if leased > 25_000 {
             break;
         }
-        ensure!(round < 5000, "only {handed_out} were handed out");
+        ensure!(round < 5000, "only {leased} were handed out");
     }
     for _ in 0..3 {
         broker.kill()?;
         broker.start()?;
         broker.ready().await?;
-        ensure!(conclude(&broker, orders, give_back).await? > 0, "nothing is handed out after a start");
+        ensure!(
+            receive_and_apply(&broker, orders, release_most).await? > 0,
+            "nothing is handed out after a start"
+        );
     }
     for round in 0.. {
-        conclude(&broker, orders, |_| Verdict::Settle).await?;
+        receive_and_apply(&broker, orders, |_| Verdict::Settle).await?;
         let left = broker.stats("orders").await?;
         if left.messages() == 0 {
             break;
@@ -136,19 +139,19 @@ async fn receivers_that_give_back_99_of_100_on_a_volume_that_others_fill_stop_no
 }
 
 #[tokio::test]
-async fn a_start_without_room_to_write_down_that_a_log_is_copied_serves_what_is_there() -> Result<()> {
+async fn a_start_without_room_to_record_that_a_log_was_copied_serves_its_messages() -> Result<()> {
     if !requirements::has_root() {
         return Ok(());
     }
     let mut broker =
         Broker::prepared(&channel("orders", "limits: {bytes: 1Gi}"), &["--segment-size", "1MiB"])?;
     let disk = SmallDisk::mount(broker.folder().join("data"), 48)?;
-    broker.on_cores(2);
+    broker.set_cores(2);
     broker.start()?;
     broker.ready().await?;
     let id = push(&broker, 0).await?.context("there is room")?;
     broker.kill()?;
-    broker.on_cores(1);
+    broker.set_cores(1);
     broker.start()?;
     broker.ready().await?;
     let copied = || {
@@ -160,7 +163,7 @@ async fn a_start_without_room_to_write_down_that_a_log_is_copied_serves_what_is_
     };
     until("the logs of two cores to be copied", Duration::from_secs(60), copied)?;
     broker.kill()?;
-    disk.others_take("rest", 48)?;
+    disk.fill_by_others("rest", 48)?;
     broker.start()?;
     broker.ready().await?;
     let receiver = Receiver::new(&broker.client()?, "acme/orders".parse()?, ReceiverOptions::default());
@@ -186,7 +189,7 @@ async fn fill(broker: &Broker, to: &str, messages: usize, content: &str) -> Resu
 
 /// Receives what is there, 100 at most, and says of each what becomes of it, by its place among them. How many there were.
 /// Whatever finds no room is left as it is, and comes again.
-async fn conclude(broker: &Broker, from: &str, verdict: impl Fn(usize) -> Verdict) -> Result<usize> {
+async fn receive_and_apply(broker: &Broker, from: &str, verdict: impl Fn(usize) -> Verdict) -> Result<usize> {
     let mut options = ReceiverOptions::default();
     options.settle_within = Duration::from_millis(200);
     let receiver = Receiver::new(&broker.client()?, from.parse()?, options);

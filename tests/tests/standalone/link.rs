@@ -54,7 +54,7 @@ async fn converse(end: &Link, says: u32, hears: u32) -> Result<()> {
 }
 
 #[tokio::test]
-async fn two_ends_talk_over_one_address_each_in_both_directions_at_once_byte_for_byte() -> Result<()> {
+async fn two_ends_with_one_address_each_exchange_messages_both_ways_at_the_same_time() -> Result<()> {
     let to_office = channel("bridge-to-office", "destinations: [bridge/factory]\n  source: bridge/office");
     let to_factory = channel("bridge-to-factory", "destinations: [bridge/office]\n  source: bridge/factory");
     let broker = Broker::serving(&[to_office, to_factory].concat()).await?;

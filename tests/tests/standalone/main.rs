@@ -21,5 +21,5 @@ mod prometheus;
 mod readme;
 mod receiver;
 mod request_reply;
-mod told_to_stop;
+mod shutdown;
 mod workers;

@@ -13,7 +13,7 @@ const RECEIVERS: u64 = 300;
 const WAKE_UPS_MAX: u64 = 100;
 
 #[tokio::test]
-async fn receivers_that_wait_cost_no_thread_and_no_polling() -> Result<()> {
+async fn waiting_receivers_need_no_thread_and_no_polling() -> Result<()> {
     let delivery = "delivery: {maxWaitSeconds: 60}";
     let broker = Broker::serving(&[channel("orders", delivery), channel("quiet", delivery)].concat()).await?;
     let id = broker.id()?;

@@ -91,7 +91,7 @@ fn status(answer: &str) -> &str {
 }
 
 #[test]
-fn the_curl_lines_show_what_the_readme_says() -> Result<()> {
+fn the_curl_commands_print_the_output_in_the_readme() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut broker = make_run(folder.path())?;
     assert!(folder.path().join("restante-data").is_dir(), "the data is not where README.md says");
@@ -136,7 +136,7 @@ fn the_curl_lines_show_what_the_readme_says() -> Result<()> {
 }
 
 #[test]
-fn both_ends_of_the_bridge_are_in_the_examples_as_the_readme_says() -> Result<()> {
+fn the_examples_contain_both_ends_of_the_bridge_in_the_readme() -> Result<()> {
     let bridge = fs::read_to_string(tools::workspace().join("examples/bridge.yaml"))?;
     for end in ["bridge/factory", "bridge/office"] {
         ensure!(

@@ -12,7 +12,8 @@ const WAITING: &str = "restante_waiting_receivers";
 const GETS_WITHOUT_CONTENT: &str = "restante_http_request_duration_seconds_count{code=\"204\",method=\"GET\",route=\"/v1/messages/{*address}\"}";
 
 #[tokio::test]
-async fn a_time_out_response_is_met_by_asking_again_and_the_broker_counts_as_many() -> Result<()> {
+async fn the_receiver_repeats_its_request_after_each_time_out_response_and_the_broker_counts_them()
+-> Result<()> {
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
     let (client, address) = (broker.client()?, "acme/orders".parse()?);
     let receiver = Receiver::new(&client, address, ReceiverOptions::default());
@@ -48,7 +49,7 @@ async fn a_time_out_response_is_met_by_asking_again_and_the_broker_counts_as_man
 }
 
 #[tokio::test]
-async fn a_request_that_the_receiver_gives_up_is_no_time_out() -> Result<()> {
+async fn a_request_that_the_receiver_cancels_does_not_count_as_a_time_out() -> Result<()> {
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 20}")).await?;
     let options = ReceiverOptions::default();
     let cancel = options.cancel.clone();
@@ -66,8 +67,8 @@ async fn a_request_that_the_receiver_gives_up_is_no_time_out() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_channel_that_never_holds_a_request_does_not_make_the_receiver_spin_and_each_is_counted()
--> Result<()> {
+async fn the_receiver_pauses_between_requests_to_a_channel_without_a_wait_and_each_is_counted() -> Result<()>
+{
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 0}")).await?;
     let mut options = ReceiverOptions::default();
     options.wait_seconds = Some(0);

@@ -18,7 +18,7 @@ fn channels() -> String {
 }
 
 #[tokio::test]
-async fn each_request_gets_its_own_reply_and_nothing_is_left() -> Result<()> {
+async fn each_request_gets_its_own_reply_and_the_channels_are_empty_afterwards() -> Result<()> {
     let broker = Broker::serving(&channels()).await?;
     let client = broker.client()?;
     let (sums, answers) = ("acme/sums".parse()?, "acme/answers".parse()?);
@@ -49,7 +49,7 @@ async fn each_request_gets_its_own_reply_and_nothing_is_left() -> Result<()> {
 }
 
 #[tokio::test]
-async fn another_requesters_reply_is_given_back_and_is_still_there() -> Result<()> {
+async fn the_reply_to_another_requester_is_released() -> Result<()> {
     let broker = Broker::serving(&channels()).await?;
     let client = broker.client()?;
     succeeds(&broker, &["push", "acme/answers", "-H", "Correlation-Id: another"], b"another's")?;
@@ -73,7 +73,7 @@ async fn another_requesters_reply_is_given_back_and_is_still_there() -> Result<(
 }
 
 #[tokio::test]
-async fn a_script_answers_requests_by_the_command_alone() -> Result<()> {
+async fn a_shell_script_replies_to_requests_with_the_command() -> Result<()> {
     let broker = Broker::serving(&channels()).await?;
     let script = format!("tr a-z A-Z | '{}' reply", folder()?.join("restante").display());
     let serve = restante(&broker.url(), &["pull", "acme/sums", "--follow", "--exec", "sh", "-c", &script])?;

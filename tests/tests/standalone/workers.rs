@@ -42,7 +42,7 @@ fn workers(workers: usize) -> WorkOptions {
 }
 
 #[tokio::test]
-async fn a_batch_larger_than_a_request_comes_back_whole_and_in_order() -> Result<()> {
+async fn a_batch_of_several_requests_is_received_completely_and_in_order() -> Result<()> {
     let broker = orders().await?;
     let receipts = push(&broker, 2500, |number| Message::new(number.to_string())).await?;
     let receiver = receiver(&broker)?;
@@ -65,7 +65,7 @@ async fn a_batch_larger_than_a_request_comes_back_whole_and_in_order() -> Result
 }
 
 #[tokio::test]
-async fn workers_handle_groups_in_order_side_by_side_and_each_message_once() -> Result<()> {
+async fn workers_handle_groups_concurrently_in_order_and_each_message_once() -> Result<()> {
     const GROUPS: usize = 4;
     const EACH: usize = 25;
     let broker = orders().await?;
@@ -104,7 +104,7 @@ async fn workers_handle_groups_in_order_side_by_side_and_each_message_once() -> 
 }
 
 #[tokio::test]
-async fn what_a_handler_gives_back_or_up_goes_where_it_says() -> Result<()> {
+async fn a_handler_can_release_or_reject_its_message() -> Result<()> {
     let broker = orders().await?;
     push(&broker, 3, |number| Message::new(number.to_string())).await?;
     let receiver = receiver(&broker)?;
@@ -146,7 +146,7 @@ echo "$content $RESTANTE_DELIVERIES" >> "$0"
 "#;
 
 #[tokio::test]
-async fn a_follower_that_is_told_to_stop_twice_gives_back_what_its_workers_have() -> Result<()> {
+async fn after_two_signals_pull_follow_releases_the_messages_of_its_workers() -> Result<()> {
     let broker = orders().await?;
     let done = broker.folder().join("done");
     let file = done.to_string_lossy().into_owned();

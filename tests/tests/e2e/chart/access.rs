@@ -6,8 +6,8 @@ use super::release::{BESIDE_OTHERS, Release, SOON};
 use crate::shared;
 
 #[test]
-fn who_views_reads_and_who_edits_writes_channels_and_who_administers_writes_brokers() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn view_reads_edit_writes_channels_and_admin_writes_brokers() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "access");
     release.install(BESIDE_OTHERS)?;
     let kubectl = release.kubectl();

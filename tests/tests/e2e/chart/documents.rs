@@ -71,7 +71,7 @@ impl Shell<'_> {
 }
 
 #[test]
-fn the_documents_install_serve_and_remove_everything() -> Result<()> {
+fn the_commands_of_the_documents_install_serve_and_remove_everything() -> Result<()> {
     let Some(cluster) = empty_cluster()? else { return Ok(()) };
     let shell = Shell { cluster: &cluster.info };
     shell.name_images()?;
@@ -130,7 +130,7 @@ fn the_documents_install_serve_and_remove_everything() -> Result<()> {
 }
 
 #[test]
-fn the_documents_remove_everything_messages_included() -> Result<()> {
+fn the_commands_of_the_documents_remove_everything_including_messages() -> Result<()> {
     let Some(cluster) = empty_cluster()? else { return Ok(()) };
     let shell = Shell { cluster: &cluster.info };
     let release = Release::new(&cluster.info, "restante-system");

@@ -74,7 +74,7 @@ broker:
 ];
 
 #[test]
-fn whatever_is_done_to_a_release_its_channel_stays_full_and_its_conditions_true() -> Result<()> {
+fn a_channel_keeps_its_messages_and_conditions_through_upgrades_rollbacks_and_reinstalls() -> Result<()> {
     let Some(cluster) = empty_cluster()? else { return Ok(()) };
     let release = Release::new(&cluster.info, SYSTEM);
     let kubectl = release.kubectl();
@@ -89,7 +89,7 @@ fn whatever_is_done_to_a_release_its_channel_stays_full_and_its_conditions_true(
     for change in &CHANGES {
         release.upgrade(change.values)?;
         is_applied(&release, change).with_context(|| format!("after an upgrade to {}", change.values))?;
-        channel.is_found_full()?;
+        channel.becomes_full()?;
     }
     let told = release.broker_condition("StorageDiffers")?;
     ensure!(told["status"] == "True", "{told}");
@@ -104,7 +104,7 @@ fn whatever_is_done_to_a_release_its_channel_stays_full_and_its_conditions_true(
         at_the_pod: "--keep-alive=620",
     };
     is_applied(&release, &first).context("after a rollback")?;
-    channel.is_found_full()?;
+    channel.becomes_full()?;
     let told = release.broker_condition("StorageDiffers")?;
     ensure!(told["status"] == "True", "{told}");
 
@@ -112,14 +112,14 @@ fn whatever_is_done_to_a_release_its_channel_stays_full_and_its_conditions_true(
     ensure!(!log.contains("forbidden"), "the operator lacks a right:\n{log}");
     let volume = release.volume()?;
     release.uninstall()?;
-    nothing_is_left_but_what_is_kept(&release, &volume)?;
+    only_the_kept_objects_are_left(&release, &volume)?;
 
     let notes = release.install(&CHANGES[0].values.replace("700", "620"))?;
     ensure!(!notes.contains("LEFT BEHIND"), "{notes}");
     release.broker_becomes_ready("default")?;
     channel.becomes_ready()?;
-    channel.is_found_full()?;
-    channel.gives_all_back()?;
+    channel.becomes_full()?;
+    channel.delivers_all_messages()?;
     ensure!(release.volume()? == volume, "the claim is bound to another volume");
     Ok(())
 }
@@ -146,7 +146,7 @@ fn is_applied(release: &Release, change: &Change) -> Result<()> {
     kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/orders"])
 }
 
-fn nothing_is_left_but_what_is_kept(release: &Release, volume: &Value) -> Result<()> {
+fn only_the_kept_objects_are_left(release: &Release, volume: &Value) -> Result<()> {
     let left = release.objects()?;
     ensure!(left.is_empty(), "left behind: {left:?}");
     let kubectl = release.kubectl();

@@ -64,12 +64,12 @@ impl<'a> Channel<'a> {
     }
 
     /// The same, as soon as the broker answers: Kubernetes needs a moment to send traffic to a pod that has become ready.
-    pub(crate) fn is_found_full(&self) -> Result<()> {
+    pub(crate) fn becomes_full(&self) -> Result<()> {
         wait::until("the broker to answer that the channel is full", SOON, || self.is_full())
     }
 
     /// That all messages come out, each once and in their order.
-    pub(crate) fn gives_all_back(&self) -> Result<()> {
+    pub(crate) fn delivers_all_messages(&self) -> Result<()> {
         self.at_the_broker(|http, url| async move {
             for number in 0..FULL {
                 let answer = http.get(format!("{url}?wait=0")).send().await?;

@@ -13,7 +13,7 @@ use crate::shared;
 const CHILDREN: [&str; 4] = ["ServiceAccount", "Secret", "Service", "StatefulSet"];
 
 #[test]
-fn no_release_makes_an_object_that_a_message_broker_could_have() -> Result<()> {
+fn no_object_of_a_release_has_a_name_that_a_message_broker_could_use() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let overrides =
         ["", "fullnameOverride: restante-x", "nameOverride: control", "serviceAccount: {name: restante}"];
@@ -32,7 +32,7 @@ fn no_release_makes_an_object_that_a_message_broker_could_have() -> Result<()> {
 }
 
 #[test]
-fn a_second_release_in_a_namespace_meets_the_first_one_s_role() -> Result<()> {
+fn a_second_release_in_a_namespace_collides_with_the_role_of_the_first() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let named = |release: &str| -> Result<Vec<String>> {
         let objects = objects(&helm.template_as("mq", release, "operator: {default: false}")?)?;
@@ -45,7 +45,8 @@ fn a_second_release_in_a_namespace_meets_the_first_one_s_role() -> Result<()> {
 }
 
 #[test]
-fn releases_in_two_namespaces_share_no_name_but_the_definitions_and_the_default_operator_s() -> Result<()> {
+fn releases_in_two_namespaces_share_only_the_names_of_the_definitions_and_the_default_operator() -> Result<()>
+{
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     // Joined by dashes, both would begin with a-b-restante.
     let one = helm.names_in("a", "b-restante")?;
@@ -84,8 +85,8 @@ fn name(object: &Value) -> String {
 }
 
 #[test]
-fn a_message_broker_of_any_name_harms_nothing_of_the_release() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_message_broker_of_any_name_collides_with_no_object_of_the_release() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "names");
     let kubectl = release.kubectl();
     release.install(&format!("{BESIDE_OTHERS}broker: {{enabled: false}}\n"))?;

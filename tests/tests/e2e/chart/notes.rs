@@ -9,8 +9,8 @@ use super::{
 use crate::shared;
 
 #[test]
-fn a_broker_that_was_renamed_goes_on_and_the_notes_tell_of_it() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_renamed_broker_continues_and_the_notes_name_it() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "renamed");
     let kubectl = release.kubectl();
     let notes = release.install(BESIDE_OTHERS)?;
@@ -45,8 +45,8 @@ fn a_broker_that_was_renamed_goes_on_and_the_notes_tell_of_it() -> Result<()> {
     release.upgrade(BESIDE_OTHERS)?;
     release.broker_becomes_ready("default")?;
     channel.becomes_ready()?;
-    channel.is_found_full()?;
-    channel.gives_all_back()?;
+    channel.becomes_full()?;
+    channel.delivers_all_messages()?;
     release.uninstall()?;
     kubectl.run(&["delete", "namespace", "renamed", "renamed-channels", "--timeout=60s"]).map(drop)
 }

@@ -40,8 +40,8 @@ fn template(release: &Release) -> Result<String> {
 }
 
 #[test]
-fn what_helm_template_prints_may_be_applied_by_kubectl() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn kubectl_applies_the_output_of_helm_template() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "rendered");
     let kubectl = release.kubectl();
     create_namespace(&kubectl, "rendered")?;
@@ -53,8 +53,8 @@ fn what_helm_template_prints_may_be_applied_by_kubectl() -> Result<()> {
 }
 
 #[test]
-fn what_helm_template_prints_may_be_applied_by_kustomize() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn kustomize_applies_the_output_of_helm_template() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "kustomized");
     let kubectl = release.kubectl();
     create_namespace(&kubectl, "kustomized")?;

@@ -51,7 +51,7 @@ impl Rendering {
     }
 
     /// That `helm lint` and `helm template` take these values.
-    pub(crate) fn takes(&self, values: &str) -> Result<()> {
+    pub(crate) fn accepts(&self, values: &str) -> Result<()> {
         let file = self.file(values)?.display().to_string();
         self.helm
             .run(&["lint", "--strict", &chart(), "--values", &file])

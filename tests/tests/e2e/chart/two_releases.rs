@@ -64,7 +64,7 @@ fn is_refused(result: Result<String>, says: &str) -> Result<()> {
 }
 
 #[test]
-fn two_releases_divide_the_channels_and_neither_touches_the_other_s() -> Result<()> {
+fn two_releases_divide_the_channels_and_neither_writes_to_channels_of_the_other() -> Result<()> {
     let Some(cluster) = empty_cluster()? else { return Ok(()) };
     let (one, two) = (Release::new(&cluster.info, "one"), Release::new(&cluster.info, "two"));
     let kubectl = one.kubectl();
@@ -86,7 +86,7 @@ fn two_releases_divide_the_channels_and_neither_touches_the_other_s() -> Result<
     let parcels = Channel::full(&two, "default", ("acme", "parcels"), broker_ref)?;
     ensure!(finalizers(&kubectl, "orders")? == serde_json::json!(["restante.dev/one"]));
     ensure!(finalizers(&kubectl, "parcels")? == serde_json::json!(["restante.dev/two"]));
-    no_status_is_written_where_nothing_changes(&one, &two)?;
+    no_status_is_written_if_nothing_changes(&one, &two)?;
 
     two.uninstall()?;
     ensure!(finalizers(&kubectl, "parcels")?.is_null(), "nothing let go of parcels");
@@ -98,22 +98,22 @@ fn two_releases_divide_the_channels_and_neither_touches_the_other_s() -> Result<
     two.install(BESIDE_OTHERS)?;
     two.broker_becomes_ready("default")?;
     parcels.becomes_ready()?;
-    parcels.is_found_full()?;
+    parcels.becomes_full()?;
 
     one.uninstall()?;
     ensure!(finalizers(&kubectl, "orders")?.is_null(), "nothing let go of orders");
     ensure!(finalizers(&kubectl, "parcels")? == serde_json::json!(["restante.dev/two"]));
     parcels.becomes_ready()?;
-    parcels.gives_all_back()?;
+    parcels.delivers_all_messages()?;
     one.install("")?;
     one.broker_becomes_ready("default")?;
     orders.becomes_ready()?;
-    orders.is_found_full()?;
-    orders.gives_all_back()
+    orders.becomes_full()?;
+    orders.delivers_all_messages()
 }
 
 /// Both operators see each touch; each looks at its own channel.
-fn no_status_is_written_where_nothing_changes(one: &Release, two: &Release) -> Result<()> {
+fn no_status_is_written_if_nothing_changes(one: &Release, two: &Release) -> Result<()> {
     let (kubectl, operators) = (one.kubectl(), [Operator(one), Operator(two)]);
     // The full backlog is written within a minute.
     let settled = ["orders", "parcels"].map(|name| {

@@ -21,19 +21,19 @@ fn with_wrong_image() -> String {
 }
 
 #[test]
-fn a_release_whose_image_cannot_be_pulled_is_uninstalled_and_may_be_installed_again() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_release_whose_image_cannot_be_pulled_can_be_uninstalled_and_installed_again() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "wrong-image");
     release.install_without_waiting(&with_wrong_image())?;
-    ends(&release)?;
+    uninstall_ends(&release)?;
     release.install(BESIDE_OTHERS)?;
     release.broker_becomes_ready("default")?;
     release.uninstall().map(drop)
 }
 
 #[test]
-fn an_uninstall_with_a_wrong_image_ends_and_leaves_the_channels_as_they_are() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_uninstall_with_a_wrong_image_ends_and_leaves_the_channels_unchanged() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "wrong-upgrade");
     let kubectl = release.kubectl();
     release.install(BESIDE_OTHERS)?;
@@ -45,15 +45,15 @@ fn an_uninstall_with_a_wrong_image_ends_and_leaves_the_channels_as_they_are() ->
     )?;
     kubectl.wait_for("condition=Ready", SOON, &["-n", "wrong-channels", "messagechannel/orders"])?;
     release.upgrade_without_waiting(&with_wrong_image())?;
-    ends(&release)?;
+    uninstall_ends(&release)?;
     let channel = kubectl.json(&["-n", "wrong-channels", "get", "mc", "orders"])?;
     ensure!(channel["metadata"].get("finalizers").is_some(), "something let go of {channel}");
     Ok(())
 }
 
 #[test]
-fn an_uninstall_tells_in_a_broker_made_by_hand_and_of_a_channel_that_was_deleted() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_uninstall_updates_brokers_made_by_hand_and_reports_deleted_channels() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "by-hand");
     let kubectl = release.kubectl();
     release.install(BESIDE_OTHERS)?;
@@ -88,7 +88,7 @@ fn an_uninstall_tells_in_a_broker_made_by_hand_and_of_a_channel_that_was_deleted
 }
 
 /// That an uninstall ends soon, says what could not be done, and leaves nothing of the release.
-fn ends(release: &Release) -> Result<()> {
+fn uninstall_ends(release: &Release) -> Result<()> {
     let began = Instant::now();
     let said = match release.helm(&["uninstall", "restante"]) {
         Ok(said) => bail!("the job cannot have run, and nothing was told: {said}"),

@@ -59,8 +59,8 @@ spec: {policyName: users-are-given, validationActions: [Deny]}
 "#;
 
 #[test]
-fn where_the_cluster_gives_the_users_operator_broker_and_uninstall_job_run() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn operator_broker_and_uninstall_job_run_as_users_that_the_cluster_assigns() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "users");
     let kubectl = release.kubectl();
     // kubelet applies no fsGroup to the folders that are volumes here: they are for any user.
@@ -88,7 +88,7 @@ fn where_the_cluster_gives_the_users_operator_broker_and_uninstall_job_run() -> 
     create_namespace(&kubectl, "users-channels")?;
     let broker_ref = "{namespace: users, name: default}";
     let channel = Channel::full(&release, "default", ("users-channels", "orders"), broker_ref)?;
-    channel.gives_all_back()?;
+    channel.delivers_all_messages()?;
     release.uninstall()?;
     let channel = kubectl.json(&["-n", "users-channels", "get", "mc", "orders"])?;
     ensure!(channel["metadata"].get("finalizers").is_none(), "the uninstall job did not run: {channel}");

@@ -18,13 +18,13 @@ fn arguments(pod: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_chart_passes_helm_s_lint() -> Result<()> {
+fn the_chart_passes_helm_lint() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
-    helm.takes("{}")
+    helm.accepts("{}")
 }
 
 #[test]
-fn a_value_that_the_chart_does_not_have_is_refused() -> Result<()> {
+fn an_unknown_value_is_refused() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     helm.refuses("broker: {create: true}", "additional properties 'create' not allowed")?;
     helm.refuses(
@@ -41,7 +41,7 @@ fn a_variable_with_two_values_is_refused() -> Result<()> {
 }
 
 #[test]
-fn quantities_are_taken_as_the_api_takes_them() -> Result<()> {
+fn quantities_are_accepted_in_every_form_that_the_api_accepts() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let values = "
 operator: {resources: {requests: {cpu: 0.5}, limits: {cpu: 2, memory: 536870912}}}
@@ -111,7 +111,7 @@ dashboard: {namespace: null, labels: null}
 }
 
 #[test]
-fn a_log_level_is_what_the_operator_s_filter_takes() -> Result<()> {
+fn the_log_level_accepts_every_filter_of_the_operator() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let taken = [
         "info",
@@ -127,22 +127,22 @@ fn a_log_level_is_what_the_operator_s_filter_takes() -> Result<()> {
         let pod = operator_pod(&helm.objects(&values)?)?;
         let expected = format!("--log={}", level.trim_matches('\''));
         ensure!(arguments(&pod).contains(&expected.as_str()), "{level}: {pod}");
-        restante_operator_takes(level.trim_matches('\''), true)?;
+        operator_accepts(level.trim_matches('\''), true)?;
     }
     // What YAML makes of off.
     let pod = operator_pod(&helm.objects("operator: {logLevel: off}")?)?;
     ensure!(arguments(&pod).contains(&"--log=off"), "{pod}");
     for level in ["info,kube=loud", "=info", "kube=", "[", "a[b", "info,]"] {
         let is_taken = level == "kube=";
-        restante_operator_takes(level, is_taken)?;
+        operator_accepts(level, is_taken)?;
         let values = format!("operator: {{logLevel: '{level}'}}");
-        if is_taken { helm.takes(&values)? } else { helm.refuses(&values, "logLevel")? }
+        if is_taken { helm.accepts(&values)? } else { helm.refuses(&values, "logLevel")? }
     }
     Ok(())
 }
 
 /// That the operator itself takes these directives, or not: the chart is no other judge than it.
-fn restante_operator_takes(directives: &str, takes: bool) -> Result<()> {
+fn operator_accepts(directives: &str, takes: bool) -> Result<()> {
     let program = restante_tests::programs::build()?.join("restante-operator");
     let mut operator = std::process::Command::new(program);
     // Where it takes them, it finds no cluster and ends.
@@ -154,7 +154,7 @@ fn restante_operator_takes(directives: &str, takes: bool) -> Result<()> {
 }
 
 #[test]
-fn the_hook_is_rendered_for_others_only_where_that_is_asked_for() -> Result<()> {
+fn the_hook_is_rendered_by_helm_template_only_on_request() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     for (enabled, rendered) in
         [("auto", false), ("true", true), ("'true'", true), ("false", false), ("'false'", false)]
@@ -166,7 +166,7 @@ fn the_hook_is_rendered_for_others_only_where_that_is_asked_for() -> Result<()> 
 }
 
 #[test]
-fn the_hook_runs_after_the_uninstall_unless_the_definitions_go_with_it() -> Result<()> {
+fn the_hook_runs_after_the_uninstall_unless_the_definitions_are_deleted_too() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     for (keep, event) in [(true, "post-delete"), (false, "pre-delete")] {
         let objects =
@@ -182,7 +182,7 @@ fn the_hook_runs_after_the_uninstall_unless_the_definitions_go_with_it() -> Resu
 }
 
 #[test]
-fn a_digest_wins_over_a_tag() -> Result<()> {
+fn a_digest_overrides_a_tag() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let digest = format!("sha256:{}", "0a".repeat(32));
     let image =
@@ -197,7 +197,7 @@ fn a_digest_wins_over_a_tag() -> Result<()> {
 }
 
 #[test]
-fn pull_secrets_go_to_the_operator_the_hook_and_every_broker() -> Result<()> {
+fn the_operator_the_hook_and_every_broker_have_the_pull_secrets() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let objects =
         helm.objects("{uninstallHook: {enabled: true}, imagePullSecrets: [{name: one}, {name: other}]}")?;
@@ -221,7 +221,7 @@ const POD: &str = "
 ";
 
 #[test]
-fn what_is_said_of_the_pods_comes_to_the_pods() -> Result<()> {
+fn the_pods_have_the_values_for_pods() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let serving = "  serviceAccountAnnotations: {example.com/d: e}\n  securityContext: {runAsUser: 1000, fsGroup: 2000}\n";
     let values = format!(
@@ -256,7 +256,7 @@ fn what_is_said_of_the_pods_comes_to_the_pods() -> Result<()> {
 }
 
 #[test]
-fn common_labels_are_on_every_object_and_replace_none_of_the_chart_s() -> Result<()> {
+fn common_labels_are_on_every_object_and_replace_no_label_of_the_chart() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let values = "
 uninstallHook: {enabled: true}
@@ -274,7 +274,7 @@ operator: {podLabels: {app.kubernetes.io/component: mine}}
 }
 
 #[test]
-fn what_the_definition_of_a_broker_refuses_is_refused_before_it_is_installed() -> Result<()> {
+fn values_that_the_message_broker_definition_refuses_are_refused_before_the_install() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let own = "is the operator's own: choose a name with another prefix";
     helm.refuses("broker: {podLabels: {app.kubernetes.io/name: mine}}", own)?;
@@ -285,7 +285,7 @@ fn what_the_definition_of_a_broker_refuses_is_refused_before_it_is_installed() -
 }
 
 #[test]
-fn no_pod_names_a_user_where_the_cluster_gives_one() -> Result<()> {
+fn no_pod_names_a_user_if_the_cluster_assigns_one() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     for (users, user) in [("image", json!(65532)), ("cluster", Value::Null)] {
         let objects =
@@ -302,7 +302,7 @@ fn no_pod_names_a_user_where_the_cluster_gives_one() -> Result<()> {
 }
 
 #[test]
-fn a_release_without_a_broker_may_make_none() -> Result<()> {
+fn a_release_without_a_broker_cannot_create_one() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let objects = helm.objects("broker: {enabled: false}")?;
     ensure!(default_broker(&objects).is_err());

@@ -26,7 +26,7 @@ fn pod_is_ready(operator: &Operator) -> Result<()> {
 
 impl Operator {
     /// Waits until the broker's pod is one that no node has a place for.
-    pub(crate) fn pod_has_no_place(&self) -> Result<()> {
+    pub(crate) fn until_pod_is_unschedulable(&self) -> Result<()> {
         self.until("the pod to have no place", "pod/restante-main-0", |pod| {
             let phase = &pod["status"]["phase"];
             ensure!(phase == "Pending" && pod["spec"]["nodeName"].is_null(), "{}", pod["status"]);
@@ -36,8 +36,8 @@ impl Operator {
 }
 
 #[test]
-fn a_channel_that_is_ready_has_a_broker_whose_pod_is_ready() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_channel_is_ready_only_if_its_brokers_pod_is_ready() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "ready-first", &[])?;
     operator.apply_broker("main", "")?;
     operator.channel_becomes_ready("ready-first", "orders", "main", "")?;
@@ -45,8 +45,8 @@ fn a_channel_that_is_ready_has_a_broker_whose_pod_is_ready() -> Result<()> {
 }
 
 #[test]
-fn the_restart_of_a_broker_rewrites_no_status_of_its_channels() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_restart_of_a_broker_writes_no_status_of_its_channels() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "restarts", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("restarts", "orders", "main", "")?;
@@ -69,7 +69,7 @@ fn the_restart_of_a_broker_rewrites_no_status_of_its_channels() -> Result<()> {
 
 #[test]
 fn a_channel_whose_broker_is_away_for_a_minute_is_not_ready_until_it_is_back() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "away", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("away", "orders", "main", "")?;
@@ -100,7 +100,7 @@ fn a_channel_whose_broker_is_away_for_a_minute_is_not_ready_until_it_is_back() -
 
 #[test]
 fn a_channel_of_a_broker_that_never_had_a_pod_is_not_ready() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "never-there", &[])?;
     operator.apply_broker("main", "  template: {nodeSelector: {restante.dev/test-away: never}}\n")?;
     cluster.kubectl().apply(&channel("never-there", "orders", ("never-there", "main"), ""))?;

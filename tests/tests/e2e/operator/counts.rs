@@ -10,11 +10,11 @@ use crate::shared;
 
 /// How long a broker may say nothing of its backlogs before they are not shown any more, two looks, and as long as anything may
 /// take.
-const GIVEN_UP_WITHIN: Duration = Duration::from_secs(120 + 2 * 18 + SOON.as_secs());
+const HIDDEN_WITHIN: Duration = Duration::from_secs(120 + 2 * 18 + SOON.as_secs());
 
 impl Operator {
     /// Waits until the status of channel `orders` shows so many messages, or no backlog at all.
-    fn shows(&self, messages: Option<u64>, within: Duration) -> Result<()> {
+    fn until_backlog(&self, messages: Option<u64>, within: Duration) -> Result<()> {
         let what = format!("the backlog to be {messages:?}");
         let words = ["-n", &self.namespace, "get", "mc", "orders"];
         self.kubectl().until(&what, within, &words, |channel| {
@@ -28,7 +28,7 @@ impl Operator {
     }
 
     /// That the columns have room and nothing in it.
-    fn shows_no_column(&self) -> Result<()> {
+    fn backlog_columns_are_empty(&self) -> Result<()> {
         let words = ["get", "mc", "orders", "--no-headers"];
         let row = self.run(&words)?;
         let columns = row.split_whitespace().count();
@@ -40,46 +40,46 @@ impl Operator {
 
 #[test]
 fn a_backlog_is_not_shown_while_the_credential_cannot_be_used() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "uncounted", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("uncounted", "orders", "main", "")?;
-    operator.shows(Some(0), SOON)?;
+    operator.until_backlog(Some(0), SOON)?;
     operator.patch("secret/restante-main-control", &json!({"stringData": {"token": "short"}}))?;
     operator.until_condition("main", "Ready", "False", "CredentialInvalid")?;
     for content in ["one", "two"] {
         operator.send("main", "uncounted/orders", content)?;
     }
-    operator.shows(None, SOON)?;
-    operator.shows_no_column()?;
+    operator.until_backlog(None, SOON)?;
+    operator.backlog_columns_are_empty()?;
     operator.patch("secret/restante-main-control", &json!({"data": {"token": null}}))?;
-    operator.shows(Some(2), SOON)
+    operator.until_backlog(Some(2), SOON)
 }
 
 #[test]
-fn a_backlog_is_not_shown_when_its_broker_is_away_for_minutes() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_backlog_is_not_shown_after_its_broker_was_away_for_minutes() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "uncounted-away", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("uncounted-away", "orders", "main", "")?;
     operator.send("main", "uncounted-away/orders", "kept")?;
-    operator.shows(Some(1), SOON + Duration::from_secs(60))?;
+    operator.until_backlog(Some(1), SOON + Duration::from_secs(60))?;
     operator.apply_broker("main", "  template: {nodeSelector: {restante.dev/test-uncounted: 'no'}}\n")?;
-    operator.pod_has_no_place()?;
-    operator.shows(None, GIVEN_UP_WITHIN)?;
+    operator.until_pod_is_unschedulable()?;
+    operator.until_backlog(None, HIDDEN_WITHIN)?;
     let node: Value = cluster.kubectl().json(&["get", "nodes"])?;
     let node = node["items"][0]["metadata"]["name"].as_str().context("a node has a name")?;
     cluster.kubectl().run(&["label", "--overwrite", "node", node, "restante.dev/test-uncounted=no"])?;
-    operator.shows(Some(1), SOON)
+    operator.until_backlog(Some(1), SOON)
 }
 
 #[test]
 fn a_backlog_is_not_shown_when_the_message_broker_is_gone() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "uncounted-gone", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("uncounted-gone", "orders", "main", "")?;
-    operator.shows(Some(0), SOON)?;
+    operator.until_backlog(Some(0), SOON)?;
     operator.run(&["delete", "messagebroker", "main", "--timeout=60s"])?;
-    operator.shows(None, SOON)
+    operator.until_backlog(None, SOON)
 }

@@ -14,7 +14,7 @@ const FLAG: &str = "--default-broker-configmap=recipe";
 const BROKER: &str = "messagebroker/main";
 
 /// The ConfigMap whose MessageBroker has these further lines in its spec, which are indented by two.
-fn recipe(namespace: &str, spec: &str) -> serde_json::Value {
+fn config_map(namespace: &str, spec: &str) -> serde_json::Value {
     let broker = super::objects::broker(namespace, "main", spec);
     json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "recipe", "namespace": namespace},
@@ -24,9 +24,9 @@ fn recipe(namespace: &str, spec: &str) -> serde_json::Value {
 
 /// An operator whose ConfigMap was made after its start, and whose default broker is there.
 fn start(namespace: &str) -> Result<Option<Operator>> {
-    let Some(cluster) = shared::bare() else { return Ok(None) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(None) };
     let operator = Operator::start(cluster, namespace, &[FLAG])?;
-    operator.apply(&recipe(namespace, "  keepAliveSeconds: 700\n"))?;
+    operator.apply(&config_map(namespace, "  keepAliveSeconds: 700\n"))?;
     keep_alive_is(&operator, 700)?;
     Ok(Some(operator))
 }
@@ -40,7 +40,7 @@ fn keep_alive_is(operator: &Operator, seconds: i64) -> Result<()> {
 }
 
 #[test]
-fn a_default_broker_that_was_deleted_is_made_again_at_once() -> Result<()> {
+fn a_deleted_default_broker_is_created_again_at_once() -> Result<()> {
     let Some(operator) = start("default-deleted")? else { return Ok(()) };
     let uid = operator.get(BROKER)?["metadata"]["uid"].clone();
     operator.run(&["delete", BROKER, "--timeout=60s"])?;
@@ -50,7 +50,7 @@ fn a_default_broker_that_was_deleted_is_made_again_at_once() -> Result<()> {
 }
 
 #[test]
-fn an_edit_of_the_default_broker_by_hand_is_put_back_at_once() -> Result<()> {
+fn a_manual_edit_of_the_default_broker_is_reverted_at_once() -> Result<()> {
     let Some(operator) = start("default-edited")? else { return Ok(()) };
     operator.patch(BROKER, &json!({"spec": {"keepAliveSeconds": 5}}))?;
     keep_alive_is(&operator, 700)
@@ -59,34 +59,34 @@ fn an_edit_of_the_default_broker_by_hand_is_put_back_at_once() -> Result<()> {
 #[test]
 fn an_edit_of_the_config_map_is_applied_without_a_restart() -> Result<()> {
     let Some(operator) = start("default-recipe")? else { return Ok(()) };
-    operator.apply(&recipe("default-recipe", "  keepAliveSeconds: 800\n"))?;
+    operator.apply(&config_map("default-recipe", "  keepAliveSeconds: 800\n"))?;
     keep_alive_is(&operator, 800)
 }
 
 #[test]
-fn a_refusal_of_the_default_broker_is_told_on_the_config_map_and_on_the_broker() -> Result<()> {
+fn a_refusal_of_the_default_broker_is_reported_on_the_config_map_and_on_the_broker() -> Result<()> {
     let Some(operator) = start("default-refused")? else { return Ok(()) };
-    operator.apply(&recipe("default-refused", "  keepAliveSeconds: 0\n"))?;
+    operator.apply(&config_map("default-refused", "  keepAliveSeconds: 0\n"))?;
     for object in ["recipe", "main"] {
         let note = operator.until_event(object, "DefaultBrokerRefused")?;
         ensure!(note.contains("keepAliveSeconds"), "{note}");
     }
-    operator.apply(&recipe("default-refused", "  keepAliveSeconds: 900\n"))?;
+    operator.apply(&config_map("default-refused", "  keepAliveSeconds: 900\n"))?;
     keep_alive_is(&operator, 900)
 }
 
 #[test]
-fn what_the_default_broker_is_refused_is_a_condition_of_it_until_it_is_taken() -> Result<()> {
+fn refused_values_of_the_default_broker_are_a_condition_until_they_are_accepted() -> Result<()> {
     let Some(mut operator) = start("default-differs")? else { return Ok(()) };
     operator.until_ready("main")?;
-    operator.apply(&recipe("default-differs", "  trustedProxies: [300.1.1.1/99]\n"))?;
+    operator.apply(&config_map("default-differs", "  trustedProxies: [300.1.1.1/99]\n"))?;
     let message = operator.until_condition("main", "DefaultDiffers", "True", "Refused")?;
     ensure!(message.contains("trustedProxies") && message.contains("ConfigMap recipe"), "{message}");
     ensure!(message.contains("helm upgrade"), "{message}");
     let broker = operator.get(BROKER)?;
     condition_is(&broker, "Ready", "True", "Ready").context("what runs is not touched")?;
     // Another refusal is told in its place.
-    operator.apply(&recipe("default-differs", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
+    operator.apply(&config_map("default-differs", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
     operator.until("the other refusal", BROKER, |broker| {
         let message = condition_is(broker, "DefaultDiffers", "True", "Refused")?;
         ensure!(message.contains("spec.engine.embedded.storage"), "{message}");
@@ -105,7 +105,7 @@ fn what_the_default_broker_is_refused_is_a_condition_of_it_until_it_is_taken() -
         Ok(())
     })?;
     ensure!(condition(&operator.get(BROKER)?, "DefaultDiffers")? == &told);
-    operator.apply(&recipe("default-differs", "  keepAliveSeconds: 900\n"))?;
+    operator.apply(&config_map("default-differs", "  keepAliveSeconds: 900\n"))?;
     keep_alive_is(&operator, 900)?;
     operator.until("the condition to be gone", BROKER, |broker| {
         ensure!(condition(broker, "DefaultDiffers").is_err(), "{}", broker["status"]);
@@ -116,7 +116,7 @@ fn what_the_default_broker_is_refused_is_a_condition_of_it_until_it_is_taken() -
 #[test]
 fn a_malformed_config_map_is_a_condition_of_the_broker_that_it_made() -> Result<()> {
     let Some(operator) = start("default-unread")? else { return Ok(()) };
-    let mut malformed = recipe("default-unread", "");
+    let mut malformed = config_map("default-unread", "");
     malformed["data"]["broker.yaml"] = json!("spec: [");
     operator.apply(&malformed)?;
     let message = operator.until_condition("main", "DefaultDiffers", "True", "Malformed")?;
@@ -125,27 +125,26 @@ fn a_malformed_config_map_is_a_condition_of_the_broker_that_it_made() -> Result<
 }
 
 #[test]
-fn a_default_broker_that_is_refused_before_it_exists_is_told_by_event_log_and_metric() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_refusal_before_the_default_broker_exists_is_reported_by_event_log_and_metric() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "default-never", &[FLAG])?;
-    operator.apply(&recipe("default-never", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
+    operator.apply(&config_map("default-never", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
     let note = operator.until_event("recipe", "DefaultBrokerRefused")?;
     ensure!(note.contains("spec.engine.embedded.storage"), "{note}");
     ensure!(operator.log().contains("the default MessageBroker is not as ConfigMap recipe wants it"));
     ensure!(operator.metric("restante_operator_default_broker_refused")? == 1.0);
-    operator.apply(&recipe("default-never", ""))?;
+    operator.apply(&config_map("default-never", ""))?;
     operator.until_ready("main")?;
     ensure!(operator.metric("restante_operator_default_broker_refused")? == 0.0);
     Ok(())
 }
 
 #[test]
-fn channels_of_a_default_broker_that_is_refused_and_deleted_say_that_the_values_are_to_be_corrected()
--> Result<()> {
+fn channels_of_a_refused_and_deleted_default_broker_report_the_values_to_correct() -> Result<()> {
     let Some(operator) = start("default-refuses")? else { return Ok(()) };
     let namespace = "default-refuses";
     operator.channel_becomes_ready(namespace, "orders", "main", "")?;
-    operator.apply(&recipe(namespace, "  keepAliveSeconds: 0\n"))?;
+    operator.apply(&config_map(namespace, "  keepAliveSeconds: 0\n"))?;
     operator.until_condition("main", "DefaultDiffers", "True", "Refused")?;
     operator.run(&["delete", BROKER, "--timeout=60s"])?;
     operator.until("the channel to say so", "messagechannel/orders", |channel| {
@@ -155,14 +154,14 @@ fn channels_of_a_default_broker_that_is_refused_and_deleted_say_that_the_values_
         ensure!(message.ends_with("Correct the values broker.* and run `helm upgrade`"), "{message}");
         Ok(())
     })?;
-    operator.apply(&recipe(namespace, "  keepAliveSeconds: 900\n"))?;
+    operator.apply(&config_map(namespace, "  keepAliveSeconds: 900\n"))?;
     let channel = "messagechannel/orders";
     operator.kubectl().wait_for("condition=Ready", SOON, &["-n", namespace, channel])
 }
 
 #[test]
-fn channels_that_waited_for_a_default_broker_say_so_when_it_is_refused() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn channels_that_wait_for_a_default_broker_report_its_refusal() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let namespace = "default-awaited";
     let operator = Operator::start(cluster, namespace, &[FLAG])?;
     operator.kubectl().apply(&super::objects::channel(namespace, "orders", (namespace, "main"), ""))?;
@@ -174,13 +173,13 @@ fn channels_that_waited_for_a_default_broker_say_so_when_it_is_refused() -> Resu
         })
     };
     says("create it")?;
-    operator.apply(&recipe(namespace, "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
+    operator.apply(&config_map(namespace, "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
     says("Correct the values broker.*")
 }
 
 #[test]
 fn an_operator_without_its_config_map_serves_other_brokers() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "default-missing", &[FLAG])?;
     operator.broker_becomes_ready("other", "")?;
     ensure!(operator.log().contains("ConfigMap recipe (--default-broker-configmap) does not exist"));
@@ -189,10 +188,10 @@ fn an_operator_without_its_config_map_serves_other_brokers() -> Result<()> {
 }
 
 #[test]
-fn a_malformed_config_map_is_told_and_stops_nothing_else() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_malformed_config_map_is_reported_and_stops_nothing_else() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "default-malformed", &[FLAG])?;
-    let mut malformed = recipe("default-malformed", "");
+    let mut malformed = config_map("default-malformed", "");
     malformed["data"]["broker.yaml"] = json!("spec: [");
     operator.apply(&malformed)?;
     operator.until_event("recipe", "DefaultBrokerMalformed")?;
@@ -200,7 +199,7 @@ fn a_malformed_config_map_is_told_and_stops_nothing_else() -> Result<()> {
 }
 
 #[test]
-fn a_default_broker_goes_with_its_config_map_and_stays_away() -> Result<()> {
+fn a_default_broker_is_deleted_with_its_config_map_and_not_created_again() -> Result<()> {
     let Some(operator) = start("default-uninstalled")? else { return Ok(()) };
     operator.run(&["delete", "configmap", "recipe"])?;
     operator.until_gone(BROKER)?;
@@ -210,9 +209,9 @@ fn a_default_broker_goes_with_its_config_map_and_stays_away() -> Result<()> {
 }
 
 #[test]
-fn a_default_broker_of_another_name_is_made_and_the_earlier_one_is_told_and_stays() -> Result<()> {
+fn a_renamed_default_broker_is_created_and_the_earlier_one_stays_and_is_reported() -> Result<()> {
     let Some(operator) = start("default-renamed")? else { return Ok(()) };
-    let mut renamed = recipe("default-renamed", "");
+    let mut renamed = config_map("default-renamed", "");
     renamed["data"]["broker.yaml"] = json!(super::objects::broker("default-renamed", "other", ""));
     operator.apply(&renamed)?;
     operator.until_condition("other", "Ready", "True", "Ready")?;

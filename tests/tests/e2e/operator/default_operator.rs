@@ -46,8 +46,8 @@ impl Drop for DefaultOperator {
 }
 
 #[test]
-fn a_channel_that_names_no_operator_waits_until_one_is_the_default() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_channel_that_names_no_operator_waits_for_a_default_operator() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let default = DefaultOperator::nobody(cluster);
     let operator = Operator::start(cluster, "default-waits", &[])?;
     operator.broker_becomes_ready("main", "")?;
@@ -71,8 +71,8 @@ fn a_channel_that_names_no_operator_waits_until_one_is_the_default() -> Result<(
 }
 
 #[test]
-fn another_default_operator_gets_new_channels_and_loses_no_message_of_the_old_ones() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_new_default_operator_gets_new_channels_and_old_channels_lose_no_message() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let default = DefaultOperator::nobody(cluster);
     let one = Operator::start(cluster, "handed-one", &[])?;
     let other = Operator::start(cluster, "handed-other", &[])?;
@@ -160,9 +160,9 @@ impl Uninstalled {
 }
 
 #[test]
-fn a_channel_of_an_uninstalled_operator_says_so_and_goes_on_where_it_was_when_it_is_there_again() -> Result<()>
+fn a_channel_of_an_uninstalled_operator_reports_that_and_continues_when_it_is_installed_again() -> Result<()>
 {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let default = DefaultOperator::nobody(cluster);
     let mut uninstalled = Uninstalled::new(cluster, &default, "gone")?;
     let (kubectl, left) = (cluster.kubectl(), &uninstalled.left);
@@ -189,8 +189,9 @@ fn a_channel_of_an_uninstalled_operator_says_so_and_goes_on_where_it_was_when_it
 }
 
 #[test]
-fn a_channel_of_an_uninstalled_operator_goes_to_the_default_one_by_the_command_that_it_tells() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn the_command_in_the_condition_hands_a_channel_of_an_uninstalled_operator_to_the_default_one() -> Result<()>
+{
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let default = DefaultOperator::nobody(cluster);
     let uninstalled = Uninstalled::new(cluster, &default, "given")?;
     let told = condition_is(&uninstalled.left, "Ready", "False", "OperatorUninstalled")?;
@@ -207,8 +208,8 @@ fn a_channel_of_an_uninstalled_operator_goes_to_the_default_one_by_the_command_t
 }
 
 #[test]
-fn what_cannot_be_told_of_an_uninstall_is_logged_with_whom_the_channel_waits_for() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_uninstall_logs_the_channels_whose_status_it_cannot_write() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "untold", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("untold", "named", "main", "")?;
@@ -223,7 +224,7 @@ fn what_cannot_be_told_of_an_uninstall_is_logged_with_whom_the_channel_waits_for
     let patch =
         ["patch", "mc", "known", "-n", "untold", "--subresource=status", "--type=merge", "-p", status];
     kubectl.run(&patch)?;
-    refuse_statuses(cluster, "untold")?;
+    deny_statuses(cluster, "untold")?;
     let log = operator.release_finalizers_log()?;
     let line = |name: &str| {
         let channel = format!("channel={name:?}");
@@ -242,7 +243,7 @@ fn what_cannot_be_told_of_an_uninstall_is_logged_with_whom_the_channel_waits_for
 }
 
 /// Has the API server refuse every status of a channel of a namespace.
-fn refuse_statuses(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
+fn deny_statuses(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
     let kubectl = cluster.kubectl();
     let rule = json!({
         "apiGroups": ["restante.dev"], "apiVersions": ["*"], "operations": ["UPDATE"],

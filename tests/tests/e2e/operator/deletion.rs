@@ -24,7 +24,7 @@ impl Operator {
         self.kubectl().run(&words).map(drop)
     }
 
-    pub(crate) fn goes(&self, name: &str) -> Result<()> {
+    pub(crate) fn channel_is_removed(&self, name: &str) -> Result<()> {
         self.kubectl().wait_for("delete", SOON, &["-n", &self.namespace, &format!("messagechannel/{name}")])
     }
 
@@ -39,7 +39,7 @@ impl Operator {
     }
 
     /// Applies a channel, and waits until it has the finalizer: then its deletion is the operator's.
-    pub(crate) fn channel_is_held(&self, name: &str, spec: &str) -> Result<()> {
+    pub(crate) fn channel_gets_finalizer(&self, name: &str, spec: &str) -> Result<()> {
         let kubectl = self.kubectl();
         kubectl.apply(&channel(&self.namespace, name, (&self.namespace, "main"), spec))?;
         let words = ["-n", &self.namespace, "get", "mc", name];
@@ -61,8 +61,8 @@ impl Operator {
 }
 
 #[test]
-fn only_true_forces_a_deletion() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn only_the_value_true_forces_a_deletion() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "only-true", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("only-true", "orders", "main", "")?;
@@ -75,15 +75,15 @@ fn only_true_forces_a_deletion() -> Result<()> {
         "restante.dev/force-delete is \"false\", which means nothing",
     )?;
     operator.annotate("orders", "restante.dev/force-delete=true")?;
-    operator.goes("orders")?;
+    operator.channel_is_removed("orders")?;
     let event = operator.event("only-true", "ForceDeleted", "orders")?;
     ensure!(event["note"].as_str().is_some_and(|note| note.contains("1 message")), "{event}");
     Ok(())
 }
 
 #[test]
-fn a_channel_is_not_let_go_as_empty_by_a_store_that_it_was_never_in() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_is_not_removed_as_empty_by_a_store_that_never_had_it() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "another-store", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.until_condition("main", "StoreReplaced", "False", "SameStore")?;
@@ -105,30 +105,30 @@ fn a_channel_is_not_let_go_as_empty_by_a_store_that_it_was_never_in() -> Result<
     }
     operator.event("another-store", "StoreReplaced", "by-block")?;
     operator.annotate("by-force", "restante.dev/force-delete=true")?;
-    operator.goes("by-force")?;
+    operator.channel_is_removed("by-force")?;
     operator.is_blocked("by-block", "StoreReplaced", "put the earlier volume back")?;
     let message = operator.until_condition("main", "StoreReplaced", "True", "AnotherStore")?;
     let accept = message.split('`').nth(1).context("there is no command")?;
     operator.kubectl().run(&accept.split(' ').skip(1).collect::<Vec<_>>())?;
-    operator.goes("by-block")?;
-    operator.goes("by-policy")
+    operator.channel_is_removed("by-block")?;
+    operator.channel_is_removed("by-policy")
 }
 
 #[test]
-fn force_ends_without_a_pod_of_the_broker_and_a_policy_waits_for_one() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_forced_deletion_ends_without_a_broker_pod_and_a_policy_waits_for_one() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "no-pod", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("no-pod", "by-policy", "main", "  deletionPolicy: Delete\n")?;
     operator.channel_becomes_ready("no-pod", "by-force", "main", "")?;
     operator.apply_broker("main", NO_NODE)?;
-    operator.pod_has_no_place()?;
+    operator.until_pod_is_unschedulable()?;
     operator.delete("by-policy")?;
     operator.delete("by-force")?;
     let away = "restante.dev/force-delete=true to let it go without its broker";
     operator.is_blocked("by-policy", "BrokerUnreachable", away)?;
     operator.annotate("by-force", "restante.dev/force-delete=true")?;
-    operator.goes("by-force")?;
+    operator.channel_is_removed("by-force")?;
     for (reason, about) in [("Orphaned", "by-force"), ("ChannelOrphaned", "main")] {
         let event = operator.event("no-pod", reason, about)?;
         ensure!(event["note"].as_str().is_some_and(|note| note.contains("orphan")), "{event}");
@@ -136,12 +136,12 @@ fn force_ends_without_a_pod_of_the_broker_and_a_policy_waits_for_one() -> Result
     // It had as long, and longer.
     operator.is_blocked("by-policy", "BrokerUnreachable", away)?;
     operator.annotate("by-policy", "restante.dev/force-delete=true")?;
-    operator.goes("by-policy")
+    operator.channel_is_removed("by-policy")
 }
 
 #[test]
-fn force_ends_where_the_message_broker_was_never_served() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_forced_deletion_ends_if_the_message_broker_was_never_served() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "never-served", &[])?;
     // The API server refuses the broker's Services.
     let kubectl = cluster.kubectl();
@@ -158,7 +158,7 @@ fn force_ends_where_the_message_broker_was_never_served() -> Result<()> {
         },
     }))?;
     operator.apply_broker("main", "")?;
-    operator.channel_is_held("orders", "")?;
+    operator.channel_gets_finalizer("orders", "")?;
     let words = ["-n", "never-served", "get", "mc", "orders"];
     kubectl.until("the broker to be told of", SOON, &words, |channel| {
         condition_is(channel, "Ready", "False", "BrokerNotServed").map(drop)
@@ -169,12 +169,12 @@ fn force_ends_where_the_message_broker_was_never_served() -> Result<()> {
     operator.delete("orders")?;
     operator.is_blocked("orders", "BrokerNotServed", "cannot serve MessageBroker main: ApplyFailed")?;
     operator.annotate("orders", "restante.dev/force-delete=true")?;
-    operator.goes("orders")
+    operator.channel_is_removed("orders")
 }
 
 #[test]
-fn a_channel_is_kept_while_its_message_broker_goes_and_when_it_is_gone() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_with_messages_stays_while_its_message_broker_is_deleted_and_afterwards() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "broker-goes", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("broker-goes", "orders", "main", "")?;
@@ -196,8 +196,8 @@ fn a_channel_is_kept_while_its_message_broker_goes_and_when_it_is_gone() -> Resu
 }
 
 #[test]
-fn of_a_channel_in_a_terminating_namespace_its_broker_tells() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn the_broker_has_the_events_of_a_channel_in_a_terminating_namespace() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "terminating", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let kubectl = cluster.kubectl();
@@ -217,8 +217,8 @@ fn of_a_channel_in_a_terminating_namespace_its_broker_tells() -> Result<()> {
 }
 
 #[test]
-fn a_going_channel_shows_what_it_holds_and_that_it_goes() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_shows_its_backlog_and_that_it_is_being_deleted() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "going", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("going", "orders", "main", "")?;
@@ -235,12 +235,12 @@ fn a_going_channel_shows_what_it_holds_and_that_it_goes() -> Result<()> {
     let note = event["note"].as_str().context("an event has a note")?;
     ensure!(!note.contains(char::is_numeric), "it counts: {note}");
     operator.receive("main", "going/orders", "one")?;
-    operator.goes("orders")
+    operator.channel_is_removed("orders")
 }
 
 #[test]
-fn a_channel_that_another_s_finalizer_keeps_says_that_it_is_deleted() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_kept_by_the_finalizer_of_another_owner_names_it() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "kept-by-another", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let another = channel("kept-by-another", "orders", ("kept-by-another", "main"), "").replace(
@@ -265,5 +265,5 @@ fn a_channel_that_another_s_finalizer_keeps_says_that_it_is_deleted() -> Result<
     let status = &orders["status"];
     ensure!(condition(&orders, "DeletionBlocked").is_err() && status["pushURL"].is_null(), "{status}");
     operator.patch("messagechannel/orders", &json!({"metadata": {"finalizers": null}}))?;
-    operator.goes("orders")
+    operator.channel_is_removed("orders")
 }

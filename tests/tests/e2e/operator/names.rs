@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{brokers::controller, objects, process::Operator};
 use crate::shared;
 
-fn stranger(kind: &str, name: &str) -> Value {
+fn foreign_object(kind: &str, name: &str) -> Value {
     let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
     match kind {
         "Service" => object["spec"] = json!({"selector": {"app": "shop"}, "ports": [{"port": 80}]}),
@@ -24,10 +24,10 @@ fn command<'a>(message: &'a str, before: &str) -> Result<Vec<&'a str>> {
 }
 
 #[test]
-fn a_stranger_s_service_is_left_alone_until_the_told_command_hands_it_over() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_service_of_another_owner_is_unchanged_until_the_reported_command_hands_it_over() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "stranger-service", &[])?;
-    operator.apply(&stranger("Service", "restante-mine"))?;
+    operator.apply(&foreign_object("Service", "restante-mine"))?;
     let before = operator.get("service/restante-mine")?;
     operator.apply_broker("mine", "")?;
     let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
@@ -44,10 +44,10 @@ fn a_stranger_s_service_is_left_alone_until_the_told_command_hands_it_over() -> 
 }
 
 #[test]
-fn a_stranger_s_secret_is_never_used_and_its_removal_is_answered() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_secret_of_another_owner_is_never_used_and_its_removal_is_noticed() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "stranger-secret", &[])?;
-    operator.apply(&stranger("Secret", "restante-mine-control"))?;
+    operator.apply(&foreign_object("Secret", "restante-mine-control"))?;
     let before = operator.get("secret/restante-mine-control")?;
     operator.apply_broker("mine", "")?;
     let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
@@ -62,8 +62,8 @@ fn a_stranger_s_secret_is_never_used_and_its_removal_is_answered() -> Result<()>
 }
 
 #[test]
-fn a_stranger_s_claim_is_not_written_to_until_the_told_command_hands_it_over() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_claim_of_another_owner_is_not_written_to_until_the_reported_command_hands_it_over() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "stranger-claim", &[])?;
     operator.apply(&json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
@@ -94,8 +94,8 @@ fn a_stranger_s_claim_is_not_written_to_until_the_told_command_hands_it_over() -
 }
 
 #[test]
-fn the_maker_of_a_bound_claim_is_who_applied_it_and_not_kubernetes() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_bound_claim_is_reported_with_the_manager_that_applied_it_and_not_kubernetes() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "claim-maker", &[])?;
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
@@ -122,13 +122,13 @@ fn the_maker_of_a_bound_claim_is_who_applied_it_and_not_kubernetes() -> Result<(
 }
 
 #[test]
-fn what_cannot_be_handed_over_is_not_offered() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn no_command_is_reported_for_an_object_that_cannot_be_handed_over() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "stranger-fixed", &[])?;
-    let mut secret = stranger("Secret", "restante-mine-control");
+    let mut secret = foreign_object("Secret", "restante-mine-control");
     secret["immutable"] = json!(true);
     operator.apply(&secret)?;
-    operator.apply(&stranger("Service", "restante-mine-headless"))?;
+    operator.apply(&foreign_object("Service", "restante-mine-headless"))?;
     operator.apply_broker("mine", "")?;
     let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
     ensure!(!message.contains(" label "), "{message}");
@@ -140,9 +140,9 @@ fn what_cannot_be_handed_over_is_not_offered() -> Result<()> {
 
 #[test]
 fn a_name_that_stays_taken_is_stalled_after_two_minutes() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "stranger-lasts", &[])?;
-    operator.apply(&stranger("ServiceAccount", "restante-mine"))?;
+    operator.apply(&foreign_object("ServiceAccount", "restante-mine"))?;
     operator.apply_broker("mine", "")?;
     operator.until_condition("mine", "Ready", "False", "NameTaken")?;
     let broker = operator.get("messagebroker/mine")?;
@@ -158,10 +158,10 @@ fn a_name_that_stays_taken_is_stalled_after_two_minutes() -> Result<()> {
 }
 
 #[test]
-fn a_deleted_broker_leaves_the_objects_of_strangers() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_broker_leaves_the_objects_of_other_owners() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "stranger-stays", &[])?;
-    operator.apply(&stranger("ServiceAccount", "restante-mine"))?;
+    operator.apply(&foreign_object("ServiceAccount", "restante-mine"))?;
     let before = operator.get("serviceaccount/restante-mine")?;
     operator.apply_broker("mine", "")?;
     operator.until_condition("mine", "Ready", "False", "NameTaken")?;
@@ -171,8 +171,8 @@ fn a_deleted_broker_leaves_the_objects_of_strangers() -> Result<()> {
 }
 
 #[test]
-fn a_broker_cannot_be_called_as_another_broker_s_objects_are() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_broker_cannot_have_the_name_of_another_brokers_object() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     for name in ["main-headless", "main-control"] {
         let refused = cluster.kubectl().apply(&objects::broker("default", name, "")).err();
         let refused = format!("{:#}", refused.with_context(|| format!("{name} was taken"))?);
@@ -182,8 +182,8 @@ fn a_broker_cannot_be_called_as_another_broker_s_objects_are() -> Result<()> {
 }
 
 #[test]
-fn children_without_owner_references_are_adopted_and_run_on() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn children_without_owner_references_are_adopted_and_keep_running() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "adopts", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let pod = operator.get("pod/restante-main-0")?;
@@ -215,10 +215,10 @@ fn children_without_owner_references_are_adopted_and_run_on() -> Result<()> {
 
 #[test]
 fn each_child_whose_name_is_taken_has_an_event_of_its_own() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "taken-in-turn", &[])?;
-    operator.apply(&stranger("ServiceAccount", "restante-mine"))?;
-    operator.apply(&stranger("Service", "restante-mine"))?;
+    operator.apply(&foreign_object("ServiceAccount", "restante-mine"))?;
+    operator.apply(&foreign_object("Service", "restante-mine"))?;
     operator.apply_broker("mine", "")?;
     operator.until_condition("mine", "Ready", "False", "NameTaken")?;
     operator.run(&["delete", "serviceaccount", "restante-mine"])?;
@@ -226,9 +226,8 @@ fn each_child_whose_name_is_taken_has_an_event_of_its_own() -> Result<()> {
 }
 
 #[test]
-fn a_child_that_was_restored_without_owner_and_deleted_while_the_operator_was_away_is_made_anew() -> Result<()>
-{
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_child_restored_without_owner_and_deleted_during_an_operator_outage_is_created_again() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "restored", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.stop()?;
@@ -241,8 +240,8 @@ fn a_child_that_was_restored_without_owner_and_deleted_while_the_operator_was_aw
 }
 
 #[test]
-fn a_broker_that_is_deleted_takes_children_along_that_just_lost_their_owner() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_broker_takes_along_children_that_just_lost_their_owner() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "leaves-nothing", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let children = ["secret/restante-main-control", "service/restante-main", "statefulset/restante-main"];
@@ -257,8 +256,8 @@ fn a_broker_that_is_deleted_takes_children_along_that_just_lost_their_owner() ->
 }
 
 #[test]
-fn children_that_were_to_stay_stay_and_are_adopted_by_the_next_of_the_name() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn orphaned_children_stay_and_the_next_broker_of_the_name_adopts_them() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "cascade-orphan", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let pod = operator.get("pod/restante-main-0")?;
@@ -276,8 +275,8 @@ fn children_that_were_to_stay_stay_and_are_adopted_by_the_next_of_the_name() -> 
 }
 
 #[test]
-fn what_an_edit_leaves_out_is_taken_away_again() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn fields_that_an_edit_removes_are_removed_from_the_children() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "leaves-out", &[])?;
     operator.apply_broker("main", "  template: {serviceAccountAnnotations: {role: reader}}\n")?;
     let account = "serviceaccount/restante-main";
@@ -293,8 +292,8 @@ fn what_an_edit_leaves_out_is_taken_away_again() -> Result<()> {
 }
 
 #[test]
-fn a_broker_of_another_namespace_is_left_alone() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_broker_of_another_namespace_is_unchanged() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "own-namespace", &[])?;
     let kubectl = operator.kubectl();
     kubectl.run(&["create", "namespace", "unserved"])?;

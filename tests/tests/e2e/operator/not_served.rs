@@ -18,12 +18,12 @@ const AT_ONCE: Duration = Duration::from_secs(20);
 const SECRET: &str = "secret/restante-main-control";
 
 /// An operator with a broker that runs, whose operator cannot ask it any more, and the message `kept` in channel `orders`.
-struct Cut {
+struct CutOff {
     operator: Operator,
     reason: &'static str,
 }
 
-impl Cut {
+impl CutOff {
     fn new(cluster: &'static ClusterInfo, namespace: &str, reason: &'static str) -> Result<Self> {
         let operator = Operator::start(cluster, namespace, &[])?;
         operator.broker_becomes_ready("main", "")?;
@@ -47,8 +47,8 @@ impl Cut {
     }
 
     /// That a new channel is told why it is not at the broker, and the old one goes on.
-    fn says_so(&self, name: &str) -> Result<()> {
-        self.operator.says_at_once(name, self.reason)?;
+    fn channels_report_the_reason(&self, name: &str) -> Result<()> {
+        self.operator.new_channel_reports(name, self.reason)?;
         let namespace = &self.operator.namespace;
         let orders = self.operator.get("messagechannel/orders")?;
         condition_is(&orders, "Programmed", "True", "Programmed")?;
@@ -56,7 +56,7 @@ impl Cut {
     }
 
     /// That a channel says when the broker's pod is away, and when it is back, whoever looks.
-    fn says_that_the_pod_is_away(mut self, cluster: &'static ClusterInfo) -> Result<()> {
+    fn channel_reports_pod_away_and_back(mut self, cluster: &'static ClusterInfo) -> Result<()> {
         let namespace = self.operator.namespace.clone();
         self.operator.run(&["scale", "statefulset/restante-main", "--replicas=0"])?;
         let words = ["-n", &namespace, "get", "mc", "orders"];
@@ -66,7 +66,7 @@ impl Cut {
             Ok(channel.clone())
         })?;
         self = self.restart(cluster)?;
-        self.operator.says_at_once("since", self.reason)?;
+        self.operator.new_channel_reports("since", self.reason)?;
         let now = self.operator.get("messagechannel/orders")?;
         ensure!(condition(&now, "Ready")? == condition(&away, "Ready")?, "{}", now["status"]);
         if self.reason == "CredentialInvalid" {
@@ -78,13 +78,13 @@ impl Cut {
     }
 
     /// That a deletion waits and tells why, and that force ends it without a word that is not so.
-    fn force_tells_why(&self) -> Result<()> {
+    fn forced_deletion_reports_the_reason(&self) -> Result<()> {
         let operator = &self.operator;
         operator.delete("orders")?;
         let told = format!("cannot serve MessageBroker main: {}: ", self.reason);
         operator.is_blocked("orders", "BrokerNotServed", &told)?;
         operator.annotate("orders", "restante.dev/force-delete=true")?;
-        operator.goes("orders")?;
+        operator.channel_is_removed("orders")?;
         for (reason, about) in [("Orphaned", "orders"), ("ChannelOrphaned", "main")] {
             let note = operator.event(&operator.namespace, reason, about)?["note"].to_string();
             ensure!(note.contains(&told), "{note}");
@@ -97,7 +97,7 @@ impl Cut {
 
 impl Operator {
     /// Makes a channel, and sees that it says at once what is in the way of its broker.
-    fn says_at_once(&self, name: &str, reason: &str) -> Result<Value> {
+    fn new_channel_reports(&self, name: &str, reason: &str) -> Result<Value> {
         let kubectl = self.kubectl();
         kubectl.apply(&channel(&self.namespace, name, (&self.namespace, "main"), ""))?;
         let words = ["-n", &self.namespace, "get", "mc", name];
@@ -118,55 +118,62 @@ impl Operator {
 }
 
 #[test]
-fn channels_of_a_broker_with_an_invalid_token_say_the_same_before_and_after_a_restart() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    let cut = Cut::new(cluster, "invalid-token", "CredentialInvalid")?;
-    cut.says_so("before")?;
-    let cut = cut.restart(cluster)?;
-    cut.says_so("after")?;
-    cut.operator.patch(SECRET, &json!({"data": {"token": null}}))?;
-    cut.operator.becomes_ready("before")?;
-    cut.operator.becomes_ready("after")
+fn channels_of_a_broker_with_an_invalid_token_report_the_same_before_and_after_a_restart() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    let cut_off = CutOff::new(cluster, "invalid-token", "CredentialInvalid")?;
+    cut_off.channels_report_the_reason("before")?;
+    let cut_off = cut_off.restart(cluster)?;
+    cut_off.channels_report_the_reason("after")?;
+    cut_off.operator.patch(SECRET, &json!({"data": {"token": null}}))?;
+    cut_off.operator.becomes_ready("before")?;
+    cut_off.operator.becomes_ready("after")
 }
 
 #[test]
-fn channels_of_a_broker_whose_secret_is_another_s_say_the_same_before_and_after_a_restart() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    let cut = Cut::new(cluster, "taken-secret", "NameTaken")?;
-    cut.says_so("before")?;
-    let cut = cut.restart(cluster)?;
-    cut.says_so("after")?;
+fn channels_of_a_broker_whose_secret_has_another_owner_report_the_same_before_and_after_a_restart()
+-> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    let cut_off = CutOff::new(cluster, "taken-secret", "NameTaken")?;
+    cut_off.channels_report_the_reason("before")?;
+    let cut_off = cut_off.restart(cluster)?;
+    cut_off.channels_report_the_reason("after")?;
     // As the condition says, it is handed over.
-    cut.operator.run(&["label", "--overwrite", SECRET, "app.kubernetes.io/managed-by=restante-operator"])?;
-    cut.operator.becomes_ready("before")?;
-    cut.operator.becomes_ready("after")
+    cut_off.operator.run(&[
+        "label",
+        "--overwrite",
+        SECRET,
+        "app.kubernetes.io/managed-by=restante-operator",
+    ])?;
+    cut_off.operator.becomes_ready("before")?;
+    cut_off.operator.becomes_ready("after")
 }
 
 #[test]
-fn force_says_that_a_broker_with_an_invalid_token_cannot_be_served_and_not_that_it_is_away() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    Cut::new(cluster, "invalid-forced", "CredentialInvalid")?.force_tells_why()
+fn a_forced_deletion_reports_a_broker_with_an_invalid_token_as_not_served() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    CutOff::new(cluster, "invalid-forced", "CredentialInvalid")?.forced_deletion_reports_the_reason()
 }
 
 #[test]
-fn force_after_a_restart_says_that_a_broker_with_an_invalid_token_cannot_be_served() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    let cut = Cut::new(cluster, "invalid-restart", "CredentialInvalid")?.restart(cluster)?;
-    cut.operator.send("main", "invalid-restart/orders", "the broker runs")?;
-    cut.force_tells_why()
+fn a_forced_deletion_after_a_restart_reports_a_broker_with_an_invalid_token_as_not_served() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    let cut_off = CutOff::new(cluster, "invalid-restart", "CredentialInvalid")?.restart(cluster)?;
+    cut_off.operator.send("main", "invalid-restart/orders", "the broker runs")?;
+    cut_off.forced_deletion_reports_the_reason()
 }
 
 #[test]
-fn force_after_a_restart_says_that_a_broker_whose_secret_is_another_s_cannot_be_served() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    let cut = Cut::new(cluster, "taken-restart", "NameTaken")?.restart(cluster)?;
-    cut.operator.send("main", "taken-restart/orders", "the broker runs")?;
-    cut.force_tells_why()
+fn a_forced_deletion_after_a_restart_reports_a_broker_whose_secret_has_another_owner_as_not_served()
+-> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    let cut_off = CutOff::new(cluster, "taken-restart", "NameTaken")?.restart(cluster)?;
+    cut_off.operator.send("main", "taken-restart/orders", "the broker runs")?;
+    cut_off.forced_deletion_reports_the_reason()
 }
 
 #[test]
-fn a_new_channel_says_at_once_that_a_name_of_its_broker_is_taken() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_new_channel_reports_at_once_that_a_name_of_its_broker_is_taken() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "new-of-taken", &[])?;
     operator.apply(&json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "restante-main"},
@@ -174,18 +181,18 @@ fn a_new_channel_says_at_once_that_a_name_of_its_broker_is_taken() -> Result<()>
     }))?;
     operator.apply_broker("main", "")?;
     operator.until_condition("main", "Ready", "False", "NameTaken")?;
-    operator.says_at_once("orders", "NameTaken")?;
+    operator.new_channel_reports("orders", "NameTaken")?;
     operator.run(&["delete", "service", "restante-main"])?;
     operator.becomes_ready("orders")
 }
 
 #[test]
-fn a_new_channel_says_at_once_that_something_of_its_broker_cannot_be_applied() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_new_channel_reports_at_once_that_an_object_of_its_broker_cannot_be_applied() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "new-of-refused", &[])?;
     operator.apply_broker("main", "  template: {affinity: {nodeAfinity: {}}}\n")?;
     operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
-    let told = operator.says_at_once("orders", "ApplyFailed")?;
+    let told = operator.new_channel_reports("orders", "ApplyFailed")?;
     let message = condition_is(&told, "Ready", "False", "BrokerNotServed")?;
     ensure!(message.contains("nodeAfinity"), "it says {message}");
     // Another reason is told as well, and so is its end.
@@ -202,26 +209,28 @@ fn a_new_channel_says_at_once_that_something_of_its_broker_cannot_be_applied() -
 
 #[test]
 fn a_channel_whose_broker_has_an_invalid_token_and_no_pod_is_not_ready() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    Cut::new(cluster, "invalid-away", "CredentialInvalid")?.says_that_the_pod_is_away(cluster)
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    CutOff::new(cluster, "invalid-away", "CredentialInvalid")?.channel_reports_pod_away_and_back(cluster)
 }
 
 #[test]
-fn a_channel_whose_broker_s_secret_is_another_s_is_not_ready_without_a_pod_after_a_restart_as_well()
+fn a_channel_whose_brokers_secret_has_another_owner_is_not_ready_without_a_pod_even_after_a_restart()
 -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    Cut::new(cluster, "taken-away", "NameTaken")?.restart(cluster)?.says_that_the_pod_is_away(cluster)
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    CutOff::new(cluster, "taken-away", "NameTaken")?
+        .restart(cluster)?
+        .channel_reports_pod_away_and_back(cluster)
 }
 
 #[test]
-fn an_annotation_that_was_mended_is_told_at_once_and_says_when_the_channel_goes() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    let Cut { operator, .. } = Cut::new(cluster, "mended", "CredentialInvalid")?;
+fn a_corrected_annotation_is_reported_at_once_with_the_time_of_the_removal() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    let CutOff { operator, .. } = CutOff::new(cluster, "mended", "CredentialInvalid")?;
     operator.annotate("orders", "restante.dev/force-delete=yes")?;
     operator.delete("orders")?;
     operator.is_blocked("orders", "BrokerNotServed", "is \"yes\", which means nothing")?;
     operator.annotate("orders", "restante.dev/force-delete=true")?;
     let told = operator.is_blocked("orders", "BrokerNotServed", "30 s after the deletion")?;
     ensure!(!told["status"].to_string().contains("means nothing"), "{}", told["status"]);
-    operator.goes("orders")
+    operator.channel_is_removed("orders")
 }

@@ -7,8 +7,8 @@ use super::{objects::condition_is, process::Operator};
 use crate::shared;
 
 #[test]
-fn a_broker_that_was_edited_is_ready_only_with_its_new_pod() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_edited_broker_is_ready_only_with_its_new_pod() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "rollout", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.apply_broker("main", "  keepAliveSeconds: 700\n")?;
@@ -24,7 +24,7 @@ fn a_broker_that_was_edited_is_ready_only_with_its_new_pod() -> Result<()> {
 
 #[test]
 fn a_broker_whose_volume_was_replaced_says_so_until_the_store_is_accepted() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "store-replaced", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let first = operator.until("the store to be known", "messagebroker/main", |broker| {
@@ -66,8 +66,8 @@ fn a_broker_whose_volume_was_replaced_says_so_until_the_store_is_accepted() -> R
 }
 
 #[test]
-fn conditions_of_others_are_left_alone_and_cause_no_writes() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn conditions_of_other_managers_stay_and_cause_no_writes() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "foreign-conditions", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.until("the store to be known", "messagebroker/main", |broker| {
@@ -97,8 +97,8 @@ fn conditions_of_others_are_left_alone_and_cause_no_writes() -> Result<()> {
 }
 
 #[test]
-fn what_the_template_gives_is_in_the_pod() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn the_pod_has_the_fields_of_the_template() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "template", &[])?;
     operator.broker_becomes_ready(
         "main",
@@ -122,8 +122,8 @@ fn what_the_template_gives_is_in_the_pod() -> Result<()> {
 }
 
 #[test]
-fn no_user_is_set_where_the_cluster_gives_one() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn the_pod_names_no_user_if_the_cluster_assigns_one() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "users", &["--broker-users=cluster"])?;
     operator.apply_broker("main", "")?;
     operator.until("the StatefulSet to be there", "statefulset/restante-main", |set| {

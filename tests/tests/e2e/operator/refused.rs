@@ -13,8 +13,8 @@ fn quota(field: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_quota_that_forbids_an_object_is_told_with_its_name() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_quota_that_forbids_an_object_is_reported_with_its_name() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "quota-services", &[])?;
     operator.apply(&quota("services"))?;
     operator.until("the quota to be counted", "resourcequota/none", |quota| {
@@ -32,8 +32,8 @@ fn a_quota_that_forbids_an_object_is_told_with_its_name() -> Result<()> {
 }
 
 #[test]
-fn a_quota_that_forbids_the_pod_is_told() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_quota_that_forbids_the_pod_is_reported() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "quota-pods", &[])?;
     operator.apply(&quota("pods"))?;
     operator.until("the quota to be counted", "resourcequota/none", |quota| {
@@ -52,8 +52,8 @@ fn a_quota_that_forbids_the_pod_is_told() -> Result<()> {
 }
 
 #[test]
-fn a_limit_range_that_forbids_the_pod_is_told() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_limit_range_that_forbids_the_pod_is_reported() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "limit-range", &[])?;
     operator.apply(&json!({
         "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "small"},
@@ -71,8 +71,8 @@ fn a_limit_range_that_forbids_the_pod_is_told() -> Result<()> {
 }
 
 #[test]
-fn a_template_that_kubernetes_does_not_know_is_told() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_invalid_template_is_reported() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "bad-template", &[])?;
     operator.apply_broker("main", "  template: {affinity: {nodeAfinity: {}}}\n")?;
     let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
@@ -90,8 +90,8 @@ fn a_template_that_kubernetes_does_not_know_is_told() -> Result<()> {
 }
 
 #[test]
-fn a_refused_field_ends_with_where_it_is_to_be_corrected() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_refused_field_is_reported_with_the_place_to_correct_it() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "correct-where", &[])?;
     let resources = "{requests: {memory: 2Gi}, limits: {memory: 1Gi}}";
     operator.apply_broker("main", &format!("  template: {{resources: {resources}}}\n"))?;
@@ -105,8 +105,8 @@ fn a_refused_field_ends_with_where_it_is_to_be_corrected() -> Result<()> {
 }
 
 #[test]
-fn a_refused_field_of_the_default_broker_is_to_be_corrected_in_the_values() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_refused_field_of_the_default_broker_is_reported_with_the_value_to_correct() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "correct-values", &["--default-broker-configmap=recipe"])?;
     let broker = super::objects::broker("correct-values", "main", "  template: {labels: {team: a b}}\n");
     operator.apply(&json!({
@@ -119,8 +119,8 @@ fn a_refused_field_of_the_default_broker_is_to_be_corrected_in_the_values() -> R
 }
 
 #[test]
-fn an_admission_that_refuses_is_told_in_its_words() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_refusal_by_an_admission_policy_is_quoted() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let kubectl = cluster.kubectl();
     let operator = Operator::start(cluster, "admission", &[])?;
     let rule = json!({
@@ -155,8 +155,8 @@ fn an_admission_that_refuses_is_told_in_its_words() -> Result<()> {
 }
 
 #[test]
-fn an_image_that_cannot_be_pulled_is_told() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_image_that_cannot_be_pulled_is_reported() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "bad-image", &[])?;
     operator.apply_broker(
         "main",
@@ -177,8 +177,8 @@ fn an_image_that_cannot_be_pulled_is_told() -> Result<()> {
 }
 
 #[test]
-fn a_pod_that_no_node_takes_and_one_of_a_missing_priority_are_events() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_unschedulable_pod_and_a_missing_priority_class_are_events() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "no-node", &[])?;
     operator.apply_broker("main", "  template: {nodeSelector: {disk: none}}\n")?;
     let note = operator.until_event("main", "PodNotScheduled")?;

@@ -11,7 +11,7 @@ use crate::shared;
 
 #[test]
 fn an_operator_serves_the_brokers_of_its_namespace_and_their_channels() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "serves", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("serves", "orders", "main", "")?;
@@ -23,8 +23,8 @@ fn an_operator_serves_the_brokers_of_its_namespace_and_their_channels() -> Resul
 }
 
 #[test]
-fn an_operator_that_starts_again_writes_nothing_where_nothing_changed() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_restarted_operator_writes_nothing_if_nothing_changed() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "starts-again", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("starts-again", "orders", "main", "")?;

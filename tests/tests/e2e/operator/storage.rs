@@ -17,8 +17,8 @@ fn size(claim: &Value) -> &Value {
 }
 
 #[test]
-fn a_larger_size_grows_the_claim_and_the_pod_runs_on() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_larger_size_grows_the_claim_and_the_pod_keeps_running() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "grows", &[])?;
     operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
     let pod = operator.get("pod/restante-main-0")?;
@@ -34,8 +34,8 @@ fn a_larger_size_grows_the_claim_and_the_pod_runs_on() -> Result<()> {
 }
 
 #[test]
-fn a_class_that_forbids_growth_is_told_in_kubernetes_words_and_the_rest_applies() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_class_that_forbids_growth_is_reported_in_kubernetes_words_and_the_rest_applies() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "may-not-grow", &[])?;
     operator.broker_becomes_ready("main", &storage("size: 1Gi"))?;
     operator.apply_broker("main", &format!("{}  keepAliveSeconds: 700\n", storage("size: 2Gi")))?;
@@ -55,8 +55,8 @@ fn a_class_that_forbids_growth_is_told_in_kubernetes_words_and_the_rest_applies(
 }
 
 #[test]
-fn a_smaller_size_and_another_class_are_told_and_the_claim_stays() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_smaller_size_and_another_class_are_reported_and_the_claim_stays() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "shrinks", &[])?;
     operator.broker_becomes_ready("main", &storage("size: 2Gi"))?;
     let claim = operator.get(CLAIM)?;
@@ -73,7 +73,7 @@ fn a_smaller_size_and_another_class_are_told_and_the_claim_stays() -> Result<()>
 
 #[test]
 fn each_growth_and_each_difference_of_the_storage_has_an_event_of_its_own() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "storage-events", &[])?;
     operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
     for more in ["2Gi", "3Gi"] {
@@ -94,8 +94,8 @@ fn each_growth_and_each_difference_of_the_storage_has_an_event_of_its_own() -> R
 }
 
 #[test]
-fn a_misspelt_storage_class_is_mended_by_an_edit() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_misspelt_storage_class_is_corrected_by_an_edit() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "misspelt-class", &[])?;
     operator.apply_broker("main", &storage("size: 1Gi, storageClassName: locla"))?;
     operator.until("the claim to wait for its class", CLAIM, |claim| {
@@ -120,8 +120,8 @@ fn a_misspelt_storage_class_is_mended_by_an_edit() -> Result<()> {
 }
 
 #[test]
-fn a_claim_that_was_kept_is_found_again_with_what_it_has() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_retained_claim_is_used_again_with_its_messages() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "installs-again", &[])?;
     operator.broker_becomes_ready("main", &storage("size: 2Gi"))?;
     let (claim, broker) = (operator.get(CLAIM)?, operator.get("messagebroker/main")?);
@@ -139,9 +139,9 @@ fn a_claim_that_was_kept_is_found_again_with_what_it_has() -> Result<()> {
 }
 
 #[test]
-fn a_stateful_set_deleted_without_its_pod_is_made_anew_with_the_size_of_now_and_the_pod_runs_on() -> Result<()>
-{
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_stateful_set_deleted_without_its_pod_is_created_again_with_the_current_size_and_the_pod_keeps_running()
+-> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "set-anew", &[])?;
     operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
     let pod = operator.get("pod/restante-main-0")?;

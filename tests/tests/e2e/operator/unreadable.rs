@@ -15,7 +15,7 @@ use crate::shared;
 const LATER: &str = "  deletionPolicy: Later\n";
 
 /// Makes the definition one of a later version. It takes all that it took.
-fn a_later_version(cluster: &ClusterInfo) -> Result<()> {
+fn install_later_version(cluster: &ClusterInfo) -> Result<()> {
     static LATER: OnceLock<Result<(), String>> = OnceLock::new();
     let patch = LATER.get_or_init(|| {
         let patch = "[{\"op\": \"add\", \"value\": \"Later\", \"path\": \"/spec/versions/0/schema/openAPIV3Schema/properties\
@@ -33,9 +33,9 @@ fn apply(operator: &Operator, manifest: &str) -> Result<()> {
 }
 
 #[test]
-fn a_channel_that_cannot_be_read_is_told_so_by_its_own_operator_alone() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    a_later_version(cluster)?;
+fn only_the_owning_operator_reports_an_unreadable_channel() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    install_later_version(cluster)?;
     let one = Operator::start(cluster, "unread-one", &[])?;
     let other = Operator::start(cluster, "unread-other", &[])?;
     one.apply_broker("main", "")?;
@@ -62,9 +62,9 @@ fn a_channel_that_cannot_be_read_is_told_so_by_its_own_operator_alone() -> Resul
 }
 
 #[test]
-fn a_deleted_channel_that_cannot_be_read_goes_with_an_event() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    a_later_version(cluster)?;
+fn a_deleted_unreadable_channel_is_removed_with_an_event() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    install_later_version(cluster)?;
     let operator = Operator::start(cluster, "unread-goes", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("unread-goes", "orders", "main", "")?;

@@ -11,9 +11,9 @@ const NO_NODE: &str = "  template: {nodeSelector: {restante.dev/test-unsent: nev
 
 impl Operator {
     /// Deletes a channel, and sees it go without a word of an orphan.
-    fn goes_without_an_orphan(&self, name: &str) -> Result<()> {
+    fn channel_is_removed_without_orphan(&self, name: &str) -> Result<()> {
         self.delete(name)?;
-        self.goes(name)?;
+        self.channel_is_removed(name)?;
         let events = self.kubectl().json(&["-n", &self.namespace, "get", "events.v1.events.k8s.io"])?;
         let is_orphaned =
             |event: &&Value| event["reason"].as_str().is_some_and(|reason| reason.ends_with("Orphaned"));
@@ -23,15 +23,15 @@ impl Operator {
     }
 
     /// A broker that ran, and whose pod has no place any more.
-    fn broker_loses_its_pod(&self) -> Result<()> {
+    fn remove_broker_pod(&self) -> Result<()> {
         self.broker_becomes_ready("main", "")?;
         self.apply_broker("main", NO_NODE)?;
-        self.pod_has_no_place()
+        self.until_pod_is_unschedulable()
     }
 
     /// That a channel says that no pod has it.
-    fn waits_for_a_pod(&self, name: &str) -> Result<()> {
-        self.channel_is_held(name, "")?;
+    fn channel_waits_for_pod(&self, name: &str) -> Result<()> {
+        self.channel_gets_finalizer(name, "")?;
         self.until("the channel to wait", &format!("messagechannel/{name}"), |channel| {
             condition_is(channel, "Programmed", "False", "NoBrokerPod").map(drop)
         })
@@ -39,17 +39,18 @@ impl Operator {
 }
 
 #[test]
-fn a_channel_that_no_pod_ever_had_goes_at_once_while_its_broker_is_away() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_that_no_pod_ever_had_is_removed_at_once_while_its_broker_is_away() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "unsent", &[])?;
-    operator.broker_loses_its_pod()?;
-    operator.waits_for_a_pod("orders")?;
-    operator.goes_without_an_orphan("orders")
+    operator.remove_broker_pod()?;
+    operator.channel_waits_for_pod("orders")?;
+    operator.channel_is_removed_without_orphan("orders")
 }
 
 #[test]
-fn a_channel_that_no_pod_ever_had_goes_at_once_from_a_broker_whose_name_is_taken() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_that_no_pod_ever_had_is_removed_at_once_if_a_name_of_its_broker_is_taken() -> Result<()>
+{
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "unsent-taken", &[])?;
     operator.broker_becomes_ready("main", "")?;
     // In one edit: without a controller and with our labels it would be ours again.
@@ -58,27 +59,27 @@ fn a_channel_that_no_pod_ever_had_goes_at_once_from_a_broker_whose_name_is_taken
     }});
     operator.patch("secret/restante-main-control", &taken)?;
     operator.until_condition("main", "Ready", "False", "NameTaken")?;
-    operator.channel_is_held("orders", "")?;
-    operator.goes_without_an_orphan("orders")
+    operator.channel_gets_finalizer("orders", "")?;
+    operator.channel_is_removed_without_orphan("orders")
 }
 
 #[test]
-fn a_channel_of_a_broker_that_never_had_a_volume_goes_at_once_after_a_restart_as_well() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_of_a_broker_without_a_volume_is_removed_at_once_even_after_a_restart() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "unsent-restart", &[])?;
     operator.apply_broker("main", NO_POD)?;
-    operator.waits_for_a_pod("orders")?;
+    operator.channel_waits_for_pod("orders")?;
     operator.stop()?;
     let operator = Operator::start_again(cluster, "unsent-restart", &[])?;
-    operator.goes_without_an_orphan("orders")
+    operator.channel_is_removed_without_orphan("orders")
 }
 
 #[test]
-fn an_operator_that_started_since_lets_no_channel_go_that_may_have_been_sent() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_restarted_operator_keeps_a_deleted_channel_that_may_have_been_sent() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "unsent-unsure", &[])?;
-    operator.broker_loses_its_pod()?;
-    operator.waits_for_a_pod("orders")?;
+    operator.remove_broker_pod()?;
+    operator.channel_waits_for_pod("orders")?;
     operator.stop()?;
     let operator = Operator::start_again(cluster, "unsent-unsure", &[])?;
     operator.delete("orders")?;

@@ -11,8 +11,8 @@ use super::{
 use crate::shared;
 
 #[test]
-fn a_channel_whose_largest_message_never_fits_it_is_refused_with_what_to_do() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_channel_whose_largest_message_exceeds_its_bytes_is_refused_with_the_fields_to_set() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let (kubectl, namespace) = (cluster.kubectl(), "never-fits");
     kubectl.run(&["create", "namespace", namespace])?;
     let apply = |limits: &str| {
@@ -34,8 +34,8 @@ fn a_channel_whose_largest_message_never_fits_it_is_refused_with_what_to_do() ->
 }
 
 #[test]
-fn an_edited_token_that_the_broker_would_refuse_is_told_and_a_removed_one_drawn_anew() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_invalid_token_is_reported_and_a_removed_one_is_generated_again() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "edited-token", &[])?;
     operator.apply_broker("mine", "")?;
     let secret = ["-n", "edited-token", "get", "secret", "restante-mine-control"];
@@ -63,8 +63,8 @@ fn an_edited_token_that_the_broker_would_refuse_is_told_and_a_removed_one_drawn_
 }
 
 #[test]
-fn an_immutable_secret_without_a_token_is_told_with_the_command_that_mends_it() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_immutable_secret_without_a_token_is_reported_with_the_command_that_repairs_it() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "immutable", &[])?;
     operator.broker_becomes_ready("mine", "")?;
     let secret = "secret/restante-mine-control";

@@ -9,11 +9,12 @@ use super::{
 use crate::shared;
 
 const CLAIM: &str = "pvc/data-restante-main-0";
-const TOLD: &str = "claim data-restante-main-0 there still has the messages that the channel held";
+const CLAIM_HAS_MESSAGES: &str =
+    "claim data-restante-main-0 there still has the messages that the channel held";
 
 impl Operator {
     /// Has a channel with a message in it, deletes its MessageBroker, and then the channel.
-    fn loses_the_broker(&self, namespace: &str, names: &[(&str, &str)]) -> Result<()> {
+    fn delete_broker_and_channels(&self, namespace: &str, names: &[(&str, &str)]) -> Result<()> {
         self.broker_becomes_ready("main", "")?;
         for (name, spec) in names {
             self.channel_becomes_ready(namespace, name, "main", spec)?;
@@ -28,12 +29,15 @@ impl Operator {
 }
 
 #[test]
-fn a_channel_without_its_broker_waits_while_the_claim_has_its_messages_and_gives_them_when_both_are_back()
+fn a_deleted_channel_without_its_broker_waits_while_the_claim_has_its_messages_and_delivers_them_later()
 -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "claim-stays", &[])?;
-    operator.loses_the_broker("claim-stays", &[("orders", ""), ("drains", "  deletionPolicy: Drain\n")])?;
-    let orders = operator.is_blocked("orders", "BrokerNotFound", TOLD)?;
+    operator.delete_broker_and_channels(
+        "claim-stays",
+        &[("orders", ""), ("drains", "  deletionPolicy: Drain\n")],
+    )?;
+    let orders = operator.is_blocked("orders", "BrokerNotFound", CLAIM_HAS_MESSAGES)?;
     let message = condition_is(&orders, "DeletionBlocked", "True", "BrokerNotFound")?;
     for says in [
         "create the MessageBroker again",
@@ -44,7 +48,7 @@ fn a_channel_without_its_broker_waits_while_the_claim_has_its_messages_and_gives
     }
     condition_is(&orders, "Ready", "False", "BrokerNotFound")?;
     ensure!(!orders["status"].to_string().contains("delete this channel"), "{}", orders["status"]);
-    operator.is_blocked("drains", "BrokerNotFound", TOLD)?;
+    operator.is_blocked("drains", "BrokerNotFound", CLAIM_HAS_MESSAGES)?;
     operator.event("claim-stays", "BrokerNotFound", "orders")?;
     operator.broker_becomes_ready("main", "")?;
     operator.until("the channel to be at its broker again", "messagechannel/orders", |orders| {
@@ -56,19 +60,19 @@ fn a_channel_without_its_broker_waits_while_the_claim_has_its_messages_and_gives
     operator.is_blocked("drains", "Draining", "holds 1 message")?;
     for name in ["orders", "drains"] {
         operator.receive("main", &format!("claim-stays/{name}"), "wanted")?;
-        operator.goes(name)?;
+        operator.channel_is_removed(name)?;
     }
     Ok(())
 }
 
 #[test]
-fn a_channel_without_its_broker_goes_when_the_claim_is_deleted() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_without_its_broker_is_removed_when_the_claim_is_deleted() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "claim-goes", &[])?;
-    operator.loses_the_broker("claim-goes", &[("orders", "")])?;
-    operator.is_blocked("orders", "BrokerNotFound", TOLD)?;
+    operator.delete_broker_and_channels("claim-goes", &[("orders", "")])?;
+    operator.is_blocked("orders", "BrokerNotFound", CLAIM_HAS_MESSAGES)?;
     operator.run(&["delete", CLAIM, "--timeout=60s"])?;
-    operator.goes("orders")?;
+    operator.channel_is_removed("orders")?;
     let event = operator.event("claim-goes", "Orphaned", "orders")?;
     let note = event["note"].to_string();
     ensure!(note.contains("no claim data-restante-main-0") && !note.contains("create it"), "{note}");
@@ -76,15 +80,15 @@ fn a_channel_without_its_broker_goes_when_the_claim_is_deleted() -> Result<()> {
 }
 
 #[test]
-fn a_channel_without_its_broker_is_let_go_by_force_and_by_its_policy_and_the_claim_stays() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_without_its_broker_is_removed_by_force_or_policy_and_the_claim_stays() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "claim-forced", &[])?;
     let by_policy = ("by-policy", "  deletionPolicy: Delete\n");
-    operator.loses_the_broker("claim-forced", &[("by-force", ""), by_policy])?;
-    operator.goes("by-policy")?;
-    operator.is_blocked("by-force", "BrokerNotFound", TOLD)?;
+    operator.delete_broker_and_channels("claim-forced", &[("by-force", ""), by_policy])?;
+    operator.channel_is_removed("by-policy")?;
+    operator.is_blocked("by-force", "BrokerNotFound", CLAIM_HAS_MESSAGES)?;
     operator.annotate("by-force", "restante.dev/force-delete=true")?;
-    operator.goes("by-force")?;
+    operator.channel_is_removed("by-force")?;
     for name in ["by-policy", "by-force"] {
         let note = operator.event("claim-forced", "Orphaned", name)?["note"].to_string();
         ensure!(note.contains("claim data-restante-main-0") && note.contains("orphan"), "{note}");
@@ -93,12 +97,12 @@ fn a_channel_without_its_broker_is_let_go_by_force_and_by_its_policy_and_the_cla
 }
 
 #[test]
-fn a_namespace_ends_although_a_claim_holds_the_messages_of_its_channel() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_namespace_is_removed_although_a_claim_has_the_messages_of_its_channel() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "claim-ends", &[])?;
     let kubectl = cluster.kubectl();
     kubectl.run(&["create", "namespace", "claim-ends-users"])?;
-    operator.loses_the_broker("claim-ends-users", &[("orders", "")])?;
+    operator.delete_broker_and_channels("claim-ends-users", &[("orders", "")])?;
     kubectl.until(
         "the deletion to be blocked",
         SOON,
@@ -110,21 +114,21 @@ fn a_namespace_ends_although_a_claim_holds_the_messages_of_its_channel() -> Resu
 }
 
 #[test]
-fn a_channel_whose_broker_never_had_a_volume_goes_with_the_broker() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_whose_broker_never_had_a_volume_is_removed_with_the_broker() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "claim-unbound", &[])?;
     // A class that nobody makes volumes for.
     operator.apply_broker("main", "  engine: {embedded: {storage: {storageClassName: nobodys}}}\n")?;
     operator.until("the claim to be made", CLAIM, |_| Ok(()))?;
-    operator.channel_is_held("orders", "")?;
+    operator.channel_gets_finalizer("orders", "")?;
     operator.run(&["delete", "messagebroker", "main", "--timeout=60s"])?;
     operator.delete("orders")?;
-    operator.goes("orders")
+    operator.channel_is_removed("orders")
 }
 
 #[test]
-fn a_channel_of_a_broker_that_never_was_goes_at_once_and_says_nothing_of_creating_it() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_channel_of_a_broker_that_never_existed_is_removed_at_once() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "never-was", &[])?;
     let manifest = channel("never-was", "orders", ("never-was", "main"), "").replace(
         "namespace: never-was}\nspec",
@@ -132,7 +136,7 @@ fn a_channel_of_a_broker_that_never_was_goes_at_once_and_says_nothing_of_creatin
     );
     operator.kubectl().apply(&manifest)?;
     operator.delete("orders")?;
-    operator.goes("orders")?;
+    operator.channel_is_removed("orders")?;
     let note = operator.event("never-was", "Orphaned", "orders")?["note"].to_string();
     ensure!(note.contains("MessageBroker main in namespace never-was does not exist"), "{note}");
     ensure!(!note.contains("create it"), "{note}");

@@ -22,7 +22,7 @@ pub(crate) fn sender(broker: SocketAddrV4, address: &str) -> Result<Sender> {
 }
 
 /// Goes on under one idempotency key for as long as a broker takes to come back.
-pub(crate) fn patiently() -> SendOptions {
+pub(crate) fn patient_options() -> SendOptions {
     SendOptions { deadline: Some(DEADLINE), ..SendOptions::default() }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::release::{Release, SOON, USERS, channel, condition};
 
-pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release) -> Result<()> {
+pub(crate) fn a_refused_channel_reports_why(release: &Release) -> Result<()> {
     let kubectl = &release.kubectl;
     for (name, spec, reason) in [
         ("thief", "  destinations: [thief]\n  source: orders\n", "SourceTaken"),
@@ -29,7 +29,7 @@ pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release) -> Result<
     ensure!(format!("{refused:#}").contains("waitSeconds"), "{refused:#}");
 
     // Who lost a source gets it when the winner goes.
-    let (winner, loser) = two_that_claim_one_source(release)?;
+    let (winner, loser) = two_channels_with_one_source(release)?;
     kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, &format!("messagechannel/{winner}")])?;
     kubectl.wait_for("condition=Accepted=False", SOON, &["-n", USERS, &format!("messagechannel/{loser}")])?;
     kubectl.run(&["-n", USERS, "delete", "mc", &winner, "--timeout=60s"])?;
@@ -38,7 +38,7 @@ pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release) -> Result<
     Ok(())
 }
 
-pub(crate) fn channels_share_a_destination_only_if_all_say_so(release: &Release) -> Result<()> {
+pub(crate) fn channels_share_a_destination_only_if_all_of_them_allow_it(release: &Release) -> Result<()> {
     let kubectl = &release.kubectl;
     // orders is older than any channel of this chapter, and wins.
     kubectl.apply(&channel("copy", "  destinations: [orders]\n  sharedDestination: true\n"))?;
@@ -52,7 +52,9 @@ pub(crate) fn channels_share_a_destination_only_if_all_say_so(release: &Release)
     Ok(())
 }
 
-pub(crate) fn dead_letters_that_go_nowhere_are_told_of_and_stop_no_channel(release: &Release) -> Result<()> {
+pub(crate) fn a_missing_dead_letter_channel_is_reported_and_stops_no_channel(
+    release: &Release,
+) -> Result<()> {
     let kubectl = &release.kubectl;
     let to = |name: &str| format!("  deadLetter: {{channelRef: {{name: {name}}}}}\n");
     kubectl.apply(&channel("work", &to("work-dead")))?;
@@ -95,7 +97,7 @@ fn accepted_is(release: &Release, name: &str, status: &str, reason: &str) -> Res
 
 /// Applies both, and says which wins: the older one, and of two that were made in one second, which is as finely as
 /// Kubernetes tells the time, the one with the smaller UID.
-fn two_that_claim_one_source(release: &Release) -> Result<(String, String)> {
+fn two_channels_with_one_source(release: &Release) -> Result<(String, String)> {
     let kubectl = &release.kubectl;
     let mut rank = Vec::new();
     for name in ["first", "second"] {

@@ -11,7 +11,7 @@ use super::{
 
 const ADDRESS: &str = "acme/orders";
 
-pub(crate) fn a_channel_with_messages_waits_for_them_and_then_goes(
+pub(crate) fn a_deleted_channel_with_messages_stays_until_they_are_settled(
     release: &Release,
     sender: &ClientSystem,
     receiver: &ClientSystem,
@@ -46,7 +46,7 @@ pub(crate) fn a_channel_with_messages_waits_for_them_and_then_goes(
     })?
 }
 
-pub(crate) fn a_channel_that_drains_takes_nothing_more_and_goes_when_it_is_empty(
+pub(crate) fn a_draining_channel_refuses_pushes_and_is_removed_when_it_is_empty(
     release: &Release,
     sender: &ClientSystem,
     receiver: &ClientSystem,

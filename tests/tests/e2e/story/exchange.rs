@@ -5,7 +5,7 @@ use restante_client::{Event, Message};
 use restante_tests::client_system::ClientSystem;
 
 use super::{
-    client::{self, patiently},
+    client::{self, patient_options},
     release::Release,
 };
 
@@ -32,7 +32,7 @@ fn message(number: usize) -> (Vec<u8>, Option<&'static str>) {
     (content, CONTENT_TYPES[number % CONTENT_TYPES.len()])
 }
 
-pub(crate) fn a_thousand_messages_come_byte_for_byte(
+pub(crate) fn a_thousand_messages_arrive_unchanged(
     release: &Release,
     sender: &ClientSystem,
     receiver: &ClientSystem,
@@ -46,7 +46,7 @@ pub(crate) fn a_thousand_messages_come_byte_for_byte(
             if let Some(content_type) = content_type {
                 message = message.content_type(content_type)?;
             }
-            let receipt = sender.send_with(message, patiently()).await?;
+            let receipt = sender.send_with(message, patient_options()).await?;
             ensure!(receipt.durability == "fsync", "{receipt:?}");
         }
         Ok(())
@@ -67,7 +67,7 @@ pub(crate) fn a_thousand_messages_come_byte_for_byte(
     receiving.wait()?.context("receiving")
 }
 
-pub(crate) fn the_receiver_meets_time_outs_and_asks_again(
+pub(crate) fn the_receiver_repeats_its_request_after_time_outs(
     release: &Release,
     sender: &ClientSystem,
     receiver: &ClientSystem,

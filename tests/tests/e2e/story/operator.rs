@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Everything that the operator writes, by name.
-fn written(release: &Release) -> Result<BTreeMap<String, Value>> {
+fn written_objects(release: &Release) -> Result<BTreeMap<String, Value>> {
     let mut written = BTreeMap::new();
     for (namespace, kinds) in
         [(SYSTEM, "messagebrokers,statefulsets,services,serviceaccounts,secrets"), (USERS, "messagechannels")]
@@ -47,7 +47,7 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<
         ensure!(backlog.get("waiting").is_none_or(|waiting| waiting == 0), "it is {backlog}");
         Ok(())
     })?;
-    let before = written(release)?;
+    let before = written_objects(release)?;
     let (pod, broker) = (release.operator_pod()?, release.broker_pod()?);
     let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
     release.kubectl.run(&["-n", SYSTEM, "delete", "pod", name])?;
@@ -65,7 +65,7 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<
         }
         Ok(())
     })?;
-    let after = written(release)?;
+    let after = written_objects(release)?;
     ensure!(before.keys().eq(after.keys()), "{:?} became {:?}", before.keys(), after.keys());
     for (name, before) in &before {
         let (before, after) = (before.to_string(), after[name].to_string());
@@ -78,7 +78,7 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<
     Ok(())
 }
 
-pub(crate) fn what_drifted_is_put_back(release: &Release) -> Result<()> {
+pub(crate) fn changes_to_child_objects_are_reverted(release: &Release) -> Result<()> {
     let kubectl = &release.kubectl;
     let words = ["-n", SYSTEM, "get", "service", "restante-default"];
     let ports = |service: &Value| service["spec"]["ports"][0]["port"].clone();
@@ -91,7 +91,7 @@ pub(crate) fn what_drifted_is_put_back(release: &Release) -> Result<()> {
     })
 }
 
-pub(crate) fn an_edited_channel_is_obeyed_without_a_restart(
+pub(crate) fn an_edited_channel_is_applied_without_a_restart(
     release: &Release,
     sender: &ClientSystem,
 ) -> Result<()> {

@@ -10,7 +10,7 @@ use restante_client::{Message, SettleError};
 use restante_tests::{client_system::ClientSystem, ledger::Ledger, wait};
 
 use super::{
-    client::{self, patiently},
+    client::{self, patient_options},
     release::{Release, SOON, SYSTEM},
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn a_broker_killed_under_load_loses_nothing(
         let mut key = 0_u64;
         while !no_more.load(Relaxed) {
             sent.sent(key);
-            sender.send_with(Message::new(key.to_string()), patiently()).await?;
+            sender.send_with(Message::new(key.to_string()), patient_options()).await?;
             sent.acknowledged(key);
             key += 1;
         }

@@ -42,7 +42,7 @@ pub(super) struct Load {
     pub(super) habits: Habits,
     pub(super) expired: Expired,
     /// Whether its messages are those of another channel that gave them up.
-    pub(super) graveyard: bool,
+    pub(super) dead_letters: bool,
 }
 
 /// Where senders send, and into which channels.
@@ -80,18 +80,18 @@ impl Plan {
         plan.add("batches", Habits { batches: true, delays: true, ..rejects }, |_| ())?;
         plan.add("fragile", Habits { moves: true, ..rejects }, |config| {
             config.delivery.max_deliveries = FRAGILE_DELIVERIES_MAX;
-            config.dead_letter.channel = Some("graveyard".into());
+            config.dead_letter.channel = Some("fragile-dead".into());
         })?;
         let (fragile, moves) = (plan.loads[plan.loads.len() - 1].account.clone(), Habits::default());
-        let mut graveyard = config("graveyard")?;
-        graveyard.limits.messages = 100_000;
-        plan.configs.push(graveyard);
+        let mut dead_letters = config("fragile-dead")?;
+        dead_letters.limits.messages = 100_000;
+        plan.configs.push(dead_letters);
         plan.loads.push(Load {
-            name: "graveyard",
+            name: "fragile-dead",
             account: fragile,
             habits: moves,
             expired: Expired::Drop,
-            graveyard: true,
+            dead_letters: true,
         });
         for name in ["shared-a", "shared-b", "shared-c"] {
             let mut config = config(name)?;
@@ -131,7 +131,7 @@ impl Plan {
 
 impl Load {
     fn new(name: &'static str, habits: Habits) -> Self {
-        Self { name, account: Account::default(), habits, expired: Expired::Drop, graveyard: false }
+        Self { name, account: Account::default(), habits, expired: Expired::Drop, dead_letters: false }
     }
 }
 

@@ -2,7 +2,7 @@
 //! every count is what the clients' accounts say.
 
 mod channels;
-mod look;
+mod inspection;
 mod random;
 mod receiver;
 mod sender;
@@ -46,7 +46,7 @@ const RECEIVERS: u32 = 2;
 const REDRIVEN: [&str; 5] = ["letters", "batches", "shared-a", "shared-b", "shared-c"];
 const SHARED: [&str; 3] = ["shared-a", "shared-b", "shared-c"];
 /// In which the states of all messages are set by hand at the end.
-const SET: [&str; 6] = ["letters", "groups", "batches", "shared-a", "shared-b", "shared-c"];
+const WITH_SET_STATES: [&str; 6] = ["letters", "groups", "batches", "shared-a", "shared-b", "shared-c"];
 /// Beyond the end of the test.
 const LONG_SECONDS: u32 = 600;
 
@@ -62,20 +62,19 @@ struct Test {
 }
 
 #[tokio::test]
-async fn under_everything_that_clients_do_and_killed_in_a_loop_it_loses_nothing_and_counts_exactly()
--> Result<()> {
-    eprintln!("{}", under_everything(&[1]).await?);
+async fn under_a_mixed_load_a_broker_killed_in_a_loop_loses_nothing_and_counts_exactly() -> Result<()> {
+    eprintln!("{}", run_mixed_load(&[1]).await?);
     Ok(())
 }
 
 #[tokio::test]
-async fn the_same_on_another_number_of_cores_at_each_start() -> Result<()> {
-    eprintln!("{}", under_everything(&[1, 2, 1, 4, 3]).await?);
+async fn a_mixed_load_survives_another_number_of_cores_at_each_start() -> Result<()> {
+    eprintln!("{}", run_mixed_load(&[1, 2, 1, 4, 3]).await?);
     Ok(())
 }
 
 /// What there was, in words.
-async fn under_everything(cores: &'static [u32]) -> Result<String> {
+async fn run_mixed_load(cores: &'static [u32]) -> Result<String> {
     let seed = getrandom::u64()?;
     let mut test = Test::start(seed, cores).await?;
     let outcome = test.run().await;
@@ -89,7 +88,7 @@ impl Test {
     async fn start(seed: u64, cores: &'static [u32]) -> Result<Self> {
         let mut broker = Broker::unprogrammed(&FLAGS)?;
         let mut cores = cores.iter().cycle();
-        cores.next().into_iter().for_each(|cores| broker.on_cores(*cores));
+        cores.next().into_iter().for_each(|cores| broker.set_cores(*cores));
         broker.start()?;
         let plan = Plan::new()?;
         wait::until_async("the control port", DEADLINE, || broker.sync(&plan.configs)).await?;
@@ -100,18 +99,18 @@ impl Test {
 
     async fn run(&mut self) -> Result<String> {
         self.load().await?;
-        self.at_rest().await?;
+        self.check_at_rest().await?;
         let held = self.set_states().await?;
         self.kill().await?;
-        self.check_set("after the last kill").await?;
+        self.check_states("after the last kill").await?;
         for (name, message) in &held {
             self.receiver(name).settle(message).await?;
         }
-        self.check_set("after leases of before the kill were settled").await?;
+        self.check_states("after leases of before the kill were settled").await?;
         self.empty().await?;
         self.kill().await?;
-        self.check_set("when all that can be had was had").await?;
-        self.something_happened()
+        self.check_states("when all that can be had was had").await?;
+        self.summary()
     }
 
     /// Sends and receives while the broker is killed again and again.
@@ -162,23 +161,26 @@ impl Test {
     }
 
     /// When the last lease has ended and the last delay is over, each message is where its account says.
-    async fn at_rest(&self) -> Result<()> {
+    async fn check_at_rest(&self) -> Result<()> {
         for load in &self.plan.loads {
             wait::until_async("leases and delays to end", DEADLINE, || async {
-                let now = look::counted(&self.broker, load.name).await?;
+                let now = inspection::counts(&self.broker, load.name).await?;
                 let moving = load.habits.short_lived && now.ready > 0;
                 ensure!(now.leased + now.delayed == 0 && !moving, "{}: {now:?}", load.name);
                 Ok::<(), anyhow::Error>(())
             })
             .await?;
         }
-        for load in self.plan.loads.iter().filter(|load| !load.graveyard) {
-            let mut left = look::look(&self.api, load.name).await?;
-            ensure!(look::counted(&self.broker, load.name).await? == Totals::of(&left), "{}", load.name);
+        for load in self.plan.loads.iter().filter(|load| !load.dead_letters) {
+            let mut left = inspection::peek_all(&self.api, load.name).await?;
+            ensure!(inspection::counts(&self.broker, load.name).await? == Totals::of(&left), "{}", load.name);
             let moves = load.habits.moves;
             if moves {
-                let moved = look::look(&self.api, "graveyard").await?;
-                ensure!(look::counted(&self.broker, "graveyard").await? == Totals::of(&moved), "graveyard");
+                let moved = inspection::peek_all(&self.api, "fragile-dead").await?;
+                ensure!(
+                    inspection::counts(&self.broker, "fragile-dead").await? == Totals::of(&moved),
+                    "fragile-dead"
+                );
                 left.extend(moved);
             }
             load.account.reconcile(&left);
@@ -197,7 +199,7 @@ impl Test {
         // There is room for more in every channel.
         self.empty().await?;
         let mut held = Vec::new();
-        for name in SET {
+        for name in WITH_SET_STATES {
             let place = self.plan.destinations.iter().position(|to| name.starts_with(to.name));
             let place = place.context("everything is sent somewhere")?;
             // What is in line now: a group may wait for the message that is held.
@@ -215,18 +217,18 @@ impl Test {
             receiver.settle(&settled).await?;
             held.push((name, leased));
         }
-        self.check_set("before the last kill").await?;
+        self.check_states("before the last kill").await?;
         Ok(held)
     }
 
     /// The counts of the channels that are set are what their accounts say.
-    async fn check_set(&self, when: &str) -> Result<()> {
-        for load in SET.map(|name| self.plan.load(name)) {
+    async fn check_states(&self, when: &str) -> Result<()> {
+        for load in WITH_SET_STATES.map(|name| self.plan.load(name)) {
             let (told, counted) =
-                (load.account.totals(load.expired), look::counted(&self.broker, load.name).await?);
+                (load.account.totals(load.expired), inspection::counts(&self.broker, load.name).await?);
             let name = load.name;
             ensure!(told == counted, "{when} {name} counts {counted:?}, and its account says {told:?}");
-            let seen = Totals::of(&look::look(&self.api, name).await?);
+            let seen = Totals::of(&inspection::peek_all(&self.api, name).await?);
             ensure!(seen == counted, "{when} {name} counts {counted:?}, and a look finds {seen:?}");
         }
         Ok(())
@@ -234,12 +236,12 @@ impl Test {
 
     /// Dead letters get another chance, and everything that can be had is received and settled.
     async fn empty(&mut self) -> Result<()> {
-        for name in SET {
+        for name in WITH_SET_STATES {
             self.redrive(name).await?;
         }
         for load in self.plan.loads.clone() {
             let mut receiver = self.receiver(load.name);
-            while look::counted(&self.broker, load.name).await?.ready > 0 {
+            while inspection::counts(&self.broker, load.name).await?.ready > 0 {
                 let Some(message) = receiver.pull("wait=1", LONG_SECONDS).await? else { break };
                 receiver.settle(&message).await?;
             }
@@ -270,7 +272,7 @@ impl Test {
     }
 
     fn start_again(&mut self) -> Result<()> {
-        self.cores.next().into_iter().for_each(|cores| self.broker.on_cores(*cores));
+        self.cores.next().into_iter().for_each(|cores| self.broker.set_cores(*cores));
         self.broker.start()
     }
 
@@ -281,7 +283,7 @@ impl Test {
     /// What must never be and was, by channel.
     fn violations(&self) -> Vec<String> {
         let mut violations = Vec::new();
-        for load in self.plan.loads.iter().filter(|load| !load.graveyard) {
+        for load in self.plan.loads.iter().filter(|load| !load.dead_letters) {
             let mut found = load.account.violations();
             if load.habits.moves {
                 found.extend(load.account.too_many_deliveries(FRAGILE_DELIVERIES_MAX));
@@ -299,7 +301,7 @@ impl Test {
     }
 
     /// What there was of each, in words: a test of a load that was none shows nothing.
-    fn something_happened(&self) -> Result<String> {
+    fn summary(&self) -> Result<String> {
         let mut summary = Vec::new();
         let (answered, cut) = self.api.counts();
         let count = |name: &str, which: fn(&Event) -> bool| self.plan.load(name).account.count(which);

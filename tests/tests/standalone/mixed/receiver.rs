@@ -28,7 +28,7 @@ pub(super) struct Receiver {
     name: &'static str,
     pub(super) account: Account,
     habits: Habits,
-    graveyard: bool,
+    dead_letters: bool,
     random: Random,
     /// Rejections read it, and whoever redrives writes it: so it is known which dead letters there are.
     redrives: Arc<RwLock<()>>,
@@ -46,7 +46,7 @@ pub(super) struct Message {
 
 /// What a receiver does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Action {
     Settle,
     Acknowledge,
     RenewAndSettle,
@@ -57,13 +57,13 @@ enum Fate {
 
 impl Receiver {
     pub(super) fn new(api: &Arc<Api>, of: &Load, redrives: &Arc<RwLock<()>>, random: Random) -> Self {
-        let Load { name, account, habits, graveyard, .. } = of;
+        let Load { name, account, habits, dead_letters, .. } = of;
         Self {
             api: api.clone(),
             name,
             account: account.clone(),
             habits: *habits,
-            graveyard: *graveyard,
+            dead_letters: *dead_letters,
             random,
             redrives: redrives.clone(),
             acknowledged: Vec::new(),
@@ -77,26 +77,26 @@ impl Receiver {
                 let batch = self.pull_batch().await?;
                 self.settle_many(batch).await?;
             } else if let Some(message) = self.pull("wait=1", LEASE_SECONDS).await? {
-                let fate = self.fate();
-                self.obey(message, fate).await?;
+                let action = self.action();
+                self.apply(message, action).await?;
             }
         }
         for message in std::mem::take(&mut self.acknowledged) {
-            self.ask_to_settle(&message).await?;
+            self.send_settle(&message).await?;
         }
         Ok(())
     }
 
-    fn fate(&mut self) -> Fate {
+    fn action(&mut self) -> Action {
         match self.random.below(100) {
-            0..10 => Fate::Acknowledge,
-            10..18 => Fate::RenewAndSettle,
-            18..24 => Fate::Release { delay: None, counted: true },
-            24..27 => Fate::Release { delay: Some(1), counted: true },
-            27..31 => Fate::Release { delay: None, counted: false },
-            31..33 if self.habits.rejects => Fate::Reject,
-            33..36 => Fate::Abandon,
-            _ => Fate::Settle,
+            0..10 => Action::Acknowledge,
+            10..18 => Action::RenewAndSettle,
+            18..24 => Action::Release { delay: None, counted: true },
+            24..27 => Action::Release { delay: Some(1), counted: true },
+            27..31 => Action::Release { delay: None, counted: false },
+            31..33 if self.habits.rejects => Action::Reject,
+            33..36 => Action::Abandon,
+            _ => Action::Settle,
         }
     }
 
@@ -126,7 +126,7 @@ impl Receiver {
         };
         match answer.status {
             503 => return Ok(None),
-            200 | 204 => self.told_of_acknowledged(&answer),
+            200 | 204 => self.record_acknowledgements(&answer),
             _ => bail!("a pull was answered {}", answer.text()),
         }
         if answer.status == 204 {
@@ -142,9 +142,9 @@ impl Receiver {
             deliveries: answer.header("message-deliveries")?.parse()?,
             asked,
             until_ms,
-            moved: self.graveyard,
+            moved: self.dead_letters,
         };
-        ensure!(answer.headers.contains_key("message-dead-letter-cause") == self.graveyard, "{answer:?}");
+        ensure!(answer.headers.contains_key("message-dead-letter-cause") == self.dead_letters, "{answer:?}");
         self.account.write(key, Event::Delivered(delivery));
         if self.habits.auto {
             self.account.write(key, Event::Ended(End::Settle));
@@ -153,7 +153,7 @@ impl Receiver {
         Ok(Some(Message { key, lease: answer.header("location")?.to_owned(), until_ms }))
     }
 
-    fn told_of_acknowledged(&mut self, answer: &Answer) {
+    fn record_acknowledgements(&mut self, answer: &Answer) {
         let failed = answer.headers.get("acknowledge-failed").and_then(|failed| failed.to_str().ok());
         for message in std::mem::take(&mut self.acknowledged) {
             let refused = failed.is_some_and(|failed| failed.contains(&message.lease));
@@ -171,30 +171,30 @@ impl Receiver {
         self.account.write(message.key, event);
     }
 
-    async fn obey(&mut self, message: Message, fate: Fate) -> Result<()> {
-        match fate {
-            Fate::Abandon => Ok(()),
-            Fate::Settle => self.settle(&message).await,
-            Fate::Acknowledge => {
+    async fn apply(&mut self, message: Message, action: Action) -> Result<()> {
+        match action {
+            Action::Abandon => Ok(()),
+            Action::Settle => self.settle(&message).await,
+            Action::Acknowledge => {
                 self.account.write(message.key, Event::Ending(End::Settle));
                 self.acknowledged.push(message);
                 Ok(())
             }
-            Fate::RenewAndSettle => {
+            Action::RenewAndSettle => {
                 let message = self.renew(message).await?;
                 self.settle(&message).await
             }
-            Fate::Release { delay, counted } => self.release(&message, delay, counted).await,
-            Fate::Reject => self.reject(&message).await,
+            Action::Release { delay, counted } => self.release(&message, delay, counted).await,
+            Action::Reject => self.reject(&message).await,
         }
     }
 
     pub(super) async fn settle(&self, message: &Message) -> Result<()> {
         self.account.write(message.key, Event::Ending(End::Settle));
-        self.ask_to_settle(message).await
+        self.send_settle(message).await
     }
 
-    async fn ask_to_settle(&self, message: &Message) -> Result<()> {
+    async fn send_settle(&self, message: &Message) -> Result<()> {
         let answer = self.api.until_answered(|| self.api.delete(&message.lease)).await?;
         self.ended(message, End::Settle, is_done(&answer)?);
         Ok(())
@@ -210,7 +210,7 @@ impl Receiver {
     }
 
     fn rejected(&self, message: &Message, done: bool) {
-        // What is rejected in `fragile` goes on living in `graveyard`.
+        // What is rejected in `fragile` goes on living in `fragile-dead`.
         if !self.habits.moves {
             self.ended(message, End::Reject, done);
         }
@@ -269,16 +269,16 @@ impl Receiver {
         Ok(batch)
     }
 
-    /// Does to each message of a batch what fate says, in one request.
+    /// Does to each message of a batch what action says, in one request.
     async fn settle_many(&mut self, batch: Vec<Message>) -> Result<()> {
         let (mut ack, mut release, mut reject, mut renew) = (vec![], vec![], vec![], vec![]);
         for message in batch {
-            match self.fate() {
-                Fate::Settle | Fate::Acknowledge => ack.push(message),
-                Fate::RenewAndSettle => renew.push(message),
-                Fate::Release { delay, counted } => release.push((message, delay, counted)),
-                Fate::Reject => reject.push(message),
-                Fate::Abandon => {}
+            match self.action() {
+                Action::Settle | Action::Acknowledge => ack.push(message),
+                Action::RenewAndSettle => renew.push(message),
+                Action::Release { delay, counted } => release.push((message, delay, counted)),
+                Action::Reject => reject.push(message),
+                Action::Abandon => {}
             }
         }
         let _nobody_redrives = self.redrives.read().await;
@@ -316,18 +316,18 @@ impl Receiver {
         ensure!(answer.status == 200, "settlements were answered {}", answer.text());
         let results: SettlementResults = answer.json()?;
         for (message, result) in ack.iter().zip(&results.ack) {
-            self.ended(message, End::Settle, is_good(result, 204)?);
+            self.ended(message, End::Settle, is_success(result, 204)?);
         }
         for (message, result) in reject.iter().zip(&results.reject) {
-            self.rejected(message, is_good(result, 204)?);
+            self.rejected(message, is_success(result, 204)?);
         }
         for ((message, delay, _), result) in release.iter().zip(&results.release) {
-            if is_good(result, 204)? {
+            if is_success(result, 204)? {
                 self.account.write(message.key, returned(*delay));
             }
         }
         for (message, result) in renew.into_iter().zip(&results.renew) {
-            if is_good(result, 200)? {
+            if is_success(result, 200)? {
                 self.renewed(message, asked_ms);
             }
         }
@@ -349,7 +349,7 @@ fn is_done(answer: &Answer) -> Result<bool> {
     }
 }
 
-fn is_good(result: &LeaseResult, good: u16) -> Result<bool> {
+fn is_success(result: &LeaseResult, good: u16) -> Result<bool> {
     match result.status {
         status if status == good => Ok(true),
         410 => Ok(false),

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use reqwest::{Method, StatusCode};
 use restante_wire::batch::{BATCH_BYTES_MAX, FRAMES_CONTENT_TYPE, ItemHead, encode_frame};
 
-use super::{Way, every_way, header, installed, server::Nginx};
+use super::{Route, every_route, header, installed, server::Nginx};
 use crate::broker::{Broker, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
@@ -14,32 +14,31 @@ const MEBIBYTE: usize = 1024 * 1024;
 const LARGEST: usize = 16 * MEBIBYTE;
 
 #[tokio::test]
-async fn a_message_of_the_default_size_passes_everywhere_byte_for_byte() -> Result<()> {
+async fn a_message_of_the_default_size_passes_every_configuration_unchanged() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
     let content: Vec<u8> = (0..MEBIBYTE).map(|byte| (byte % 251) as u8).collect();
-    for way in every_way(&broker).await? {
-        let pushed = way.request(Method::POST, PATH).body(content.clone()).send().await?;
-        ensure!(pushed.status() == StatusCode::CREATED, "{way}: {pushed:?}");
-        let answer = way.pull(&format!("{PATH}?wait=5")).await?;
+    for route in every_route(&broker).await? {
+        let pushed = route.request(Method::POST, PATH).body(content.clone()).send().await?;
+        ensure!(pushed.status() == StatusCode::CREATED, "{route}: {pushed:?}");
+        let answer = route.pull(&format!("{PATH}?wait=5")).await?;
         let lease = header(&answer, "location")?;
-        ensure!(answer.bytes().await? == content, "{way}: other bytes came");
-        way.settle(&lease).await?;
+        ensure!(answer.bytes().await? == content, "{route}: other bytes came");
+        route.settle(&lease).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_over_a_mebibyte_is_refused_by_nginx_as_it_comes_in_html_and_nothing_is_stored() -> Result<()>
-{
+async fn a_default_nginx_refuses_more_than_a_mebibyte_with_html_and_nothing_is_stored() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "limits: {messageBytes: 16Mi}")).await?;
-    let way = Way::new("through nginx as it comes", &broker, Some(Nginx::passing(&broker, "").await?))?;
-    let refused = way.request(Method::POST, PATH).body(vec![7; MEBIBYTE + 1]).send().await?;
+    let route = Route::new("through a default nginx", &broker, Some(Nginx::passing(&broker, "").await?))?;
+    let refused = route.request(Method::POST, PATH).body(vec![7; MEBIBYTE + 1]).send().await?;
     ensure!(refused.status() == StatusCode::PAYLOAD_TOO_LARGE, "{refused:?}");
     // The broker's own would be problem+json, and would name the limit.
     ensure!(header(&refused, "content-type")? == "text/html", "{refused:?}");
@@ -48,18 +47,18 @@ async fn what_is_over_a_mebibyte_is_refused_by_nginx_as_it_comes_in_html_and_not
 }
 
 #[tokio::test]
-async fn the_largest_message_and_the_largest_batch_pass_as_documented() -> Result<()> {
+async fn the_largest_message_and_the_largest_batch_pass_the_documented_nginx() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "limits: {messageBytes: 16Mi}")).await?;
-    let way = Way::new("through nginx as documented", &broker, Some(Nginx::documented(&broker).await?))?;
-    let pushed = way.request(Method::POST, PATH).body(vec![7; LARGEST]).send().await?;
+    let route = Route::new("through the documented nginx", &broker, Some(Nginx::documented(&broker).await?))?;
+    let pushed = route.request(Method::POST, PATH).body(vec![7; LARGEST]).send().await?;
     ensure!(pushed.status() == StatusCode::CREATED, "{pushed:?}");
-    let answer = way.pull(&format!("{PATH}?wait=5")).await?;
+    let answer = route.pull(&format!("{PATH}?wait=5")).await?;
     let lease = header(&answer, "location")?;
     ensure!(answer.bytes().await? == vec![7; LARGEST], "other bytes came");
-    way.settle(&lease).await?;
+    route.settle(&lease).await?;
 
     let mut batch = Vec::new();
     encode_frame(&ItemHead::default(), &[], &mut batch);
@@ -68,10 +67,10 @@ async fn the_largest_message_and_the_largest_batch_pass_as_documented() -> Resul
     encode_frame(&ItemHead::default(), &content, &mut batch);
     ensure!(batch.len() as u64 == BATCH_BYTES_MAX);
     let pushed =
-        way.request(Method::POST, "/v1/batches/acme/orders").header("content-type", FRAMES_CONTENT_TYPE);
+        route.request(Method::POST, "/v1/batches/acme/orders").header("content-type", FRAMES_CONTENT_TYPE);
     let pushed = pushed.body(batch).send().await?;
     ensure!(pushed.status() == StatusCode::OK, "{pushed:?}");
-    let answer = way.pull(&format!("{PATH}?wait=5")).await?;
+    let answer = route.pull(&format!("{PATH}?wait=5")).await?;
     ensure!(answer.bytes().await? == content, "other bytes came");
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use restante_client::{Client, ClientOptions, Message, ProxyChoice, Receiver, ReceiverOptions, Sender};
 use tokio::time::timeout;
 
-use super::{every_way, installed};
+use super::{every_route, installed};
 use crate::{
     broker::{Broker, DEADLINE, channel},
     content,
@@ -14,13 +14,13 @@ const MESSAGES: u64 = 20;
 const CONTENT_BYTES_MAX: usize = 100_000;
 
 #[tokio::test]
-async fn the_client_sends_receives_and_settles_through_every_way() -> Result<()> {
+async fn the_client_sends_receives_and_settles_through_every_configuration() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
-    for way in every_way(&broker).await? {
-        let mut options = ClientOptions::new(format!("http://{}", way.address));
+    for route in every_route(&broker).await? {
+        let mut options = ClientOptions::new(format!("http://{}", route.address));
         options.proxy = ProxyChoice::Direct;
         let client = Client::new(options)?;
         let sender = Sender::new(&client, "acme/orders".parse()?);
@@ -35,15 +35,15 @@ async fn the_client_sends_receives_and_settles_through_every_way() -> Result<()>
             for key in 0..MESSAGES {
                 let message = receiver.receive().await?;
                 let came = content::key_of(&message.body, CONTENT_BYTES_MAX);
-                ensure!((came, message.deliveries) == (Some(key), 1), "{way}: {came:?}, not {key}");
+                ensure!((came, message.deliveries) == (Some(key), 1), "{route}: {came:?}, not {key}");
                 message.settle().await?;
             }
             anyhow::Ok(())
         };
         let both = async { tokio::try_join!(sends, receives) };
-        timeout(DEADLINE, both).await.with_context(|| way.to_string())??;
-        ensure!(broker.stats("orders").await?.messages() == 0, "{way}");
-        ensure!(receiver.counts().retrying == 0, "{way}: {:?}", receiver.counts());
+        timeout(DEADLINE, both).await.with_context(|| route.to_string())??;
+        ensure!(broker.stats("orders").await?.messages() == 0, "{route}");
+        ensure!(receiver.counts().retrying == 0, "{route}: {:?}", receiver.counts());
     }
     Ok(())
 }

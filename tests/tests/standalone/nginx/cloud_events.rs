@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
 
-use super::{Way, every_way, header, installed};
+use super::{Route, every_route, header, installed};
 use crate::broker::{Broker, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
@@ -44,8 +44,8 @@ const BATCHED: Mode = Mode {
 };
 
 /// Pushes, pulls and compares: every byte of the content, and every header.
-async fn passes(broker: &Broker, way: &Way, mode: &Mode) -> Result<()> {
-    let mut pushed = way.request(Method::POST, PATH).body(mode.content);
+async fn passes(broker: &Broker, route: &Route, mode: &Mode) -> Result<()> {
+    let mut pushed = route.request(Method::POST, PATH).body(mode.content);
     for (name, value) in mode.headers {
         pushed = pushed.header(*name, *value);
     }
@@ -54,7 +54,7 @@ async fn passes(broker: &Broker, way: &Way, mode: &Mode) -> Result<()> {
     let ready = broker.stats("orders").await?.ready;
     ensure!(ready == 1, "one request became {ready} messages");
 
-    let answer = way.pull(&format!("{PATH}?wait=5")).await?;
+    let answer = route.pull(&format!("{PATH}?wait=5")).await?;
     for (name, value) in mode.headers {
         ensure!(header(&answer, name)? == *value, "{name} is not {value:?} in {answer:?}");
     }
@@ -63,18 +63,18 @@ async fn passes(broker: &Broker, way: &Way, mode: &Mode) -> Result<()> {
     ensure!(came == mode.headers.iter().filter(|(name, _)| attributes(name)).count(), "{answer:?}");
     let lease = header(&answer, "location")?;
     ensure!(answer.text().await? == mode.content, "the content is another");
-    way.settle(&lease).await
+    route.settle(&lease).await
 }
 
 #[tokio::test]
-async fn a_cloud_event_in_any_content_mode_is_one_message_and_comes_out_as_it_went_in() -> Result<()> {
+async fn a_cloud_event_in_any_content_mode_is_one_message_and_is_delivered_unchanged() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
-    for way in every_way(&broker).await? {
+    for route in every_route(&broker).await? {
         for mode in [BINARY, STRUCTURED, BATCHED] {
-            passes(&broker, &way, &mode).await.with_context(|| format!("{} mode {way}", mode.name))?;
+            passes(&broker, &route, &mode).await.with_context(|| format!("{} mode {route}", mode.name))?;
         }
     }
     Ok(())

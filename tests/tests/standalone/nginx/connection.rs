@@ -15,12 +15,12 @@ use crate::broker::DEADLINE;
 const RECEIVE_BUFFER_BYTES: u32 = 16 * 1024;
 
 /// The beginning of an answer, on a connection that is still open. Dropping it hangs up.
-pub(super) struct Begun {
+pub(super) struct PartialAnswer {
     pub(super) head: String,
     _connection: TcpStream,
 }
 
-impl Begun {
+impl PartialAnswer {
     /// A header that must be there.
     pub(super) fn header(&self, name: &str) -> Result<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
@@ -30,7 +30,7 @@ impl Begun {
 }
 
 /// Sends a request, and reads the head of its answer and the first bytes of its content.
-pub(super) async fn begin(address: SocketAddrV4, request: &str) -> Result<Begun> {
+pub(super) async fn begin_answer(address: SocketAddrV4, request: &str) -> Result<PartialAnswer> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     let mut connection = socket.connect(address.into()).await?;
@@ -40,7 +40,7 @@ pub(super) async fn begin(address: SocketAddrV4, request: &str) -> Result<Begun>
         let end = read.windows(4).position(|bytes| bytes == b"\r\n\r\n");
         if let Some(end) = end.filter(|end| read.len() > end + 4) {
             let head = String::from_utf8_lossy(&read[..end]).into_owned();
-            return Ok(Begun { head, _connection: connection });
+            return Ok(PartialAnswer { head, _connection: connection });
         }
         match timeout(DEADLINE, connection.read(&mut part)).await.context("no answer came")?? {
             0 => bail!("the answer ended: {}", String::from_utf8_lossy(&read)),

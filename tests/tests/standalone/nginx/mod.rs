@@ -9,11 +9,11 @@ mod events;
 mod hang_ups;
 mod headers;
 mod long_polls;
+mod losing_upstream;
 mod names;
 mod page;
 mod retries;
 mod server;
-mod swallower;
 
 use std::{fmt, net::SocketAddrV4};
 
@@ -23,15 +23,15 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use self::server::{Nginx, installed};
 use crate::broker::{Broker, http};
 
-/// A way to the broker.
-struct Way {
+/// A route to the broker.
+struct Route {
     name: &'static str,
     address: SocketAddrV4,
     http: reqwest::Client,
     _nginx: Option<Nginx>,
 }
 
-impl Way {
+impl Route {
     fn new(name: &'static str, broker: &Broker, nginx: Option<Nginx>) -> Result<Self> {
         let address = nginx.as_ref().map_or(broker.data, |nginx| nginx.address);
         Ok(Self { name, address, http: http()?, _nginx: nginx })
@@ -56,31 +56,31 @@ impl Way {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Route {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name)
     }
 }
 
-/// Every way through nginx. It speaks HTTP/1.0 to the broker when it is an older one and told nothing.
-async fn through_nginx(broker: &Broker) -> Result<Vec<Way>> {
-    let (as_it_comes, over_http_11, documented) = tokio::try_join!(
+/// Every route through nginx. It speaks HTTP/1.0 to the broker when it is an older one and told nothing.
+async fn nginx_routes(broker: &Broker) -> Result<Vec<Route>> {
+    let (default_nginx, over_http_11, documented) = tokio::try_join!(
         Nginx::passing(broker, ""),
         Nginx::passing(broker, "proxy_http_version 1.1;"),
         Nginx::documented(broker),
     )?;
     Ok(vec![
-        Way::new("through nginx as it comes", broker, Some(as_it_comes))?,
-        Way::new("through nginx as it comes, over HTTP/1.1", broker, Some(over_http_11))?,
-        Way::new("through nginx as documented", broker, Some(documented))?,
+        Route::new("through a default nginx", broker, Some(default_nginx))?,
+        Route::new("through a default nginx, over HTTP/1.1", broker, Some(over_http_11))?,
+        Route::new("through the documented nginx", broker, Some(documented))?,
     ])
 }
 
-/// Every way to a broker: past nginx, and through it.
-async fn every_way(broker: &Broker) -> Result<Vec<Way>> {
-    let mut ways = vec![Way::new("directly", broker, None)?];
-    ways.extend(through_nginx(broker).await?);
-    Ok(ways)
+/// Every route to a broker: past nginx, and through it.
+async fn every_route(broker: &Broker) -> Result<Vec<Route>> {
+    let mut routes = vec![Route::new("directly", broker, None)?];
+    routes.extend(nginx_routes(broker).await?);
+    Ok(routes)
 }
 
 /// A header that must be there.

@@ -3,17 +3,17 @@
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
 
-use super::{Way, header, installed, server::Nginx, swallower::Swallower};
+use super::{Route, header, installed, losing_upstream::LosingUpstream, server::Nginx};
 use crate::broker::{Broker, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
 /// As nginx is told to try a POST again.
-const POSTS_TOO: &str = "proxy_next_upstream error timeout http_503 non_idempotent;";
+const RETRY_POSTS: &str = "proxy_next_upstream error timeout http_503 non_idempotent;";
 
-/// A way whose first answer is lost.
-async fn losing_an_answer(broker: &Broker, lines: &str) -> Result<(Way, Swallower)> {
-    let swallower = Swallower::before(broker).await?;
-    let (first, second) = (swallower.address, broker.data);
+/// A route whose first answer is lost.
+async fn route_that_loses_an_answer(broker: &Broker, lines: &str) -> Result<(Route, LosingUpstream)> {
+    let upstream = LosingUpstream::in_front_of(broker).await?;
+    let (first, second) = (upstream.address, broker.data);
     let nginx = Nginx::configured(broker, |listen| {
         format!(
             "upstream restante {{ server {first}; server {second} backup; }}\n\
@@ -21,7 +21,7 @@ async fn losing_an_answer(broker: &Broker, lines: &str) -> Result<(Way, Swallowe
         )
     })
     .await?;
-    Ok((Way::new("through nginx that loses an answer", broker, Some(nginx))?, swallower))
+    Ok((Route::new("through nginx that loses an answer", broker, Some(nginx))?, upstream))
 }
 
 /// A header of the answer that was lost.
@@ -32,15 +32,16 @@ fn lost_header(answer: &str, name: &str) -> Result<String> {
 }
 
 #[tokio::test]
-async fn a_post_that_nginx_tries_again_is_stored_once_by_its_idempotency_key() -> Result<()> {
+async fn a_post_that_nginx_retries_is_stored_once_by_its_idempotency_key() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
-    let (way, swallower) = losing_an_answer(&broker, POSTS_TOO).await?;
-    let pushed = way.request(Method::POST, PATH).header("idempotency-key", "\"order-7\"").body("seven bolts");
+    let (route, upstream) = route_that_loses_an_answer(&broker, RETRY_POSTS).await?;
+    let pushed =
+        route.request(Method::POST, PATH).header("idempotency-key", "\"order-7\"").body("seven bolts");
     let pushed = pushed.send().await?;
-    let lost = swallower.swallowed().await?;
+    let lost = upstream.lost_answer().await?;
     ensure!(lost.contains(" 201 ") && !lost.contains("idempotency-replayed"), "{lost}");
     ensure!(pushed.status() == StatusCode::CREATED, "{pushed:?}");
     ensure!(header(&pushed, "idempotency-replayed")? == "true", "{pushed:?}");
@@ -50,14 +51,14 @@ async fn a_post_that_nginx_tries_again_is_stored_once_by_its_idempotency_key() -
 }
 
 #[tokio::test]
-async fn without_a_key_a_post_that_nginx_tries_again_is_stored_twice() -> Result<()> {
+async fn without_a_key_a_post_that_nginx_retries_is_stored_twice() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
-    let (way, swallower) = losing_an_answer(&broker, POSTS_TOO).await?;
-    let pushed = way.request(Method::POST, PATH).body("seven bolts").send().await?;
-    let lost = swallower.swallowed().await?;
+    let (route, upstream) = route_that_loses_an_answer(&broker, RETRY_POSTS).await?;
+    let pushed = route.request(Method::POST, PATH).body("seven bolts").send().await?;
+    let lost = upstream.lost_answer().await?;
     ensure!(pushed.status() == StatusCode::CREATED, "{pushed:?}");
     ensure!(header(&pushed, "message-id")? != lost_header(&lost, "message-id")?, "{pushed:?} after {lost}");
     ensure!(broker.stats("orders").await?.messages() == 2);
@@ -65,19 +66,18 @@ async fn without_a_key_a_post_that_nginx_tries_again_is_stored_twice() -> Result
 }
 
 #[tokio::test]
-async fn nginx_as_it_comes_answers_502_to_a_post_whose_answer_is_lost_and_the_sender_tries_again()
--> Result<()> {
+async fn a_default_nginx_answers_502_to_a_post_whose_answer_is_lost_and_the_sender_retries() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
-    let (way, swallower) = losing_an_answer(&broker, "").await?;
+    let (route, upstream) = route_that_loses_an_answer(&broker, "").await?;
     let push = || {
-        way.request(Method::POST, PATH).header("idempotency-key", "\"order-7\"").body("seven bolts").send()
+        route.request(Method::POST, PATH).header("idempotency-key", "\"order-7\"").body("seven bolts").send()
     };
     let failed = push().await?;
     ensure!(failed.status() == StatusCode::BAD_GATEWAY, "{failed:?}");
-    let lost = swallower.swallowed().await?;
+    let lost = upstream.lost_answer().await?;
     let pushed = push().await?;
     ensure!(pushed.status() == StatusCode::CREATED, "{pushed:?}");
     ensure!(header(&pushed, "message-id")? == lost_header(&lost, "message-id")?, "{pushed:?} after {lost}");
@@ -86,24 +86,24 @@ async fn nginx_as_it_comes_answers_502_to_a_post_whose_answer_is_lost_and_the_se
 }
 
 #[tokio::test]
-async fn a_pull_by_get_that_nginx_tries_again_gets_the_same_message_by_its_attempt_id_alone() -> Result<()> {
+async fn a_pull_by_get_that_nginx_retries_gets_the_same_message_only_with_an_attempt_id() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     for attempt in [Some("\"attempt-7\""), None] {
         let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
-        let direct = Way::new("directly", &broker, None)?;
+        let direct = Route::new("directly", &broker, None)?;
         for content in ["one", "two"] {
             direct.request(Method::POST, PATH).body(content).send().await?.error_for_status()?;
         }
         // A GET is tried again by nginx as it comes.
-        let (way, swallower) = losing_an_answer(&broker, "").await?;
-        let mut pull = way.request(Method::GET, &format!("{PATH}?wait=5&lease=60"));
+        let (route, upstream) = route_that_loses_an_answer(&broker, "").await?;
+        let mut pull = route.request(Method::GET, &format!("{PATH}?wait=5&lease=60"));
         if let Some(attempt) = attempt {
             pull = pull.header("receive-attempt-id", attempt);
         }
         let answer = pull.send().await?;
-        let lost = swallower.swallowed().await?;
+        let lost = upstream.lost_answer().await?;
         ensure!(answer.status() == StatusCode::OK && lost.ends_with("one"), "{answer:?} after {lost}");
         ensure!(header(&answer, "message-deliveries")? == "1", "{answer:?}");
         let same = header(&answer, "location")? == lost_header(&lost, "location")?;
@@ -116,19 +116,19 @@ async fn a_pull_by_get_that_nginx_tries_again_gets_the_same_message_by_its_attem
 }
 
 #[tokio::test]
-async fn a_pull_by_post_is_not_tried_again_by_nginx_as_it_comes() -> Result<()> {
+async fn a_default_nginx_does_not_retry_a_pull_by_post() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
     let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
-    let direct = Way::new("directly", &broker, None)?;
+    let direct = Route::new("directly", &broker, None)?;
     for content in ["one", "two"] {
         direct.request(Method::POST, PATH).body(content).send().await?.error_for_status()?;
     }
-    let (way, swallower) = losing_an_answer(&broker, "").await?;
-    let failed = way.request(Method::POST, "/v1/receive/acme/orders?wait=5&lease=60").send().await?;
+    let (route, upstream) = route_that_loses_an_answer(&broker, "").await?;
+    let failed = route.request(Method::POST, "/v1/receive/acme/orders?wait=5&lease=60").send().await?;
     ensure!(failed.status() == StatusCode::BAD_GATEWAY, "{failed:?}");
-    ensure!(swallower.swallowed().await?.ends_with("one"));
+    ensure!(upstream.lost_answer().await?.ends_with("one"));
     let stats = broker.stats("orders").await?;
     ensure!((stats.leased, stats.ready) == (1, 1), "{stats:?}");
     Ok(())

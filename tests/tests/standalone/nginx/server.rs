@@ -75,7 +75,7 @@ impl Nginx {
         let port = TcpListener::bind((ip, 0))?.local_addr()?.port();
         let address = SocketAddrV4::new(ip, port);
         let file = folder.path().join("nginx.conf");
-        fs::write(&file, around(folder.path().display(), &http_block(address)))?;
+        fs::write(&file, complete_configuration(folder.path().display(), &http_block(address)))?;
 
         let mut nginx = Command::new("nginx");
         nginx.arg("-e").arg("stderr").arg("-p").arg(folder.path()).arg("-c").arg(&file);
@@ -96,7 +96,7 @@ impl Nginx {
 
 /// What nginx needs to run in a folder of its own, without a `nginx` account: nothing of it changes how it passes things
 /// on. One process: workers would outlive a master that is killed.
-fn around(folder: impl std::fmt::Display, http_block: &str) -> String {
+fn complete_configuration(folder: impl std::fmt::Display, http_block: &str) -> String {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = temporary.map(|what| format!("{what}_temp_path {folder}/{what};"));
     format!(

@@ -25,7 +25,7 @@ const FUZZED_WITHIN: Duration = Duration::from_secs(3600);
 const LEASES: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fuzzer_that_reads_the_document_finds_no_answer_that_it_does_not_describe() -> Result<()> {
+async fn a_fuzzer_finds_no_answer_that_the_openapi_document_does_not_describe() -> Result<()> {
     let Some(programs) = tools::programs()? else { return Ok(()) };
     // Nobody waits: a fuzzer asks empty channels too.
     let at_once = "delivery: {waitSeconds: 0, maxWaitSeconds: 0}\n  limits: {messages: 1000000}";

@@ -9,7 +9,7 @@ use super::tools;
 use crate::broker::{Broker, channel};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_generated_from_the_document_works() -> Result<()> {
+async fn a_client_generated_from_the_openapi_document_works() -> Result<()> {
     let Some(programs) = tools::programs()? else { return Ok(()) };
     let end = |here: &str, there: &str| {
         channel(&format!("to-{there}"), &format!("destinations: [bridge/{here}]\n  source: bridge/{there}"))

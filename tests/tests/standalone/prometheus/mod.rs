@@ -62,13 +62,13 @@ async fn every_expression_of_the_dashboard_returns_data() -> Result<()> {
     broker.ready().await?;
     let prometheus = Prometheus::scraping(broker.admin).await?;
     // Some series begin with what they count, so it happens twice: what happens after a scrape is an increase.
-    use_it(&broker, "first").await?;
+    exercise(&broker, "first").await?;
     for scraped in
         ["restante_http_request_duration_seconds_count{code='204'}", "restante_channel_pushed_total"]
     {
         prometheus.until_data(scraped, DEADLINE).await?;
     }
-    use_it(&broker, "second").await?;
+    exercise(&broker, "second").await?;
 
     let dashboard = Dashboard::read()?;
     let mut values = BTreeMap::new();
@@ -88,7 +88,7 @@ async fn every_expression_of_the_dashboard_returns_data() -> Result<()> {
         let text = expression.with(&values, RATE_INTERVAL);
         prometheus.until_data(&text, DEADLINE).await.with_context(|| expression.to_string())?;
     }
-    // What they say is what happened: two rates of use_it that are not zero by accident.
+    // What they say is what happened: two rates of exercise that are not zero by accident.
     for series in ["restante_messages_redelivered_total", "restante_push_replays_total"] {
         prometheus.until_data(&format!("increase({series}[{RATE_INTERVAL}]) > 0"), DEADLINE).await?;
     }
@@ -97,7 +97,7 @@ async fn every_expression_of_the_dashboard_returns_data() -> Result<()> {
 
 /// Everything that a panel shows happens at least once: messages in and out, one given back, one sent twice, a refusal,
 /// a time-out.
-async fn use_it(broker: &Broker, key: &str) -> Result<()> {
+async fn exercise(broker: &Broker, key: &str) -> Result<()> {
     let client = broker.client()?;
     for address in ["acme/orders", "acme/parcels"] {
         let sender = Sender::new(&client, address.parse()?);
@@ -121,7 +121,7 @@ async fn use_it(broker: &Broker, key: &str) -> Result<()> {
 }
 
 #[test]
-fn the_documented_scrape_configuration_is_one() -> Result<()> {
+fn promtool_accepts_the_documented_scrape_configuration() -> Result<()> {
     if !installed()? {
         return Ok(());
     }
@@ -154,7 +154,7 @@ fn has_data(samples: &[f64]) -> Result<()> {
 }
 
 #[test]
-fn an_empty_answer_and_one_without_a_number_are_no_data() {
+fn an_answer_without_a_number_counts_as_no_data() {
     assert!(has_data(&[]).is_err());
     assert!(has_data(&[f64::NAN, f64::INFINITY]).is_err());
     assert!(has_data(&[f64::NAN, 0.0]).is_ok());

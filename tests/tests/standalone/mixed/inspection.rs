@@ -15,7 +15,7 @@ const STATES: [(&str, State); 4] =
     [("ready", State::Ready), ("leased", State::Leased), ("delayed", State::Delayed), ("dead", State::Dead)];
 
 /// Every message of a channel.
-pub(super) async fn look(api: &Api, name: &str) -> Result<Vec<Remaining>> {
+pub(super) async fn peek_all(api: &Api, name: &str) -> Result<Vec<Remaining>> {
     let mut left = Vec::new();
     for (word, state) in STATES {
         let mut after = String::new();
@@ -42,7 +42,7 @@ pub(super) async fn look(api: &Api, name: &str) -> Result<Vec<Remaining>> {
 }
 
 /// What `GET /v1/channels` counts.
-pub(super) async fn counted(broker: &Broker, name: &str) -> Result<Totals> {
+pub(super) async fn counts(broker: &Broker, name: &str) -> Result<Totals> {
     let stats = broker.stats(name).await?;
     Ok(Totals {
         ready: stats.ready,

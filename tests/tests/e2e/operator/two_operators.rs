@@ -14,13 +14,13 @@ use crate::shared;
 const EDITS: usize = 5;
 
 /// Two operators with a broker `main` each, and a channel of the first.
-struct Neighbours {
+struct TwoOperators {
     one: Operator,
     other: Operator,
     users: String,
 }
 
-impl Neighbours {
+impl TwoOperators {
     fn start(cluster: &'static ClusterInfo, name: &str) -> Result<Self> {
         let users = format!("{name}-users");
         cluster.kubectl().run(&["create", "namespace", &users])?;
@@ -29,12 +29,12 @@ impl Neighbours {
         other.broker_becomes_ready("main", "")?;
         one.broker_becomes_ready("main", "")?;
         one.channel_becomes_ready(&users, "orders", "main", "")?;
-        let neighbours = Self { one, other, users };
-        neighbours.until("the counts, which are told once", |channel| {
+        let operators = Self { one, other, users };
+        operators.until("the counts, which are told once", |channel| {
             ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
             Ok(())
         })?;
-        Ok(neighbours)
+        Ok(operators)
     }
 
     fn until(&self, what: &str, probe: impl FnMut(&Value) -> Result<()>) -> Result<()> {
@@ -60,26 +60,26 @@ impl Neighbours {
 }
 
 #[test]
-fn two_operators_write_nothing_to_a_channel_on_which_nothing_happens() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    let neighbours = Neighbours::start(cluster, "neighbours")?;
+fn two_operators_write_nothing_to_an_idle_channel() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    let operators = TwoOperators::start(cluster, "operators")?;
     // The first counts are a write of their own where they come after Ready.
-    let words = ["-n", &neighbours.users, "get", "mc", "orders"];
+    let words = ["-n", &operators.users, "get", "mc", "orders"];
     cluster.kubectl().until("the backlog to be shown", SOON, &words, |channel| {
         ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
         Ok(())
     })?;
     for edit in 0..EDITS {
-        let edited = neighbours.edit(&format!("edit=number-{edit}"))?;
-        let channel = neighbours.channel()?;
+        let edited = operators.edit(&format!("edit=number-{edit}"))?;
+        let channel = operators.channel()?;
         ensure!(version(&channel)? == version(&edited)?, "somebody wrote to it: {channel:#}");
     }
-    condition_is(&neighbours.channel()?, "Ready", "True", "Ready")?;
-    let writes = neighbours.other.metric(CHANNEL_WRITES)?;
+    condition_is(&operators.channel()?, "Ready", "True", "Ready")?;
+    let writes = operators.other.metric(CHANNEL_WRITES)?;
     ensure!(writes == 0.0, "the other wrote {writes} statuses");
-    ensure!(neighbours.other.metric("restante_operator_channels_not_ours")? >= 1.0);
+    ensure!(operators.other.metric("restante_operator_channels_not_ours")? >= 1.0);
     wait::until("the other to tell of it", SOON, || {
-        let log = neighbours.other.log();
+        let log = operators.other.log();
         ensure!(log.contains("not this operator's"), "{log}");
         Ok(())
     })
@@ -87,40 +87,40 @@ fn two_operators_write_nothing_to_a_channel_on_which_nothing_happens() -> Result
 
 #[test]
 fn a_deleted_channel_waits_for_its_own_operator() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    let mut neighbours = Neighbours::start(cluster, "waits-for")?;
-    neighbours.one.stop()?;
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    let mut operators = TwoOperators::start(cluster, "waits-for")?;
+    operators.one.stop()?;
     let kubectl = cluster.kubectl();
-    let delete = ["-n", &neighbours.users, "delete", "mc", "orders", "--wait=false"];
-    neighbours.other.reconciles_after(|| kubectl.run(&delete).map(drop))?;
+    let delete = ["-n", &operators.users, "delete", "mc", "orders", "--wait=false"];
+    operators.other.reconciles_after(|| kubectl.run(&delete).map(drop))?;
     for edit in 0..EDITS {
         let edit = format!("edit=number-{edit}");
-        let words = ["-n", &neighbours.users, "annotate", "--overwrite", "mc", "orders", &edit];
-        neighbours.other.reconciles_after(|| kubectl.run(&words).map(drop))?;
+        let words = ["-n", &operators.users, "annotate", "--overwrite", "mc", "orders", &edit];
+        operators.other.reconciles_after(|| kubectl.run(&words).map(drop))?;
         // Whom it waits for is said on it.
-        ensure!(finalizers(&neighbours.channel()?) == ["restante.dev/waits-for-one"]);
+        ensure!(finalizers(&operators.channel()?) == ["restante.dev/waits-for-one"]);
     }
-    neighbours.one = Operator::start_again(cluster, "waits-for-one", &[])?;
-    kubectl.wait_for("delete", SOON, &["-n", &neighbours.users, "messagechannel/orders"])
+    operators.one = Operator::start_again(cluster, "waits-for-one", &[])?;
+    kubectl.wait_for("delete", SOON, &["-n", &operators.users, "messagechannel/orders"])
 }
 
 #[test]
-fn an_operator_that_is_uninstalled_lets_only_its_own_channels_go() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
-    let mut neighbours = Neighbours::start(cluster, "uninstalled")?;
-    let users = neighbours.users.clone();
-    neighbours.other.channel_becomes_ready(&users, "bills", "main", "")?;
-    neighbours.other.stop()?;
-    neighbours.other.release_finalizers()?;
+fn an_uninstalled_operator_removes_only_its_own_finalizers() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
+    let mut operators = TwoOperators::start(cluster, "uninstalled")?;
+    let users = operators.users.clone();
+    operators.other.channel_becomes_ready(&users, "bills", "main", "")?;
+    operators.other.stop()?;
+    operators.other.release_finalizers()?;
     let kubectl = cluster.kubectl();
     ensure!(finalizers(&kubectl.json(&["-n", &users, "get", "mc", "bills"])?).is_empty());
-    ensure!(finalizers(&neighbours.channel()?) == ["restante.dev/uninstalled-one"]);
+    ensure!(finalizers(&operators.channel()?) == ["restante.dev/uninstalled-one"]);
     Ok(())
 }
 
 #[test]
-fn a_message_broker_of_another_namespace_is_written_nothing_to() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_operator_writes_nothing_to_a_message_broker_of_another_namespace() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "beside", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let kubectl = cluster.kubectl();

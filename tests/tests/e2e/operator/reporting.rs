@@ -16,8 +16,8 @@ use crate::shared;
 const STALLED_WITHIN: Duration = Duration::from_secs(120 + SOON.as_secs());
 
 #[test]
-fn an_object_that_no_operator_looks_at_is_pending() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_object_without_an_operator_is_pending() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let kubectl = cluster.kubectl();
     kubectl.run(&["create", "namespace", "pending"])?;
     kubectl.apply(&channel("pending", "orders", ("pending", "main"), ""))?;
@@ -27,8 +27,8 @@ fn an_object_that_no_operator_looks_at_is_pending() -> Result<()> {
 }
 
 #[test]
-fn a_condition_of_another_manager_stays_and_is_no_reason_to_write() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn the_condition_of_another_field_manager_stays_and_causes_no_write() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "foreign", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("foreign", "orders", "main", "")?;
@@ -86,7 +86,7 @@ fn created(object: &Value) -> Result<String> {
 
 #[test]
 fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "conflicts", &[])?;
     operator.broker_becomes_ready("main", "")?;
     for name in ["bills", "orders"] {
@@ -128,8 +128,8 @@ fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
 }
 
 #[test]
-fn of_two_channels_of_one_second_the_loser_is_told_how_that_was_decided() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn two_channels_created_in_the_same_second_are_ordered_by_uid_and_the_condition_says_so() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "same-second", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let kubectl = cluster.kubectl();
@@ -160,8 +160,8 @@ fn of_two_channels_of_one_second_the_loser_is_told_how_that_was_decided() -> Res
 }
 
 #[test]
-fn a_channel_whose_broker_is_missing_is_stalled_after_two_minutes_and_not_before() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_channel_whose_broker_is_missing_is_stalled_after_two_minutes() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "stalled", &[])?;
     let kubectl = cluster.kubectl();
     kubectl.apply(&channel("stalled", "orders", ("stalled", "main"), ""))?;
@@ -180,8 +180,8 @@ fn a_channel_whose_broker_is_missing_is_stalled_after_two_minutes_and_not_before
 }
 
 #[test]
-fn channels_are_selected_by_their_fields() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn field_selectors_find_channels() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "selected", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("selected", "orders", "main", "  deletionPolicy: Drain\n")?;
@@ -206,8 +206,8 @@ fn channels_are_selected_by_their_fields() -> Result<()> {
 }
 
 #[test]
-fn of_many_destinations_a_column_shows_the_first() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn the_column_shows_the_first_of_many_destinations() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "columns", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let spec = "  destinations: [in, second, third, fourth]\n";

@@ -14,14 +14,14 @@ use tokio::{
 use crate::broker::{Broker, DEADLINE};
 
 /// It serves one connection.
-pub(super) struct Swallower {
+pub(super) struct LosingUpstream {
     pub(super) address: SocketAddrV4,
     task: JoinHandle<Result<String>>,
 }
 
-impl Swallower {
+impl LosingUpstream {
     /// One before this broker.
-    pub(super) async fn before(broker: &Broker) -> Result<Self> {
+    pub(super) async fn in_front_of(broker: &Broker) -> Result<Self> {
         let listener = TcpListener::bind((*broker.data.ip(), 0)).await?;
         let address = SocketAddrV4::new(*broker.data.ip(), listener.local_addr()?.port());
         let broker = broker.data;
@@ -40,7 +40,7 @@ impl Swallower {
     }
 
     /// The answer that it swallowed.
-    pub(super) async fn swallowed(self) -> Result<String> {
+    pub(super) async fn lost_answer(self) -> Result<String> {
         timeout(DEADLINE, self.task).await.context("no request came")??
     }
 }

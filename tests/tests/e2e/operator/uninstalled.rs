@@ -12,8 +12,8 @@ use crate::shared;
 const BROKER: &str = "messagebroker/main";
 
 #[test]
-fn a_broker_whose_operator_is_uninstalled_is_not_said_to_be_ready_until_there_is_one_again() -> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_broker_whose_operator_is_uninstalled_is_not_ready_until_it_is_installed_again() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "left-behind", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.stop()?;
@@ -27,9 +27,8 @@ fn a_broker_whose_operator_is_uninstalled_is_not_said_to_be_ready_until_there_is
 }
 
 #[test]
-fn a_deleted_channel_that_was_kept_for_its_messages_does_not_vanish_at_an_uninstall_without_a_word()
--> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn an_uninstall_writes_an_event_for_a_deleted_channel_with_messages() -> Result<()> {
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let mut operator = Operator::start(cluster, "kept-until", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("kept-until", "orders", "main", "")?;
@@ -38,7 +37,7 @@ fn a_deleted_channel_that_was_kept_for_its_messages_does_not_vanish_at_an_uninst
     operator.is_blocked("orders", "NotEmpty", "holds 1 message")?;
     operator.stop()?;
     let log = operator.release_finalizers_log()?;
-    operator.goes("orders")?;
+    operator.channel_is_removed("orders")?;
     let note = operator.event("kept-until", "Orphaned", "orders")?["note"].to_string();
     for told in [note.as_str(), log.as_str()] {
         ensure!(told.contains("its status shows 1 message to receive and 0 dead letters"), "{told}");
@@ -49,9 +48,9 @@ fn a_deleted_channel_that_was_kept_for_its_messages_does_not_vanish_at_an_uninst
 }
 
 #[test]
-fn a_deleted_broker_that_somebody_holds_says_so_and_its_channels_do_not_ask_for_it_to_be_created()
--> Result<()> {
-    let Some(cluster) = shared::bare() else { return Ok(()) };
+fn a_deleted_broker_names_the_finalizer_that_keeps_it_and_its_channels_do_not_ask_to_create_it() -> Result<()>
+{
+    let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "lingers", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.patch(BROKER, &json!({"metadata": {"finalizers": ["example.com/hold"]}}))?;

@@ -17,7 +17,7 @@ use crate::{
 const ENDED_EARLY: &str = "stopped before the broker was ready";
 
 #[tokio::test]
-async fn a_broker_that_waits_for_its_folders_lock_ends_at_once_when_it_is_told_to_stop() -> Result<()> {
+async fn a_broker_that_waits_for_its_folders_lock_ends_at_once_on_a_signal() -> Result<()> {
     if !has_root() {
         return Ok(());
     }
@@ -26,8 +26,8 @@ async fn a_broker_that_waits_for_its_folders_lock_ends_at_once_when_it_is_told_t
     let lock = File::create(broker.folder().join("data/lock"))?;
     lock.lock()?;
     let mut waiting = FirstProcess::start(&broker.command()?, &broker.folder().join("log"))?;
-    waiting.until_it_listens()?;
-    waiting.until_it_reads("data/lock")?;
+    waiting.until_it_handles_sigterm()?;
+    waiting.until_it_has_open("data/lock")?;
     let status = waiting.terminate()?;
     let log = waiting.log_text();
     ensure!(
@@ -41,8 +41,8 @@ async fn a_broker_that_waits_for_its_folders_lock_ends_at_once_when_it_is_told_t
 const BATCHES: usize = 200;
 
 #[tokio::test]
-async fn a_broker_that_reads_its_log_ends_at_once_when_it_is_told_to_stop_and_the_next_start_has_everything()
--> Result<()> {
+async fn a_broker_that_reads_its_log_ends_at_once_on_a_signal_and_the_next_start_has_everything() -> Result<()>
+{
     if !has_root() {
         return Ok(());
     }
@@ -64,8 +64,8 @@ async fn a_broker_that_reads_its_log_ends_at_once_when_it_is_told_to_stop_and_th
         }
     }
     let mut starting = FirstProcess::start(&broker.command()?, &broker.folder().join("log"))?;
-    starting.until_it_listens()?;
-    starting.until_it_reads(".seg")?;
+    starting.until_it_handles_sigterm()?;
+    starting.until_it_has_open(".seg")?;
     let status = starting.terminate()?;
     let log = starting.log_text();
     ensure!(status.code() == Some(0) && log.contains(ENDED_EARLY), "{status}: {log}");
@@ -77,18 +77,18 @@ async fn a_broker_that_reads_its_log_ends_at_once_when_it_is_told_to_stop_and_th
 }
 
 /// A server that takes connections and never answers.
-fn silent() -> Result<(TcpListener, String)> {
+fn silent_server() -> Result<(TcpListener, String)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}", listener.local_addr()?);
     Ok((listener, url))
 }
 
 #[test]
-fn a_command_that_looks_after_data_ends_at_once_when_it_is_told_to_stop() -> Result<()> {
+fn a_maintenance_command_ends_at_once_on_a_signal() -> Result<()> {
     if !has_root() {
         return Ok(());
     }
-    let (listener, url) = silent()?;
+    let (listener, url) = silent_server()?;
     let folder = tempfile::tempdir()?;
     let token = folder.path().join("token");
     std::fs::write(&token, "t".repeat(32))?;
@@ -96,7 +96,7 @@ fn a_command_that_looks_after_data_ends_at_once_when_it_is_told_to_stop() -> Res
     backup.arg("--output").arg(folder.path().join("backup.tar")).arg("--control-token-file").arg(token);
     let mut backup = FirstProcess::start(&backup, &folder.path().join("log"))?;
     let _asks = listener.accept()?;
-    backup.until_it_listens()?;
+    backup.until_it_handles_sigterm()?;
     let status = backup.terminate()?;
     ensure!(status.code() == Some(128 + 15), "{status}: {}", backup.log_text());
     ensure!(backup.log_text().contains("interrupted by SIGTERM"), "{}", backup.log_text());
@@ -119,32 +119,32 @@ fn operator(url: &str, folder: &Path, arguments: &[&str]) -> Result<Command> {
 }
 
 #[test]
-fn an_operator_that_no_api_server_answers_ends_at_once_when_it_is_told_to_stop() -> Result<()> {
+fn an_operator_without_an_api_server_ends_at_once_on_a_signal() -> Result<()> {
     if !has_root() {
         return Ok(());
     }
-    let ((listener, url), folder) = (silent()?, tempfile::tempdir()?);
+    let ((listener, url), folder) = (silent_server()?, tempfile::tempdir()?);
     let mut operator =
         FirstProcess::start(&operator(&url, folder.path(), &["run"])?, &folder.path().join("log"))?;
     let _asks = listener.accept()?;
-    operator.until_it_listens()?;
+    operator.until_it_handles_sigterm()?;
     let status = operator.terminate()?;
     ensure!(status.code() == Some(0), "{status}: {}", operator.log_text());
     Ok(())
 }
 
 #[test]
-fn a_release_of_finalizers_that_is_told_to_stop_ends_at_once_and_does_not_pass_for_done() -> Result<()> {
+fn a_release_of_finalizers_ends_at_once_on_a_signal_and_reports_that_it_is_not_done() -> Result<()> {
     if !has_root() {
         return Ok(());
     }
-    let ((listener, url), folder) = (silent()?, tempfile::tempdir()?);
+    let ((listener, url), folder) = (silent_server()?, tempfile::tempdir()?);
     let mut release = FirstProcess::start(
         &operator(&url, folder.path(), &["release-finalizers"])?,
         &folder.path().join("log"),
     )?;
     let _asks = listener.accept()?;
-    release.until_it_listens()?;
+    release.until_it_handles_sigterm()?;
     let status = release.terminate()?;
     let said = release.log_text();
     ensure!(

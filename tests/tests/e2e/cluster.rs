@@ -1,4 +1,4 @@
-//! The tests' own Kubernetes does what the other tests take for granted, and leaves nothing behind.
+//! The test cluster has the properties that the other tests rely on, and leaves nothing behind.
 
 use std::{fs, net::SocketAddrV4, os::unix::fs::MetadataExt, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::shared;
 const POD_READY_WITHIN: Duration = Duration::from_secs(120);
 const API: SocketAddrV4 = SocketAddrV4::new(network::NODE, network::API_PORT);
 
-/// As strict as the chart's pods: user, no capabilities, read-only root, and a volume that it may write.
+/// A StatefulSet as restricted as the chart's pods: a user, no capabilities, a read-only root, and a writable volume.
 fn restricted_stateful_set(namespace: &str) -> String {
     let container = json!({
         "name": "pause",
@@ -61,8 +61,8 @@ fn restricted_stateful_set(namespace: &str) -> String {
     .to_string()
 }
 
-/// Makes a namespace that admits only restricted pods, and the set in it, and waits for its pod.
-fn hold_a_pod(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
+/// Creates a namespace that admits only restricted pods, with the StatefulSet, and waits for its pod.
+fn run_pod(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
     let kubectl = cluster.kubectl();
     let restricted = json!({
         "apiVersion": "v1",
@@ -78,8 +78,8 @@ fn hold_a_pod(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
     })
 }
 
-/// What a cluster that is no more, and these containers of it, have left on the machine.
-fn left_of(cluster: &ClusterInfo, containers: &[String]) -> Result<Vec<String>> {
+/// Leftovers of a stopped cluster and these containers on the machine.
+fn leftovers_of(cluster: &ClusterInfo, containers: &[String]) -> Result<Vec<String>> {
     let folder = cluster.folder.display().to_string();
     let mut left: Vec<String> = Vec::new();
     left.extend(cluster.folder.exists().then(|| folder.clone()));
@@ -90,7 +90,7 @@ fn left_of(cluster: &ClusterInfo, containers: &[String]) -> Result<Vec<String>> 
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     left.extend(mounts.lines().filter(|line| line.contains(&folder)).map(str::to_owned));
     for process in fs::read_dir("/proc")?.flatten().map(|entry| entry.path()) {
-        // A process that ends meanwhile has no such file any more.
+        // The process may have ended since.
         let read = |name: &str| fs::read(process.join(name)).unwrap_or_default();
         let words = String::from_utf8_lossy(&[read("cmdline"), read("cgroup")].concat()).replace('\0', " ");
         let of_container = containers.iter().any(|container| words.contains(container));
@@ -100,16 +100,18 @@ fn left_of(cluster: &ClusterInfo, containers: &[String]) -> Result<Vec<String>> 
 }
 
 fn nothing_is_left_of(cluster: &ClusterInfo, containers: &[String]) -> Result<()> {
-    wait::until("everything to be gone", Duration::from_secs(20), || match left_of(cluster, containers)? {
-        left if left.is_empty() => Ok(()),
-        left => Err(anyhow!(left.join("\n"))),
+    wait::until("everything to be gone", Duration::from_secs(20), || {
+        match leftovers_of(cluster, containers)? {
+            left if left.is_empty() => Ok(()),
+            left => Err(anyhow!(left.join("\n"))),
+        }
     })
 }
 
 #[test]
 fn a_restricted_stateful_set_with_a_volume_claim_becomes_ready() -> Result<()> {
     let Some(cluster) = shared::cluster() else { return Ok(()) };
-    hold_a_pod(cluster, "held-pod")?;
+    run_pod(cluster, "held-pod")?;
     let claim = cluster.kubectl().json(&["-n", "held-pod", "get", "pvc", "data-held-0"])?;
     assert_eq!(claim["status"]["phase"], "Bound");
     cluster.kubectl().run(&["delete", "namespace", "held-pod", "--timeout=60s"])?;
@@ -123,8 +125,9 @@ fn the_api_server_answers_only_in_its_network_namespace() -> Result<()> {
     assert!(client_system::reaches(&cluster.network_namespace, API)?);
     let bystander = NetworkNamespace::create("bystander")?;
     assert!(!client_system::connects(bystander.name(), API)?);
-    // Of the machine itself no connection is tried: it may have a network of its own with this address. The kernel
-    // gives a namespace an id in another when an interface in one has its peer in the other.
+    // Do not try to connect from the machine's own namespace: the machine may have a network with this address.
+    // Instead, check that the cluster's namespace has no id there. The kernel assigns one if two namespaces share a
+    // pair of interfaces.
     let namespaces = run(&mut command("ip", ["-json", "netns", "list"]))?;
     let namespaces: Value = serde_json::from_str(&namespaces)?;
     let is_ours = |namespace: &&Value| namespace["name"] == *cluster.network_namespace;
@@ -149,10 +152,10 @@ fn two_clusters_run_at_the_same_time_and_a_stopped_one_leaves_nothing_behind() -
     let Some(shared) = shared::cluster() else { return Ok(()) };
     let mut other = ClusterProcess::start(shared::program())?;
     let cluster = other.info.clone();
-    hold_a_pod(&cluster, "here")?;
+    run_pod(&cluster, "here")?;
     let containers = containerd::containers(&cluster.folder);
-    assert_eq!(containers.len(), 2, "the pod and what is in it");
-    assert!(!left_of(&cluster, &containers)?.is_empty(), "nothing would be found of a cluster that runs");
+    assert_eq!(containers.len(), 2, "the pod and its container");
+    assert!(!leftovers_of(&cluster, &containers)?.is_empty(), "no trace of a running cluster was found");
     let namespaces = shared.kubectl().run(&["get", "namespaces", "-o", "name"])?;
     assert!(!namespaces.contains("namespace/here"), "{namespaces}");
     other.stop()?;
@@ -166,11 +169,11 @@ fn the_next_run_removes_the_leftovers_of_a_killed_one() -> Result<()> {
     }
     let killed = ClusterProcess::start(shared::program())?;
     let cluster = killed.info.clone();
-    hold_a_pod(&cluster, "here")?;
+    run_pod(&cluster, "here")?;
     let containers = containerd::containers(&cluster.folder);
-    assert_eq!(containers.len(), 2, "the pod and what is in it");
+    assert_eq!(containers.len(), 2, "the pod and its container");
     killed.kill()?;
-    assert!(!left_of(&cluster, &containers)?.is_empty());
+    assert!(!leftovers_of(&cluster, &containers)?.is_empty());
     leftovers::clear()?;
     nothing_is_left_of(&cluster, &containers)
 }

@@ -1,4 +1,4 @@
-//! The firewalls that later tests rely on are real: what they drop is dropped, and nothing else is.
+//! The firewalls of client systems drop what they should, and nothing else.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -19,7 +19,7 @@ const MIDDLE: Ipv4Addr = Ipv4Addr::new(10, 90, 0, 1);
 const BROKER: SocketAddrV4 = SocketAddrV4::new(MIDDLE, 8080);
 const OTHER: SocketAddrV4 = SocketAddrV4::new(MIDDLE, 8081);
 
-/// A network with two servers that send back what they get. They end when the first of the two is dropped.
+/// A network with two echo servers, which stop when `end` is dropped.
 struct Servers {
     end: oneshot::Sender<()>,
     network: NetworkNamespace,
@@ -33,11 +33,11 @@ impl Servers {
         let ((end, ended), (up, is_up)) = (oneshot::channel(), oneshot::channel());
         let inside = in_namespace::start(network.name(), || async {
             let (broker, other) = (TcpListener::bind(BROKER).await?, TcpListener::bind(OTHER).await?);
-            up.send(()).ok().context("the test waits for this")?;
+            up.send(()).ok().context("the test ended before the servers started")?;
             tokio::select! {
                 _ = ended => Ok(()),
-                result = send_back(broker) => result,
-                result = send_back(other) => result,
+                result = echo(broker) => result,
+                result = echo(other) => result,
             }
         })?;
         is_up.blocking_recv()?;
@@ -50,7 +50,7 @@ impl Servers {
     }
 }
 
-async fn send_back(listener: TcpListener) -> Result<()> {
+async fn echo(listener: TcpListener) -> Result<()> {
     loop {
         let (mut connection, _) = listener.accept().await?;
         tokio::spawn(async move {
@@ -88,7 +88,7 @@ fn a_client_system_without_its_firewall_is_detected() -> Result<()> {
     let servers = Servers::start("fw-open")?;
     let client = ClientSystem::join("fw-bare", servers.network.name(), BROKER)?;
     firewall::open(client.namespace())?;
-    let error = client.prove_closed(OTHER).err().context("an open system passed for a closed one")?;
+    let error = client.prove_closed(OTHER).err().context("an open client system was reported as closed")?;
     assert!(error.to_string().contains("the firewall lets the client out"), "{error:#}");
     servers.stop()
 }
@@ -101,7 +101,7 @@ fn two_client_systems_cannot_reach_each_other() -> Result<()> {
     let servers = Servers::start("fw-two")?;
     let join = |what: &str| ClientSystem::join(what, servers.network.name(), BROKER);
     let (one, other) = (join("fw-one")?, join("fw-other")?);
-    // With its own firewall open towards the other, it is the other's that keeps it out.
+    // The first system's firewall allows this connection, so only the second system's firewall can drop it.
     let served = SocketAddrV4::new(other.address(), 9999);
     firewall::open(one.namespace())?;
     firewall::close(one.namespace(), served)?;

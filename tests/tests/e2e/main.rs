@@ -1,4 +1,4 @@
-//! Everything that takes a kernel, a node or several programs. One binary, so that its tests share one cluster.
+//! Tests that need a kernel, a node or several programs. They are one binary, so that they share clusters.
 
 mod chart;
 mod cluster;

@@ -1,4 +1,4 @@
-//! The clusters that the tests of this binary share. They end with the process.
+//! The clusters that the tests of this binary share. They stop with the process.
 
 use std::{path::Path, sync::OnceLock};
 
@@ -12,17 +12,17 @@ pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_control-plane"))
 }
 
-/// The shared cluster, started by the first test that asks; none without root, and the test is told to skip itself.
+/// The shared cluster, started by the first test that uses it. `None` without root: the test must skip itself.
 pub(crate) fn cluster() -> Option<&'static ClusterInfo> {
     static SHARED: OnceLock<Result<ClusterProcess, String>> = OnceLock::new();
     get(&SHARED, start)
 }
 
-/// Another one, which no release is installed in: it has the definitions and the images, and each test starts an operator
-/// of its own.
+/// Another cluster, without a release: it has the custom resource definitions and the images, and each test starts its
+/// own operator.
 pub(crate) fn cluster_without_release() -> Option<&'static ClusterInfo> {
-    static BARE: OnceLock<Result<ClusterProcess, String>> = OnceLock::new();
-    get(&BARE, || {
+    static SHARED: OnceLock<Result<ClusterProcess, String>> = OnceLock::new();
+    get(&SHARED, || {
         let cluster = start()?;
         let definitions = workspace().join("crds").display().to_string();
         let kubectl = cluster.info.kubectl();
@@ -49,6 +49,6 @@ fn get(
     }
     match shared.get_or_init(|| start().map_err(|error| format!("{error:#}"))) {
         Ok(cluster) => Some(&cluster.info),
-        Err(error) => panic!("there is no cluster to test with: {error}"),
+        Err(error) => panic!("the test cluster did not start: {error}"),
     }
 }

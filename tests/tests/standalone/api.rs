@@ -1,4 +1,4 @@
-//! Requests to a broker that ends now and then.
+//! HTTP requests to a broker that may be killed at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -8,9 +8,9 @@ use restante_tests::wait;
 
 use crate::broker::DEADLINE;
 
-/// The data port, as clients reach it. All of them in one thread: where hyper's connection is of another thread than the task
-/// that sends on it, a request that is sent just when the peer closes may hang until it is given up (it is counted in the
-/// channel between the two, and not yet in it, when the connection empties that for the last time).
+/// Client of the data port. All clients run in one thread. If hyper's connection runs in another thread than the task
+/// that sends on it, a request that is sent just when the peer closes may hang until its time-out: when the connection
+/// drains its queue for the last time, the request is counted in the queue but not in it yet.
 pub(crate) struct Api {
     http: reqwest::Client,
     base: String,
@@ -18,7 +18,7 @@ pub(crate) struct Api {
     cut: AtomicU64,
 }
 
-/// An answer that came as a whole.
+/// A completely received answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -27,18 +27,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A header, which must be there.
     pub(crate) fn header(&self, name: &str) -> Result<&str> {
         let value = self.headers.get(name).with_context(|| format!("no {name} in {:?}", self.headers))?;
         Ok(value.to_str()?)
     }
 
-    /// The body, which is JSON.
+    /// The body, parsed as JSON.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).with_context(|| String::from_utf8_lossy(&self.body).into_owned())
     }
 
-    /// What it says, in words.
+    /// Status and body, for error messages.
     pub(crate) fn text(&self) -> String {
         format!("{}: {}", self.status, String::from_utf8_lossy(&self.body))
     }
@@ -61,12 +60,12 @@ impl Api {
         self.http.delete(format!("{}{path}", self.base))
     }
 
-    /// How many requests were answered, and how many were cut.
+    /// The numbers of answered requests and of requests without an answer.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.answered.load(Relaxed), self.cut.load(Relaxed))
     }
 
-    /// The answer; none when the connection was cut, and then the request may have had its effect or not.
+    /// Sends a request once. `None` if the connection failed: the request may or may not have had an effect.
     pub(crate) async fn once(&self, request: RequestBuilder) -> Option<Answer> {
         let whole = async {
             let response = request.send().await?;
@@ -80,7 +79,7 @@ impl Api {
         answer
     }
 
-    /// The same request until it is answered, and not with that it should come again.
+    /// Repeats a request until its answer is neither 429 nor 503.
     pub(crate) async fn until_answered(&self, request: impl Fn() -> RequestBuilder) -> Result<Answer> {
         wait::until_async("an answer", DEADLINE, || async {
             match self.once(request()).await {
@@ -93,7 +92,7 @@ impl Api {
     }
 }
 
-/// An id as a number.
+/// A UUID as a number.
 pub(crate) fn id(text: &str) -> Result<u128> {
     Ok(u128::from_str_radix(&text.replace('-', ""), 16)?)
 }

@@ -1,5 +1,4 @@
-//! A broker of the test's own: the real binary, its data in a folder of its own, on an address of its own that it has
-//! again after a restart.
+//! A broker for one test: the real binary, with its own data folder and its own address, which it keeps over restarts.
 
 use std::{
     fs,
@@ -19,18 +18,17 @@ use tempfile::TempDir;
 
 use crate::programs;
 
-/// Whatever a test waits for comes within this, or the test fails: long beside everything that is waited for, on a
-/// machine that builds something meanwhile.
+/// Limit of every wait of a test: long compared with what the tests wait for, even on a machine that is also building.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The operator's credential.
+/// The credential of the control port.
 const TOKEN: &str = "a-credential-that-only-this-test-has";
 
-/// Between a client's tries: a broker that starts again is met within a tenth of a second.
+/// Delays between retries of a client: it notices a restarted broker within a tenth of a second.
 const RETRY: RetryOptions =
     RetryOptions { delay_min: Duration::from_millis(5), delay_max: Duration::from_millis(50) };
 
-/// A channel `acme/<name>` whose spec goes on with these fields.
+/// A channel `acme/<name>` with these further fields in its spec.
 pub(crate) fn channel(name: &str, fields: &str) -> String {
     format!(
         "---\napiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {{name: {name}, namespace: acme}}\n\
@@ -38,7 +36,7 @@ pub(crate) fn channel(name: &str, fields: &str) -> String {
     )
 }
 
-/// The broker. It ends with this value.
+/// A broker that is killed when it is dropped.
 pub(crate) struct Broker {
     folder: TempDir,
     flags: Vec<String>,
@@ -51,7 +49,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// A broker that serves these manifests.
+    /// Starts a broker with these manifests, and waits until it serves.
     pub(crate) async fn serving(manifests: &str) -> Result<Self> {
         let mut broker = Self::prepared(manifests, &[])?;
         broker.start()?;
@@ -59,14 +57,14 @@ impl Broker {
         Ok(broker)
     }
 
-    /// A broker that has yet to be started.
+    /// A broker with these manifests that is not started yet.
     pub(crate) fn prepared(manifests: &str, flags: &[&str]) -> Result<Self> {
         let broker = Self::unprogrammed(flags)?;
         fs::write(broker.manifests(), manifests)?;
         Ok(broker)
     }
 
-    /// A broker that has yet to be started, and to be told its channels by [`Self::sync`].
+    /// A broker without manifests that is not started yet; [`Self::sync`] gives it its channels.
     pub(crate) fn unprogrammed(flags: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let [data, admin, control] = free_ports()?;
@@ -76,7 +74,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Tells it its channels, as an operator does.
+    /// Sends the set of channels, as an operator does.
     pub(crate) async fn sync(&self, channels: &[ChannelConfig]) -> Result<()> {
         let lines: Result<Vec<_>, _> = channels.iter().map(serde_json::to_string).collect();
         let answer = self.control("sync", lines?.join("\n")).send().await?;
@@ -84,24 +82,23 @@ impl Broker {
         Ok(())
     }
 
-    /// A request of its operator.
+    /// A request to the control API.
     pub(crate) fn control(&self, path: &str, body: String) -> reqwest::RequestBuilder {
         let url = format!("{}/control/v1/{path}", self.control_url());
         self.http.post(url).bearer_auth(TOKEN).body(body)
     }
 
-    /// It has so many cores from its next start on.
+    /// Sets `--cores` for the next start.
     pub(crate) fn set_cores(&mut self, cores: u32) {
         self.cores = Some(cores);
     }
 
-    /// Starts it, and does not wait until it serves. Ends when the calling thread does.
+    /// Starts the broker without waiting until it serves. The process is killed when the calling thread ends.
     pub(crate) fn start(&mut self) -> Result<()> {
         self.process = Some(Process::start("restante-broker", &self.command()?, &self.folder().join("log"))?);
         Ok(())
     }
 
-    /// The command that starts it.
     pub(crate) fn command(&self) -> Result<Command> {
         let mut broker = Command::new(programs::folder()?.join("restante-broker"));
         broker.arg("--listen").arg(self.data.to_string()).arg("--admin-listen").arg(self.admin.to_string());
@@ -115,7 +112,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Waits until it serves.
+    /// Waits until the broker serves.
     pub(crate) async fn ready(&mut self) -> Result<()> {
         let url = format!("http://{}/readyz", self.admin);
         let Self { process, http, .. } = self;
@@ -131,8 +128,8 @@ impl Broker {
         .await
     }
 
-    /// Tells it to stop, and starts a successor on its data, at addresses of its own, which waits for the folder. From
-    /// now on this value is the successor; its predecessor is returned.
+    /// Sends SIGTERM, and starts a successor on the same data folder, at other addresses; it waits for the folder's
+    /// lock. This value becomes the successor; its predecessor is returned.
     pub(crate) fn replace(&mut self) -> Result<Process> {
         let mut predecessor = self.process.take().context("the broker does not run")?;
         predecessor.signal(Signal::SIGTERM)?;
@@ -141,22 +138,21 @@ impl Broker {
         Ok(predecessor)
     }
 
-    /// Ends it as a power cut would end its process.
+    /// Kills the process, as a power cut would.
     pub(crate) fn kill(&mut self) -> Result<ExitStatus> {
         self.process.take().context("the broker does not run")?.kill()
     }
 
-    /// Its process id.
     pub(crate) fn id(&self) -> Result<u32> {
         Ok(self.process.as_ref().context("the broker does not run")?.id())
     }
 
-    /// A folder of the test's own, gone with the broker.
+    /// A temporary folder, removed when the broker is dropped.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The file with its operator's credential.
+    /// The file with the credential of the control port.
     pub(crate) fn token_file(&self) -> PathBuf {
         self.folder().join("token")
     }
@@ -173,7 +169,7 @@ impl Broker {
         format!("http://{}", self.control)
     }
 
-    /// A client of it, impatient as tests are.
+    /// A client of this broker that retries quickly.
     pub(crate) fn client(&self) -> Result<Client> {
         let mut options = ClientOptions::new(self.url());
         options.proxy = ProxyChoice::Direct;
@@ -181,18 +177,18 @@ impl Broker {
         Ok(Client::new(options)?)
     }
 
-    /// What `GET /v1/channels/acme/<name>` says.
+    /// The answer to `GET /v1/channels/acme/<name>`.
     pub(crate) async fn stats(&self, name: &str) -> Result<ChannelStats> {
         Ok(self.client()?.channel("acme", name, DEADLINE).await?)
     }
 
-    /// A plain request with a body to the data port, answered.
+    /// Sends a plain POST to the data port.
     pub(crate) async fn post(&self, path: &str, body: String) -> Result<reqwest::Response> {
         let request = self.http.post(format!("{}{path}", self.url()));
         Ok(request.header("content-type", "application/json").body(body).send().await?)
     }
 
-    /// A plain request to the data port, answered.
+    /// Sends a plain request without a body to the data port.
     pub(crate) async fn request(&self, method: reqwest::Method, path: &str) -> Result<reqwest::Response> {
         Ok(self.http.request(method, format!("{}{path}", self.url())).send().await?)
     }
@@ -214,7 +210,7 @@ impl Broker {
         .await
     }
 
-    /// Waits until a channel is empty: nothing ready, nothing leased.
+    /// Waits until a channel has no messages in any state.
     pub(crate) async fn until_empty(&self, name: &str) -> Result<()> {
         wait::until_async("the channel to be empty", DEADLINE, || async {
             let stats = self.stats(name).await?;
@@ -224,20 +220,20 @@ impl Broker {
     }
 }
 
-/// For plain requests, past whatever proxies the machine has.
+/// A client for plain requests, without the proxies of the machine.
 pub(crate) fn http() -> Result<reqwest::Client> {
-    // Built with the whole workspace, reqwest has TLS and wants a provider, though these tests speak none. That another
-    // test has installed it already is as good.
+    // Built with the whole workspace, reqwest has TLS and needs a provider, although these tests do not use TLS. The
+    // call fails if another test has installed the provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?)
 }
 
-/// Three ports on a loopback address that only this broker has: whatever other programs and tests bind or connect from
-/// meanwhile, a broker that was killed has its ports again. All of 127.0.0.0/8 is local on Linux.
+/// Three ports on a loopback address that only this broker uses. So a restarted broker gets its ports again, although
+/// other programs and tests bind and connect meanwhile. All of 127.0.0.0/8 is local on Linux.
 fn free_ports() -> Result<[SocketAddrV4; 3]> {
     static BROKERS: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = process::id().to_be_bytes();
-    // 127.64 to 127.191: neither 127.0.0.1, which everybody uses, nor the broadcast address.
+    // 127.64 to 127.191: neither 127.0.0.1, which other programs use, nor the broadcast address.
     let address = Ipv4Addr::new(127, 64 + BROKERS.fetch_add(1, Relaxed) % 128, high, low);
     let listen = || TcpListener::bind((address, 0));
     let listeners = [listen()?, listen()?, listen()?];

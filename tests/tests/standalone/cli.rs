@@ -1,4 +1,4 @@
-//! The command `restante` against a real broker, as a person or a script uses it.
+//! The command `restante` with a real broker, as people and scripts use it.
 
 use std::{
     fs,
@@ -16,16 +16,16 @@ use crate::{
     programs::restante,
 };
 
-/// Runs the command with this on its standard input.
+/// Runs the command with `input` on its standard input.
 pub(crate) fn run(broker: &Broker, arguments: &[&str], input: &[u8]) -> Result<Output> {
     let mut restante = restante(&broker.url(), arguments)?;
     let mut child = restante.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    // A command that does not read its input may be gone already.
+    // A command that does not read its input may have exited already.
     let _ = child.stdin.take().context("it was piped")?.write_all(input);
     Ok(child.wait_with_output()?)
 }
 
-/// Runs the command, which is to end well, and returns its standard output.
+/// Runs the command, which must succeed, and returns its standard output.
 pub(crate) fn succeeds(broker: &Broker, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let output = run(broker, arguments, input)?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -38,14 +38,14 @@ async fn a_pushed_message_is_pulled_unchanged_and_then_the_channel_is_empty() ->
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
     let content = b"seven\0bolts\xff and no newline";
     let id = succeeds(&broker, &["push", "acme/orders", "-t", "image/png"], content)?;
-    assert_eq!(id.trim_ascii().len(), 36, "{id:?} is no Message-Id");
+    assert_eq!(id.trim_ascii().len(), 36, "{id:?} is not a Message-Id");
 
     let counts = succeeds(&broker, &["channel", "acme/orders", "-o", "json"], b"")?;
     let counts: Value = serde_json::from_slice(&counts)?;
     assert_eq!((&counts[0]["ready"], &counts[0]["bytes"].is_u64()), (&1.into(), &true), "{counts}");
 
     assert_eq!(succeeds(&broker, &["pull", "acme/orders"], b"")?, content);
-    assert_eq!(broker.stats("orders").await?.messages(), 0, "it was not settled");
+    assert_eq!(broker.stats("orders").await?.messages(), 0, "the pull did not settle the message");
     let nothing = run(&broker, &["pull", "acme/orders", "--wait", "0"], b"")?;
     assert_eq!((nothing.status.code(), nothing.stdout.len()), (Some(3), 0));
     let unknown = run(&broker, &["push", "acme/nowhere"], b"x")?;
@@ -70,7 +70,7 @@ async fn a_lease_token_passed_to_another_process_settles_the_message() -> Result
     Ok(())
 }
 
-/// Fails at the first delivery of the second message, and writes down every other.
+/// Appends each delivery to a file, and fails at the first delivery of the second message.
 const WORK: &str = r#"
 content=$(cat)
 echo "$content $RESTANTE_DELIVERIES $RESTANTE_CONTENT_TYPE" >> "$0"
@@ -94,7 +94,7 @@ async fn pull_follow_runs_a_command_per_message_despite_failures_and_a_broker_ou
     let mut follow = Process::start("restante pull", &follow, &broker.folder().join("follow.log"))?;
 
     succeeds(&broker, &["push", "acme/orders", "--lines", "-t", "text/plain"], b"one\ntwo\nthree\n")?;
-    // What failed backs off for a second, and others go past it.
+    // The failed message backs off for a second, and later messages are delivered before it.
     assert_eq!(lines(4)?, "one 1 text/plain\ntwo 1 text/plain\nthree 1 text/plain\ntwo 2 text/plain\n");
     broker.until_empty("orders").await?;
 

@@ -1,9 +1,9 @@
-//! Contents that tell which message they are, and that a receiver can check byte for byte.
+//! Message contents that identify their message, and that a receiver can check byte for byte.
 
-/// Hexadecimal digits of a key, at the beginning.
+/// Hexadecimal digits of the key at the beginning of a content.
 const KEY_DIGITS: usize = 16;
 
-/// The content of the message with this key: the key, and up to `bytes_max` bytes that follow from it.
+/// The content of the message with this key: the key, and up to `bytes_max` bytes derived from it.
 pub(crate) fn of(key: u64, bytes_max: usize) -> Vec<u8> {
     let mut content = format!("{key:0KEY_DIGITS$x}").into_bytes();
     let mut state = key;
@@ -12,14 +12,14 @@ pub(crate) fn of(key: u64, bytes_max: usize) -> Vec<u8> {
     content
 }
 
-/// The key of a content, if it is whole and as it was made.
+/// The key of a content, if the content is complete and unchanged.
 pub(crate) fn key_of(content: &[u8], bytes_max: usize) -> Option<u64> {
     let digits = std::str::from_utf8(content.get(..KEY_DIGITS)?).ok()?;
     let key = u64::from_str_radix(digits, 16).ok()?;
     (of(key, bytes_max) == content).then_some(key)
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): bytes that look random and are the same each time.
+/// SplitMix64 (Steele, Lea and Flood, 2014): a pseudorandom sequence that depends only on the seed.
 pub(crate) fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;

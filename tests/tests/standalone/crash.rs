@@ -1,4 +1,4 @@
-//! `kill -9` of the broker, again and again under load, with a ledger kept by the clients.
+//! Kills the broker (`kill -9`) again and again under load; the clients keep a ledger of all messages.
 
 use std::{os::unix::process::ExitStatusExt, sync::Arc};
 
@@ -19,20 +19,20 @@ use crate::{
 };
 
 const KILLS: usize = 12;
-/// A kill comes after up to this many further answers to pushes: from none, in the middle of recovery, to some groups.
+/// Limit of answers to pushes between two kills: from none, in the middle of recovery, to some commit batches.
 const ANSWERS_BETWEEN_KILLS_MAX: u64 = 250;
-/// Small segments are filled, sealed and copied forward several times in one run.
+/// Small segments, so that a run fills, seals and compacts several.
 const FLAGS: [&str; 4] = ["--segment-size", "1MiB", "--hot-body-memory", "64KiB"];
 const CONTENT_BYTES_MAX: usize = 6000;
-/// Messages of a channel that are not settled. Senders are faster than receivers, and what is left at the end is waited
-/// for.
+/// Limit of unsettled messages of a channel. Senders are faster than receivers, and the test waits for the rest at the
+/// end.
 const BACKLOG_MAX: usize = 48;
-/// A hand-out whose answer was lost comes back after so long.
+/// A message whose answer was lost returns after this time.
 const LEASE_SECONDS: u32 = 2;
-/// One of so many messages is given back at its first delivery.
+/// One message in this number is released at its first delivery.
 const RELEASED_ONE_IN: u64 = 11;
 
-/// One channel, what its clients remember, and the room that its senders have.
+/// One channel, the ledger of its clients, and the room for its senders.
 #[derive(Clone)]
 struct Load {
     name: &'static str,
@@ -47,7 +47,7 @@ impl Load {
         Ok(Self { name, ledger: Ledger::default(), room, client: broker.client()? })
     }
 
-    /// Pushes one message after the other, each until it is answered, while `goes_on` is true.
+    /// Pushes one message after the other while `goes_on` is true, and repeats each until it is answered.
     async fn send(self, sender: u32, mut goes_on: watch::Receiver<bool>) -> Result<()> {
         let channel = Sender::new(&self.client, format!("acme/{}", self.name).parse()?);
         for count in 0.. {
@@ -55,7 +55,7 @@ impl Load {
                 room = self.room.acquire() => room?,
                 over = goes_on.wait_for(|on| !on) => return over.map(drop).context("the test waits for its senders"),
             };
-            // Given back by whoever settles the message.
+            // The receiver that settles the message adds the permit again.
             room.forget();
             let key = ledger::key(sender, count);
             self.ledger.sent(key);
@@ -69,7 +69,7 @@ impl Load {
         Ok(())
     }
 
-    /// Receives until it is cancelled; settles nearly everything.
+    /// Receives until it is cancelled, and settles nearly every message.
     async fn receive(self, options: ReceiverOptions) -> Result<u64> {
         let receiver = Receiver::new(&self.client, format!("acme/{}", self.name).parse()?, options);
         loop {
@@ -93,7 +93,7 @@ impl Load {
                     self.ledger.settled(key);
                     self.room.add_permits(1);
                 }
-                // The lease ended while the broker was away: the message comes again.
+                // The lease ended while the broker was down: the message is delivered again.
                 Err(error) if error.is_lost() => {}
                 Err(error) => bail!("{key:#x} could not be settled: {error}"),
             }
@@ -103,7 +103,7 @@ impl Load {
     }
 }
 
-/// Kills the broker at a random moment of the load, again and again. The next start may be killed before it serves.
+/// Kills the broker at random moments of the load. A start may be killed before it serves.
 async fn kill_again_and_again(broker: &mut Broker, loads: &[Load]) -> Result<()> {
     let acknowledged = || loads.iter().map(|load| load.ledger.counts().acknowledged as u64).sum::<u64>();
     for number in 0..KILLS {
@@ -114,13 +114,13 @@ async fn kill_again_and_again(broker: &mut Broker, loads: &[Load]) -> Result<()>
         })
         .await?;
         let status = broker.kill()?;
-        ensure!(status.signal() == Some(9), "before kill {number} the broker had ended: {status}");
+        ensure!(status.signal() == Some(9), "the broker ended before kill {number}: {status}");
         broker.start()?;
     }
     broker.ready().await
 }
 
-/// What is wrong already while messages are under way: those to come are not lost.
+/// Faults while messages are in flight. A message that was not received yet is not lost.
 fn faults_so_far(load: &Load) -> Vec<Fault> {
     load.ledger.faults().into_iter().filter(|fault| !matches!(fault, Fault::Lost(_))).collect()
 }
@@ -134,7 +134,7 @@ async fn a_broker_killed_again_and_again_loses_no_stored_message_and_redelivers_
     broker.start()?;
     broker.ready().await?;
 
-    // One receiver sees the order of each sender; several take what there is from each other.
+    // A single receiver of letters can check the order of each sender. The receivers of parcels compete.
     let (letters, parcels) = (Load::new("letters", &broker)?, Load::new("parcels", &broker)?);
     let (running, goes_on) = watch::channel(true);
     let (mut senders, mut receivers) = (JoinSet::new(), JoinSet::new());
@@ -169,12 +169,12 @@ async fn a_broker_killed_again_and_again_loses_no_stored_message_and_redelivers_
         eprintln!("{}: {counts}, {receptions} receptions", load.name);
         assert!(load.ledger.is_complete(), "{counts}");
         assert!(counts.acknowledged > KILLS, "{counts}: there was no load");
-        assert!(receptions > counts.received, "nothing came twice, though some messages were given back");
+        assert!(receptions > counts.received, "no message was delivered twice, although some were released");
     }
     assert_eq!(letters.ledger.faults_in_order(), []);
     assert_eq!(parcels.ledger.faults(), []);
 
-    // Once more, with nobody there: the disk says the same.
+    // Restart once more without clients: the data on disk shows the same.
     broker.kill()?;
     broker.start()?;
     broker.ready().await?;

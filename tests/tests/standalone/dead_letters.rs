@@ -1,5 +1,4 @@
-//! Dead letters as a person looks at them, makes them ready again and takes them away: the command, a real broker, its
-//! control port.
+//! Listing, redriving and purging dead letters with the command `restante`, a real broker and its control port.
 
 use std::process::Command;
 
@@ -12,7 +11,7 @@ use crate::{
     programs::restante,
 };
 
-/// The command, told where the control port is.
+/// The command `restante` with the URL and the token of the control port.
 fn control(broker: &Broker, arguments: &[&str]) -> Result<Command> {
     let mut restante = restante(&broker.url(), arguments)?;
     restante.env("RESTANTE_CONTROL_URL", broker.control_url());
@@ -30,12 +29,12 @@ fn controls(broker: &Broker, arguments: &[&str]) -> Result<Value> {
 async fn a_rejected_message_is_listed_with_its_reason_then_redriven_and_later_purged() -> Result<()> {
     let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
     succeeds(&broker, &["push", "acme/orders", "--lines"], b"one\ntwo\n")?;
-    // Exit code 9 is the command's word for a message that nobody can do.
+    // With `--reject-on 9`, the command rejects the message when the program exits with 9.
     let give_up =
         ["pull", "acme/orders", "--reject-on", "9", "--exec", "sh", "-c", "cat > /dev/null; exit 9"];
     for _ in 0..2 {
         let output = restante(&broker.url(), &give_up)?.output()?;
-        ensure!(!output.status.success(), "a command that gave up is no success");
+        ensure!(!output.status.success(), "the pull succeeded although its command failed");
     }
     let listed = succeeds(&broker, &["dead-letters", "list", "acme/orders", "-o", "json"], b"")?;
     let listed: Value = serde_json::from_slice(&listed)?;
@@ -53,7 +52,7 @@ async fn a_rejected_message_is_listed_with_its_reason_then_redriven_and_later_pu
     let redriven = controls(&broker, &words)?;
     ensure!((&redriven["moved"], &redriven["left"]) == (&1.into(), &1.into()), "{redriven}");
     let again = succeeds(&broker, &["pull", "acme/orders"], b"")?;
-    ensure!(again == b"one", "{again:?} was redriven before the oldest");
+    ensure!(again == b"one", "expected the oldest dead letter to be redriven, got {again:?}");
     let purged = controls(&broker, &["dead-letters", "purge", "acme/orders", "-o", "json"])?;
     ensure!(purged["purged"] == 1, "{purged}");
     let stats = broker.stats("orders").await?;

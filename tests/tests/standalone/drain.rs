@@ -1,5 +1,4 @@
-//! A broker that is told to stop under load, and its successor on the same data: no client that retries fails, and none
-//! that settles.
+//! A broker that drains under load, and its successor on the same data folder: no client that retries or settles fails.
 
 use std::{
     net::SocketAddrV4,
@@ -31,21 +30,21 @@ use crate::{
     forwarder::Forwarder,
 };
 
-/// Longer than the test: what came once does not come again by itself.
+/// Longer than the test, so that no message returns because its lease expired.
 const LEASE_SECONDS: u64 = 60;
 const CONTENT_BYTES_MAX: usize = 2000;
-/// Each receiver settles so many after it has received them.
+/// Messages that a receiver receives before it settles them.
 const HELD: usize = 8;
 const ANSWERS: u64 = 300;
 
-/// Everybody under load.
+/// The senders and receivers of the load.
 #[derive(Clone)]
 struct Clients {
     api: Arc<Api>,
     account: Account,
     sending: Arc<AtomicBool>,
     receiving: Arc<AtomicBool>,
-    /// Messages that were received, and are not settled yet.
+    /// The number of received messages that are not settled yet.
     held: Arc<AtomicU64>,
 }
 
@@ -56,7 +55,7 @@ impl Clients {
         Self { api: api.clone(), account, sending: yes(), receiving: yes(), held }
     }
 
-    /// Sends again whatever was cut or refused, under the same key.
+    /// Sends messages, and repeats each one that was cut off or refused, with the same key.
     async fn send(self, sender: u32) -> Result<()> {
         let mut count = 0;
         while self.sending.load(Relaxed) {
@@ -75,7 +74,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Receives some, and then renews and settles each; also when it is refused more.
+    /// Receives up to `HELD` messages, then renews and settles each; earlier if a pull gets no message.
     async fn receive(self) -> Result<()> {
         let mut held: Vec<(u64, String)> = Vec::new();
         while self.receiving.load(Relaxed) || !held.is_empty() {
@@ -100,7 +99,7 @@ impl Clients {
     }
 
     fn received(&self, asked: usize, answer: &Answer) -> Result<(u64, String)> {
-        let key = content::key_of(&answer.body, CONTENT_BYTES_MAX).context("a strange content")?;
+        let key = content::key_of(&answer.body, CONTENT_BYTES_MAX).context("an unexpected content")?;
         let (id, deliveries) =
             (id(answer.header("message-id")?)?, answer.header("message-deliveries")?.parse()?);
         let until_ms = now_ms() + LEASE_SECONDS * 900;
@@ -108,7 +107,7 @@ impl Clients {
         Ok((key, answer.header("location")?.to_owned()))
     }
 
-    /// A lease is renewed and settled by whichever broker is there: 200 and 204, and nothing else ever.
+    /// Renews and settles a lease at the old or the new broker: the answers are always 200 and 204.
     async fn settle(&self, key: u64, lease: &str) -> Result<()> {
         let renewed = first_answer(&self.api, || self.api.post(&format!("{lease}/renew?lease=60"))).await?;
         ensure!(renewed.status == 200, "a renewal of {key:#x} was answered {}", renewed.text());
@@ -130,12 +129,12 @@ impl Clients {
     }
 }
 
-/// The first answer of any kind: only a connection that was closed is opened again.
+/// The first answer of any status; only a request whose connection failed is repeated.
 async fn first_answer(api: &Api, request: impl Fn() -> reqwest::RequestBuilder) -> Result<Answer> {
     wait::until_async("any answer", DEADLINE, || async { api.once(request()).await.ok_or("cut") }).await
 }
 
-/// A push whose body is not all there yet: it keeps the broker from ending.
+/// A push whose body is sent only in part: the broker does not exit while it is open.
 struct PartialPush(TcpStream);
 
 impl PartialPush {
@@ -178,7 +177,7 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     broker.start()?;
     broker.ready().await?;
     let partial_push = PartialPush::to(broker.data).await?;
-    // Half of its eight bytes.
+    // Half of its eight bytes are counted.
     broker.until_metric("restante_body_memory_bytes", 4.0).await?;
 
     let forwarder = Forwarder::to(broker.data).await?;
@@ -190,7 +189,7 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
         receivers.spawn(clients.clone().receive());
     }
 
-    // Who waits: for a message, for room, for the next event. And a lease that is held over all of it.
+    // Requests that wait: for a message, for room, for the next event. And a lease that lasts through the drain.
     ensure!(first_answer(&api, || api.post("/v1/messages/acme/full").body("full")).await?.status == 201);
     let held = first_answer(&api, || api.get("/v1/messages/acme/full?wait=5&lease=60")).await?;
     let held = held.header("location")?.to_owned();
@@ -204,7 +203,7 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     wait::until_async("receivers to wait", DEADLINE, || async {
         let stats = broker.stats("quiet").await?;
         ensure!(stats.waiting_receivers == 2, "{stats:?}");
-        ensure!(broker.stats("full").await?.waiting_senders == 1, "nobody waits for room");
+        ensure!(broker.stats("full").await?.waiting_senders == 1, "no sender waits for room");
         Ok::<(), anyhow::Error>(())
     })
     .await?;
@@ -212,20 +211,21 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
 
     let mut predecessor = broker.replace()?;
     let [push, pull, stream] = waiting;
-    is_draining(&push.await?.context("a waiting push was cut")?)?;
-    let pull = pull.await?.context("a waiting pull was cut")?;
+    is_draining(&push.await?.context("a waiting push was cut off")?)?;
+    let pull = pull.await?.context("a waiting pull was cut off")?;
     ensure!(pull.status == 204, "a waiting pull was answered {}", pull.text());
-    let stream = stream.await?.context("a stream was cut, and did not end")?;
+    let stream = stream.await?.context("a stream was cut off instead of ended")?;
     ensure!(stream.status == 200, "{}", stream.text());
 
-    // The drain goes on for as long as the half push is open: whoever comes now is told, and whoever settles is served.
+    // The drain lasts while the partial push is open: new pushes and pulls are refused, and lease operations are
+    // served.
     is_draining(&first_answer(&api, || api.post("/v1/messages/acme/quiet").body("late")).await?)?;
     is_draining(&first_answer(&api, || api.get("/v1/messages/acme/quiet?wait=0")).await?)?;
     ensure!(first_answer(&api, || api.post(&format!("{held}/renew?lease=60"))).await?.status == 200);
     ensure!(first_answer(&api, || api.delete(&held)).await?.status == 204);
-    wait::until_async("all to be settled in the drain", DEADLINE, || async {
+    wait::until_async("all messages to be settled during the drain", DEADLINE, || async {
         let held = clients.held.load(Relaxed);
-        if held == 0 { Ok(()) } else { Err(format!("{held} are held")) }
+        if held == 0 { Ok(()) } else { Err(format!("{held} are not settled")) }
     })
     .await?;
     predecessor.check_running()?;
@@ -243,7 +243,7 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
             client??;
         }
     }
-    // Receivers that were told to stop may leave some.
+    // The receivers may have ended before the channel was empty.
     clients.receiving.store(true, Relaxed);
     let last = tokio::spawn(clients.clone().receive());
     broker.until_empty("orders").await?;
@@ -256,11 +256,11 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     let entries = account.to_vec();
     let times = |which: fn(&Event) -> bool| entries.iter().filter(|entry| which(&entry.event)).count();
     let stored = account.count(|event| matches!(event, Event::Stored(_)));
-    // Nothing came twice: no answer was lost on its way, and each message was settled once.
+    // Nothing was delivered twice: no answer was lost, and each message was settled once.
     assert_eq!(times(|event| matches!(event, Event::Delivered(_))), stored);
     assert_eq!(times(|event| matches!(event, Event::Ended(End::Settle))), stored);
     let late = broker.stats("quiet").await?;
-    assert_eq!((late.ready, late.messages()), (1, 1), "what was half pushed before is there");
+    assert_eq!((late.ready, late.messages()), (1, 1), "the message of the partial push is missing");
     assert_eq!(broker.stats("full").await?.messages(), 0);
     Ok(())
 }

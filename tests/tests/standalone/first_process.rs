@@ -1,5 +1,5 @@
-//! A program as the first process of a container: the system does nothing for it on SIGTERM, so that one that the program does not
-//! listen for is lost, and the container ends by force much later.
+//! A program as the first process of a container. The kernel has no default action on SIGTERM for it: a program without
+//! a handler ignores the signal, and the container is killed much later.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ use restante_tests::{command::command, process::Process, wait};
 
 use crate::broker::DEADLINE;
 
-/// How soon a program ends that is told to stop and does nothing for anybody. Kubernetes gives it 30 s; on a machine that builds
-/// something meanwhile, moments take a while.
+/// Limit for an idle program to exit after SIGTERM. Kubernetes allows 30 s. It usually takes moments, but longer on a
+/// machine that is also building.
 const MOMENTS: Duration = Duration::from_secs(10);
 
-/// The program, and the process that started it in a process namespace of its own.
+/// The program in a process namespace of its own, and the process that started it there.
 pub(crate) struct FirstProcess {
     parent: Process,
     id: Pid,
@@ -42,17 +42,17 @@ impl FirstProcess {
         let id = wait::until(&format!("{name} to be there"), DEADLINE, || {
             let id = fs::read_to_string(&children)?.trim().parse().context("it has no child yet")?;
             let begun = fs::read(format!("/proc/{id}/cmdline"))?;
-            // Before, the child is another unshare.
-            ensure!(begun.starts_with(program.get_program().as_bytes()), "it is not begun yet");
+            // Until `exec`, the child is a copy of unshare.
+            ensure!(begun.starts_with(program.get_program().as_bytes()), "the program has not started yet");
             Ok::<_, anyhow::Error>(Pid::from_raw(id))
         })?;
         Ok(Self { parent, id })
     }
 
-    /// Waits until it listens for SIGTERM (`SigCgt` in proc(5)).
+    /// Waits until the program has a handler for SIGTERM (`SigCgt` in proc(5)).
     pub(crate) fn until_it_handles_sigterm(&mut self) -> Result<()> {
         let path = format!("/proc/{}/status", self.id);
-        wait::until("the program to listen for SIGTERM", DEADLINE, || {
+        wait::until("the program to handle SIGTERM", DEADLINE, || {
             let status = fs::read_to_string(&path)?;
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).context("no SigCgt")?;
             let caught = u64::from_str_radix(caught.trim(), 16)?;
@@ -62,12 +62,12 @@ impl FirstProcess {
         .with_context(|| self.parent.log_text())
     }
 
-    /// Waits until it has a file open whose path ends so.
+    /// Waits until the program has a file open whose path ends with `end`.
     pub(crate) fn until_it_has_open(&mut self, end: &str) -> Result<()> {
         let folder = format!("/proc/{}/fd", self.id);
         wait::until(&format!("the program to read {end}"), DEADLINE, || {
             for entry in fs::read_dir(&folder)? {
-                // A file may be closed meanwhile.
+                // The file may have been closed since.
                 let open = fs::read_link(entry?.path()).unwrap_or_default();
                 if open.as_os_str().as_bytes().ends_with(end.as_bytes()) {
                     return Ok(());
@@ -78,15 +78,14 @@ impl FirstProcess {
         .with_context(|| self.parent.log_text())
     }
 
-    /// Sends it SIGTERM, and waits for its end.
+    /// Sends SIGTERM, and waits for the exit.
     pub(crate) fn terminate(&mut self) -> Result<ExitStatus> {
         kill(self.id, Signal::SIGTERM)?;
         self.parent
             .wait(MOMENTS)
-            .with_context(|| format!("it goes on; its log is\n{}", self.parent.log_text()))
+            .with_context(|| format!("it still runs; its log is\n{}", self.parent.log_text()))
     }
 
-    /// What it has written so far.
     pub(crate) fn log_text(&self) -> String {
         self.parent.log_text()
     }

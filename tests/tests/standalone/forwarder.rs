@@ -1,4 +1,4 @@
-//! What stands between clients and brokers, as a Service does: it leads to one broker, and then to another.
+//! A TCP forwarder between clients and a broker, like a Kubernetes Service: its target can change to another broker.
 
 use std::{
     net::SocketAddrV4,
@@ -12,7 +12,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// A forwarder of connections; it ends with this value.
+/// Forwards connections until it is dropped.
 pub(crate) struct Forwarder {
     url: String,
     to: Arc<Mutex<SocketAddrV4>>,
@@ -20,7 +20,6 @@ pub(crate) struct Forwarder {
 }
 
 impl Forwarder {
-    /// One that leads to this address.
     pub(crate) async fn to(address: SocketAddrV4) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -31,7 +30,7 @@ impl Forwarder {
             while let Ok((mut client, _)) = listener.accept().await {
                 let to = *target.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.spawn(async move {
-                    // Where nobody listens, the client's connection is closed.
+                    // If nothing listens at the target, the client's connection is closed.
                     if let Ok(mut server) = TcpStream::connect(to).await {
                         let _ = copy_bidirectional(&mut client, &mut server).await;
                     }
@@ -41,7 +40,7 @@ impl Forwarder {
         Ok(Self { url, to, _tasks: tasks })
     }
 
-    /// New connections lead there from now on.
+    /// Changes the target of new connections; open ones keep theirs.
     pub(crate) fn forward_to(&self, address: SocketAddrV4) {
         *self.to.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }

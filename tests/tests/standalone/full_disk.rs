@@ -1,4 +1,4 @@
-//! A disk that is full, and is emptied again: a real file system, as small as the test wants it.
+//! A full disk that is emptied again: a real file system of the size that the test needs.
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
@@ -10,13 +10,13 @@ use restante_tests::{command::run, requirements, wait::until};
 
 use crate::broker::{Broker, channel, http};
 
-/// Far more than the disk takes.
+/// Far more than the disk has room for.
 const PUSHES_MAX: usize = 2000;
 
-/// Dead letters go.
+/// The body of a purge of dead letters.
 const PURGE: &str = r#"{"states": ["dead"]}"#;
 
-/// A file system in memory, gone with this value.
+/// A file system in memory, unmounted when it is dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -29,11 +29,11 @@ impl SmallDisk {
 }
 
 impl SmallDisk {
-    /// Another process takes so many mebibytes, or all that there are, to the last byte, with this file.
+    /// Writes a file of this size, or of all free space if that is less, as another program on the volume would.
     fn fill_by_others(&self, file: &str, mebibytes: u32) -> Result<()> {
         let file = self.0.join(file);
         let (of, count) = (format!("of={}", file.display()), format!("count={}", mebibytes * 256));
-        // It may end because there is no more room.
+        // dd fails when the volume is full.
         Command::new("dd").args(["if=/dev/zero", "bs=4096", &of, &count]).output()?;
         Ok(())
     }
@@ -41,7 +41,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Its broker may still be about to end: then the mount ends with it.
+        // If the broker has not exited yet, the kernel unmounts the file system when it does.
         let _ = run(Command::new("umount").arg("--lazy").arg(&self.0));
     }
 }
@@ -60,22 +60,23 @@ async fn a_full_disk_refuses_pushes_loses_nothing_and_accepts_pushes_again_when_
     let mut stored = Vec::new();
     while let Some(id) = push(&broker, stored.len()).await? {
         stored.push(id);
-        anyhow::ensure!(stored.len() < PUSHES_MAX, "the disk is never full");
+        anyhow::ensure!(stored.len() < PUSHES_MAX, "the disk is still not full");
     }
     anyhow::ensure!(stored.len() > 50, "only {} messages fit", stored.len());
 
-    // What empties it goes on, and all that was answered 201 is there, in its order.
+    // Pulls and settles continue, and every message that was answered 201 is delivered, in order.
     let receiver = Receiver::new(&broker.client()?, "acme/orders".parse()?, ReceiverOptions::default());
     for (number, id) in stored.iter().enumerate() {
         let message = receiver.receive().await?;
         assert_eq!((message.id.to_string(), &message.body[..]), (id.clone(), &content(number)[..]));
         message.settle().await?;
     }
-    push(&broker, 0).await?.context("an emptied disk takes no message")?;
+    push(&broker, 0).await?.context("a push was refused after the disk was emptied")?;
     Ok(())
 }
 
-/// 48 MiB that another process fills, dead letters in the oldest segment, and receivers that give back 99 of 100.
+/// A volume of 48 MiB that another program fills, dead letters in the oldest segment, and receivers that release 99 of
+/// 100 messages.
 #[tokio::test]
 async fn receivers_that_release_99_of_100_messages_empty_a_broker_on_a_volume_filled_by_others() -> Result<()>
 {
@@ -109,7 +110,7 @@ async fn receivers_that_release_99_of_100_messages_empty_a_broker_on_a_volume_fi
         if leased > 25_000 {
             break;
         }
-        ensure!(round < 5000, "only {leased} were handed out");
+        ensure!(round < 5000, "only {leased} messages were leased");
     }
     for _ in 0..3 {
         broker.kill()?;
@@ -117,7 +118,7 @@ async fn receivers_that_release_99_of_100_messages_empty_a_broker_on_a_volume_fi
         broker.ready().await?;
         ensure!(
             receive_and_apply(&broker, orders, release_most).await? > 0,
-            "nothing is handed out after a start"
+            "no message is leased after a start"
         );
     }
     for round in 0.. {
@@ -134,7 +135,7 @@ async fn receivers_that_release_99_of_100_messages_empty_a_broker_on_a_volume_fi
     ["first", "rest"].iter().try_for_each(|file| fs::remove_file(disk.0.join(file)))?;
     broker.until_empty("letters").await?;
     let stored = fill(&broker, orders, 1000, &"x".repeat(1000)).await?;
-    ensure!(stored == 1000, "an emptied disk takes {stored} of 1000 messages");
+    ensure!(stored == 1000, "the emptied disk accepted {stored} of 1000 messages");
     Ok(())
 }
 
@@ -161,7 +162,7 @@ async fn a_start_without_room_to_record_that_a_log_was_copied_serves_its_message
         ensure!(left == 0, "{left} segments are left");
         Ok(())
     };
-    until("the logs of two cores to be copied", Duration::from_secs(60), copied)?;
+    until("the logs of two workers to be copied", Duration::from_secs(60), copied)?;
     broker.kill()?;
     disk.fill_by_others("rest", 48)?;
     broker.start()?;
@@ -170,16 +171,16 @@ async fn a_start_without_room_to_record_that_a_log_was_copied_serves_its_message
     let message = receiver.receive().await?;
     assert_eq!(message.id.to_string(), id);
     message.settle().await?;
-    // With room, the next start writes it down.
+    // With room, the next start records that the logs were copied, and removes them.
     broker.kill()?;
     fs::remove_file(disk.0.join("rest"))?;
     broker.start()?;
     broker.ready().await?;
-    ensure!(!disk.0.join("log-2-0of2").exists(), "its folder is left");
+    ensure!(!disk.0.join("log-2-0of2").exists(), "the folder of a copied log is left");
     Ok(())
 }
 
-/// Sends so many messages at once. How many were stored.
+/// Sends this number of messages in batches, and returns the number of stored ones.
 async fn fill(broker: &Broker, to: &str, messages: usize, content: &str) -> Result<usize> {
     let sender = Sender::new(&broker.client()?, to.parse()?);
     let messages = (0..messages).map(|_| Message::new(content.to_owned())).collect();
@@ -187,8 +188,8 @@ async fn fill(broker: &Broker, to: &str, messages: usize, content: &str) -> Resu
     Ok(sent.iter().filter(|result| result.is_ok()).count())
 }
 
-/// Receives what is there, 100 at most, and says of each what becomes of it, by its place among them. How many there were.
-/// Whatever finds no room is left as it is, and comes again.
+/// Receives at most 100 messages, applies the verdict for each place, and returns the number of messages. A verdict
+/// that the full disk refuses is dropped: the message returns when its lease expires.
 async fn receive_and_apply(broker: &Broker, from: &str, verdict: impl Fn(usize) -> Verdict) -> Result<usize> {
     let mut options = ReceiverOptions::default();
     options.settle_within = Duration::from_millis(200);
@@ -209,7 +210,7 @@ fn content(number: usize) -> Vec<u8> {
     format!("{number} ").into_bytes().repeat(10_000)
 }
 
-/// Pushes a message: its id, or nothing when the disk is full.
+/// Pushes a message, and returns its id, or `None` if the disk is full.
 async fn push(broker: &Broker, number: usize) -> Result<Option<String>> {
     let request = http()?.post(format!("{}/v1/messages/acme/orders", broker.url())).body(content(number));
     let answer = request.send().await?;

@@ -1,4 +1,4 @@
-//! A two-way conversation over one address per end: the real client at both, both directions at once.
+//! A two-way conversation with one address per end: the real client at both ends, both directions at the same time.
 
 use anyhow::{Result, ensure};
 use restante_client::{Link, Message, ReceiverOptions};
@@ -10,24 +10,24 @@ use crate::{
     content,
 };
 
-/// Messages in each direction.
+/// Number of messages in each direction.
 const MESSAGES: u32 = 300;
 const CONTENT_BYTES_MAX: usize = 8000;
-/// The contents' types: each comes back as it was written, whatever the content is.
+/// Content types. Each is delivered unchanged, and need not match the content.
 const CONTENT_TYPES: [&str; 4] =
     ["application/octet-stream", "text/plain; charset=utf-8", "application/vnd.acme+json;v=1", "image/png"];
-/// Two directions of 300 messages with a stored push and a stored settle each: a few seconds on a disk of its own.
+/// 600 messages with a synced push and a synced settle each take a few seconds on a disk that nothing else uses.
 const CONVERSATION_WITHIN: std::time::Duration = DEADLINE.saturating_mul(2);
 
 fn content_type(count: u32) -> &'static str {
     CONTENT_TYPES[count as usize % CONTENT_TYPES.len()]
 }
 
-/// One end says its messages, one after the other, and meanwhile hears the other's.
+/// One end sends its messages, one after the other, and receives the other end's messages at the same time.
 async fn converse(end: &Link, says: u32, hears: u32) -> Result<()> {
     let say = async {
         for count in 0..MESSAGES {
-            // The first is empty.
+            // The first message is empty.
             let content =
                 if count == 0 { vec![] } else { content::of(ledger::key(says, count), CONTENT_BYTES_MAX) };
             let message = Message::new(content).content_type(content_type(count))?;
@@ -58,7 +58,7 @@ async fn two_ends_with_one_address_each_exchange_messages_both_ways_at_the_same_
     let to_office = channel("bridge-to-office", "destinations: [bridge/factory]\n  source: bridge/office");
     let to_factory = channel("bridge-to-factory", "destinations: [bridge/office]\n  source: bridge/factory");
     let broker = Broker::serving(&[to_office, to_factory].concat()).await?;
-    // Two clients, as at two ends: they share nothing but the broker.
+    // Each end has its own client; they share only the broker.
     let end = |address: &str| -> Result<Link> {
         Ok(Link::new(&broker.client()?, address.parse()?, ReceiverOptions::default()))
     };

@@ -1,5 +1,5 @@
-//! One machine, several real programs: the broker, the client library and its command, Prometheus, nginx, curl.
-//! No Kubernetes; root for a disk, or a process namespace, of the test's own only.
+//! Tests of several real programs on one machine: the broker, the client library and its command, Prometheus, nginx,
+//! curl. They need no Kubernetes. Only tests with a disk or a process namespace of their own need root.
 
 mod api;
 mod broker;

@@ -1,4 +1,4 @@
-//! Receivers that wait cost the broker neither a thread nor polling.
+//! Waiting receivers need neither a thread of the broker nor polling.
 
 use anyhow::{Result, ensure};
 use reqwest::{Method, StatusCode};
@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use crate::broker::{Broker, channel};
 
 const RECEIVERS: u64 = 300;
-/// Wake-ups of the broker's threads in two seconds: its heartbeats and the one request. Receivers that asked themselves
-/// only once a second whether something came would need hundreds.
+/// Limit of wake-ups of the broker's threads in two seconds, for its heartbeats and the one request. Receivers that
+/// polled only once a second would cause hundreds.
 const WAKE_UPS_MAX: u64 = 100;
 
 #[tokio::test]
@@ -26,14 +26,14 @@ async fn waiting_receivers_need_no_thread_and_no_polling() -> Result<()> {
         waiting.spawn(async move { http.get(url).send().await });
     }
     broker.until_metric("restante_waiting_receivers", RECEIVERS as f64).await?;
-    ensure!(status(id, "Threads")? == threads, "a receiver that waits has a thread");
+    ensure!(status(id, "Threads")? == threads, "a waiting receiver has a thread");
 
     let before = wake_ups(id)?;
-    // The broker itself says when two seconds are over.
+    // The broker itself measures the two seconds: a pull without a message.
     let answer = broker.request(Method::GET, "/v1/messages/acme/quiet?wait=2").await?;
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     let woken = wake_ups(id)? - before;
     ensure!(woken < WAKE_UPS_MAX, "{woken} wake-ups while {RECEIVERS} receivers waited for two seconds");
-    ensure!(waiting.try_join_next().is_none(), "a receiver waits no more");
+    ensure!(waiting.try_join_next().is_none(), "a receiver stopped waiting");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The receiver module meets time-outs and asks again by itself; the broker counts the same.
+//! The receiver module repeats its request after each time-out response; the broker counts the same number.
 
 use anyhow::{Context, Result, anyhow};
 use restante_client::{Event, Message, ReceiveError, Receiver, ReceiverOptions, Sender};
@@ -19,7 +19,7 @@ async fn the_receiver_repeats_its_request_after_each_time_out_response_and_the_b
     let receiver = Receiver::new(&client, address, ReceiverOptions::default());
     let mut events = receiver.events();
     let sender = Sender::new(&client, "acme/orders".parse()?);
-    // The message is sent when the third time-out has been answered by a fourth request.
+    // The message is sent when the receiver has repeated its request after the third time-out response.
     let third_repeat = async {
         while receiver.counts().pull_repeated < 3 {
             events.recv().await?;
@@ -34,13 +34,13 @@ async fn the_receiver_repeats_its_request_after_each_time_out_response_and_the_b
     message.settle().await?;
 
     let counts = receiver.counts();
-    // A machine that is busy may let a fourth wait end before the message is there.
+    // On a busy machine, the fourth wait may end before the message is stored.
     assert!(counts.timed_out >= 3, "{counts:?}");
     assert_eq!((counts.pull_repeated, counts.received, counts.retrying), (counts.timed_out, 1, 0));
     for series in [TIMEOUTS, GETS_WITHOUT_CONTENT] {
         assert_eq!(broker.metric(series).await?, counts.timed_out as f64, "{series}");
     }
-    // Every pull was either a time-out or the message, and each was held.
+    // Every pull got a time-out response or the message, and the broker held each.
     let pulls = (counts.timed_out + counts.received) as f64;
     assert_eq!(broker.metric("restante_pull_wait_seconds_count").await?, pulls);
     let held = broker.metric("restante_pull_wait_seconds_sum").await?;
@@ -54,13 +54,13 @@ async fn a_request_that_the_receiver_cancels_does_not_count_as_a_time_out() -> R
     let options = ReceiverOptions::default();
     let cancel = options.cancel.clone();
     let receiver = Receiver::new(&broker.client()?, "acme/orders".parse()?, options);
-    let give_up = async {
+    let cancel_request = async {
         broker.until_metric(WAITING, 1.0).await?;
         cancel.cancel();
         broker.until_metric(WAITING, 0.0).await
     };
-    let (received, given_up) = tokio::join!(receiver.receive(), give_up);
-    given_up?;
+    let (received, cancelled) = tokio::join!(receiver.receive(), cancel_request);
+    cancelled?;
     assert!(matches!(received, Err(ReceiveError::Cancelled)), "{received:?}");
     assert_eq!((broker.metric(TIMEOUTS).await?, receiver.counts().timed_out), (0.0, 0));
     Ok(())
@@ -76,7 +76,7 @@ async fn the_receiver_pauses_between_requests_to_a_channel_without_a_wait_and_ea
     let cancel = receiver.cancellation().clone();
     let mut events = receiver.events();
     let enough = async {
-        // Cancelled right after a time-out was met: the receiver pauses, and no request is under way.
+        // Cancelled right after a time-out response, when the receiver pauses and has no request in flight.
         while receiver.counts().timed_out < 10 {
             events.recv().await?;
         }
@@ -89,7 +89,7 @@ async fn the_receiver_pauses_between_requests_to_a_channel_without_a_wait_and_ea
     while let Ok(event) = events.try_recv() {
         assert!(matches!(event, Event::TimedOut | Event::PullRepeated), "{event:?}");
     }
-    wait::until_async("the same count on both sides", DEADLINE, || async {
+    wait::until_async("equal counts of broker and receiver", DEADLINE, || async {
         let (broker, receiver) = (broker.metric(TIMEOUTS).await?, receiver.counts().timed_out);
         if broker == receiver as f64 { Ok(()) } else { Err(anyhow!("{broker} and {receiver}")) }
     })

@@ -1,4 +1,4 @@
-//! A request and its reply, through a real broker: `request()` and `reply()`, and the command's.
+//! Requests and replies through a real broker, with `request()` and `reply()` of the crate and of the command.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -11,7 +11,7 @@ use crate::{
     programs::{folder, restante},
 };
 
-/// Where requests go, and where their replies are awaited.
+/// The channels of requests and of replies.
 fn channels() -> String {
     let waiting = "delivery: {waitSeconds: 1}";
     channel("sums", waiting) + &channel("answers", waiting)

@@ -1,4 +1,4 @@
-//! Programs that are told to stop before they do what they are for, each as the first process of a container.
+//! SIGTERM during the start or the work of each program, as the first process of a container.
 
 use std::{fs::File, net::TcpListener, path::Path, process::Command};
 
@@ -13,7 +13,7 @@ use crate::{
     programs,
 };
 
-/// What a broker says that is told to stop before it serves.
+/// Logged by a broker that gets a signal before it serves.
 const ENDED_EARLY: &str = "stopped before the broker was ready";
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_broker_that_waits_for_its_folders_lock_ends_at_once_on_a_signal() -> 
     Ok(())
 }
 
-/// Batches in the log that is read: for seconds, and a signal comes within hundredths of one.
+/// Batches in the log: enough that a start reads them for seconds. The signal comes within hundredths of a second.
 const BATCHES: usize = 200;
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_broker_that_reads_its_log_ends_at_once_on_a_signal_and_the_next_start
     broker.kill()?;
     for entry in std::fs::read_dir(broker.folder().join("data/log"))? {
         let path = entry?.path();
-        // Without its index a segment is read.
+        // A start reads a segment that has no index.
         if path.extension().is_some_and(|extension| extension == "idx") {
             std::fs::remove_file(path)?;
         }
@@ -76,7 +76,7 @@ async fn a_broker_that_reads_its_log_ends_at_once_on_a_signal_and_the_next_start
     Ok(())
 }
 
-/// A server that takes connections and never answers.
+/// A server that accepts connections and never answers.
 fn silent_server() -> Result<(TcpListener, String)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}", listener.local_addr()?);

@@ -28,7 +28,7 @@ fn receiver(broker: &Broker) -> Result<Receiver> {
     Ok(Receiver::new(&broker.client()?, "acme/orders".parse()?, ReceiverOptions::default()))
 }
 
-/// Pushes messages by their numbers.
+/// Pushes `count` messages, which `make` creates from their numbers.
 async fn push(broker: &Broker, count: usize, make: impl Fn(usize) -> Message) -> Result<Vec<Receipt>> {
     let sender = Sender::new(&broker.client()?, "acme/orders".parse()?);
     let results = sender.send_batch((0..count).map(make).collect(), Some(DEADLINE)).await;
@@ -52,7 +52,7 @@ async fn a_batch_of_several_requests_is_received_completely_and_in_order() -> Re
         options.messages_max = 700;
         let batch = receiver.receive_batch(options).await?;
         for message in &batch {
-            ensure!(message.id == receipts[number].message_id, "number {number} came as {message:?}");
+            ensure!(message.id == receipts[number].message_id, "expected message {number}, got {message:?}");
             ensure!(message.body == number.to_string());
             number += 1;
         }
@@ -76,7 +76,7 @@ async fn workers_handle_groups_concurrently_in_order_and_each_message_once() -> 
     push(&broker, GROUPS * EACH, grouped).await?;
     let receiver = receiver(&broker)?;
     let seen: Mutex<BTreeMap<String, Vec<usize>>> = Mutex::default();
-    // The first of each group wait for each other: nobody gets past that alone.
+    // The first messages of all groups wait for each other, which only concurrent workers can pass.
     let together = Barrier::new(GROUPS);
     let handler = async |message: &Received| {
         let number: usize = std::str::from_utf8(&message.body).unwrap().parse().unwrap();
@@ -119,18 +119,18 @@ async fn a_handler_can_release_or_reject_its_message() -> Result<()> {
         }
     };
     let stop = async {
-        let given_up = wait::until_async("one message to be left, and dead", DEADLINE, || async {
+        let rejected = wait::until_async("one message to be left, as a dead letter", DEADLINE, || async {
             let stats = broker.stats("orders").await?;
             ensure!((stats.dead, stats.messages()) == (1, 1), "{stats:?}");
             Ok(())
         });
-        let given_up = given_up.await;
+        let rejected = rejected.await;
         receiver.cancellation().cancel();
-        given_up
+        rejected
     };
-    let (ran, given_up) = tokio::join!(receiver.run(workers(1), handler), stop);
+    let (ran, rejected) = tokio::join!(receiver.run(workers(1), handler), stop);
     ran?;
-    given_up?;
+    rejected?;
     let mut deliveries = deliveries.into_inner()?;
     deliveries.sort_unstable();
     let wanted = [("0", 1), ("0", 2), ("1", 1), ("2", 1)].map(|(content, count)| (content.to_owned(), count));
@@ -138,7 +138,7 @@ async fn a_handler_can_release_or_reject_its_message() -> Result<()> {
     Ok(())
 }
 
-/// Writes down its message, and goes on for ever when that is `stuck`.
+/// Appends its message to a file, and never ends if the message is `stuck`.
 const WORK: &str = r#"
 content=$(cat)
 echo "$content $RESTANTE_DELIVERIES" >> "$0"
@@ -154,20 +154,20 @@ async fn after_two_signals_pull_follow_releases_the_messages_of_its_workers() ->
     let words = ["pull", "acme/orders", "--follow", "--workers", "2", "--exec", "sh", "-c", WORK, &file];
     let follow = restante(&broker.url(), &words)?;
     let mut follow = Process::start("restante pull", &follow, &broker.folder().join("follow.log"))?;
-    wait::until("the others to be done beside the one that is stuck", DEADLINE, || {
+    wait::until("the other messages to be processed while one is stuck", DEADLINE, || {
         let text = fs::read_to_string(&done).unwrap_or_default();
         let lines: BTreeSet<_> = text.lines().collect();
         ensure!(lines == BTreeSet::from(["stuck 1", "one 1", "two 1", "three 1"]), "{text:?}");
         Ok(())
     })?;
-    // A command that has written its line has not ended yet, and its message is not settled.
-    wait::until_async("the others to be settled", DEADLINE, || async {
+    // A command that has written its line may still run, with its message not settled.
+    wait::until_async("the other messages to be settled", DEADLINE, || async {
         let stats = broker.stats("orders").await?;
         ensure!(stats.messages() == 1, "{stats:?}");
         Ok(())
     })
     .await?;
-    // Two of one kind may arrive as one.
+    // Two signals of the same kind may arrive as one.
     follow.signal(Signal::SIGINT)?;
     follow.signal(Signal::SIGTERM)?;
     follow.wait(DEADLINE)?;

@@ -1,4 +1,4 @@
-//! Who may do what with our kinds, by Kubernetes' own roles.
+//! Permissions of Kubernetes' own roles for Restante's kinds.
 
 use anyhow::{Result, ensure};
 
@@ -19,10 +19,10 @@ fn view_reads_edit_writes_channels_and_admin_writes_brokers() -> Result<()> {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let (of, user) = (format!("--subresource={subresource}"), format!("--as=access-{role}"));
         let words = ["-n", "access", "auth", "can-i", verb, resource, &of, &user];
-        // It says no by its exit status too.
+        // For a denied action, the exit status is not 0.
         Ok(kubectl.run(&words).is_ok_and(|said| said.trim() == "yes"))
     };
-    // A controller adds what is aggregated.
+    // A controller of Kubernetes adds the aggregated rules.
     restante_tests::wait::until("the roles to be aggregated", SOON, || {
         ensure!(may("admin", "create", "messagebrokers.restante.dev")?);
         ensure!(may("view", "list", "messagechannels.restante.dev")?);
@@ -36,7 +36,7 @@ fn view_reads_edit_writes_channels_and_admin_writes_brokers() -> Result<()> {
         ("messagebrokers.restante.dev", "get", &["view", "edit", "admin"]),
         ("messagebrokers.restante.dev", "delete", &["admin"]),
         ("messagebrokers.restante.dev", "update", &["admin"]),
-        // Only the operator says how things are.
+        // Only the operator writes a status.
         ("messagechannels.restante.dev/status", "patch", &[]),
         ("messagebrokers.restante.dev/status", "update", &[]),
     ] {

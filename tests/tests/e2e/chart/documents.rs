@@ -1,4 +1,4 @@
-//! The command lines of README.md and docs/install.md do what is said of them: a shell runs them as they are.
+//! Runs the commands of README.md and docs/install.md unchanged in a shell, and checks their effects.
 
 use std::{fs, process::Command};
 
@@ -16,7 +16,7 @@ use super::release::{Release, SOON, create_namespace, empty_cluster};
 /// The repositories that the documents name.
 const REGISTRY: &str = "registry.example.com/restante";
 
-/// A person's shell at the root of the repository.
+/// A shell at the root of the repository.
 struct Shell<'a> {
     cluster: &'a ClusterInfo,
 }
@@ -30,7 +30,7 @@ impl Shell<'_> {
             .with_context(|| format!("{document} has no {heading}"))?;
         let section = section.split("\n## ").next().unwrap_or_default();
         let section = section.split("\n### ").next().unwrap_or_default();
-        // Between every two fences: what is outside, then what is inside. A port-forward would never end.
+        // Text outside and inside fences alternates, beginning outside. Skip port-forward, which never ends.
         let blocks = section.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
         let commands: Vec<&str> = blocks.filter(|block| !block.contains("port-forward")).collect();
         ensure!(!commands.is_empty(), "{heading} of {document} has no commands");
@@ -44,7 +44,7 @@ impl Shell<'_> {
         run(&mut shell).with_context(|| format!("{heading} of {document}"))
     }
 
-    /// Looks like the repository, and takes what the commands write.
+    /// A folder with the charts and examples of the repository, where the commands can write files.
     fn folder(&self) -> Result<std::path::PathBuf> {
         let folder = self.cluster.folder.join("clone");
         if !folder.exists() {
@@ -56,7 +56,7 @@ impl Shell<'_> {
         Ok(folder)
     }
 
-    /// Gives the images the names that the documents use, as if a registry had them.
+    /// Tags the images with the names in the documents, as if they came from the registry.
     fn name_images(&self) -> Result<()> {
         for image in images::restante()? {
             let name = image.name.replace("restante.local", REGISTRY);
@@ -98,9 +98,9 @@ fn the_commands_of_the_documents_install_serve_and_remove_everything() -> Result
     ensure!(kubectl.run(&broker)? == "restante-system/default");
     shell.run("docs/install.md", "### Handing channels over")?;
     let broker = kubectl.run(&broker)?;
-    ensure!(broker.is_empty(), "{broker} has it");
+    ensure!(broker.is_empty(), "the status names {broker}");
 
-    // The other way, and out again without an operator to let go of the channel.
+    // Install the rendered chart, and remove it without an operator that would remove the finalizers.
     kubectl.run(&["delete", "namespace", "restante-system", "--timeout=60s"])?;
     shell.run("docs/install.md", "## Rendered charts: `helm template`, kustomize")?;
     kubectl.run(&[
@@ -115,7 +115,7 @@ fn the_commands_of_the_documents_install_serve_and_remove_everything() -> Result
     let channel = ["-n", "acme", "messagechannel/orders"];
     kubectl.wait_for("condition=Ready", SOON, &channel)?;
     shell.run("docs/install.md", "### Removing what was rendered")?;
-    // Theirs is before ours, and begins like it.
+    // A finalizer of another operator comes first in the list, and begins like ours.
     let theirs = "restante.dev/restante-system-2";
     let patch = format!(r#"[{{"op": "add", "path": "/metadata/finalizers/0", "value": "{theirs}"}}]"#);
     kubectl.run(&["-n", "acme", "patch", "mc", "orders", "--type=json", "-p", &patch])?;

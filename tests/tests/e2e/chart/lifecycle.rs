@@ -1,4 +1,4 @@
-//! A release from its first day to its last and over again, with a full channel throughout.
+//! A release that is installed, upgraded, rolled back, uninstalled and installed again, with a full channel throughout.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -11,17 +11,17 @@ use super::{
 const SYSTEM: &str = "restante-system";
 const USERS: &str = "acme";
 
-/// What is installed at first. Its class lets volumes grow.
+/// Values of the first install. The storage class lets volumes grow.
 const FIRST: &str = "broker: {storage: {size: 1Gi, storageClassName: local-growing}}\n";
 
-/// A change of the values, and how it shows in what serves.
+/// A change of the values, and its effects on the MessageBroker and its pod.
 struct Change {
-    /// All values.
+    /// All values of the release.
     values: &'static str,
-    /// Where in the MessageBroker, as a JSON path.
+    /// The changed field of the MessageBroker, as a JSON pointer.
     of_broker: &'static str,
     expected: &'static str,
-    /// The same in the pod that is Ready.
+    /// The changed field of the Ready pod, as a JSON pointer.
     of_pod: &'static str,
     at_the_pod: &'static str,
 }
@@ -63,7 +63,7 @@ broker:
         of_pod: "/metadata/annotations",
         at_the_pod: "changed",
     },
-    // A class that a claim cannot be moved to: told, and the rest is applied.
+    // A claim cannot change its storage class: the operator reports that and applies the rest.
     Change {
         values: "broker: {keepAliveSeconds: 800, storage: {size: 2Gi, storageClassName: local}}\n",
         of_broker: "/spec/engine/embedded/storage/storageClassName",
@@ -88,13 +88,13 @@ fn a_channel_keeps_its_messages_and_conditions_through_upgrades_rollbacks_and_re
 
     for change in &CHANGES {
         release.upgrade(change.values)?;
-        is_applied(&release, change).with_context(|| format!("after an upgrade to {}", change.values))?;
+        check_applied(&release, change).with_context(|| format!("after an upgrade to {}", change.values))?;
         channel.becomes_full()?;
     }
     let told = release.broker_condition("StorageDiffers")?;
     ensure!(told["status"] == "True", "{told}");
 
-    // Back to 1 GiB, which the claim cannot be made again.
+    // The rollback asks for 1 GiB, but a claim cannot shrink.
     release.roll_back(1)?;
     let first = Change {
         values: FIRST,
@@ -103,13 +103,13 @@ fn a_channel_keeps_its_messages_and_conditions_through_upgrades_rollbacks_and_re
         of_pod: "/spec/containers/0/args",
         at_the_pod: "--keep-alive=620",
     };
-    is_applied(&release, &first).context("after a rollback")?;
+    check_applied(&release, &first).context("after a rollback")?;
     channel.becomes_full()?;
     let told = release.broker_condition("StorageDiffers")?;
     ensure!(told["status"] == "True", "{told}");
 
     let log = kubectl.run(&["-n", SYSTEM, "logs", "deployment/restante-operator", "--tail=-1"])?;
-    ensure!(!log.contains("forbidden"), "the operator lacks a right:\n{log}");
+    ensure!(!log.contains("forbidden"), "the operator lacks a permission:\n{log}");
     let volume = release.volume()?;
     release.uninstall()?;
     only_the_kept_objects_are_left(&release, &volume)?;
@@ -124,23 +124,23 @@ fn a_channel_keeps_its_messages_and_conditions_through_upgrades_rollbacks_and_re
     Ok(())
 }
 
-/// That the default broker is Ready as the values say, without a moment in which it is told to be and is not.
-fn is_applied(release: &Release, change: &Change) -> Result<()> {
+/// Checks that the default broker becomes Ready with the values, and is not reported Ready before.
+fn check_applied(release: &Release, change: &Change) -> Result<()> {
     let kubectl = release.kubectl();
-    // The operator reads the values from a ConfigMap, a moment later than helm has written it.
+    // The operator reads the values from a ConfigMap, a moment after helm has written it.
     let words = ["-n", SYSTEM, "get", "messagebroker", "default"];
-    kubectl.until("the broker to be as the values say", SOON, &words, |broker| {
+    kubectl.until("the broker to have the values", SOON, &words, |broker| {
         let found = broker.pointer(change.of_broker).cloned().unwrap_or_default();
         ensure!(found == change.expected, "{} is {found}", change.of_broker);
         Ok(())
     })?;
-    // From here on the word of `kubectl wait` counts.
+    // Now `kubectl wait` must wait for a pod with the current spec.
     release.broker_becomes_ready("default")?;
     let pod = release.get("pod", "restante-default-0")?;
     let found = pod.pointer(change.of_pod).cloned().unwrap_or_default().to_string();
-    ensure!(found.contains(change.at_the_pod), "it is Ready, and {} is {found}", change.of_pod);
+    ensure!(found.contains(change.at_the_pod), "the broker is Ready, but {} is {found}", change.of_pod);
     let ready = condition(&pod, "Ready").context("the pod has no condition Ready")?;
-    ensure!(ready["status"] == "True", "it is Ready, and its pod is not: {ready}");
+    ensure!(ready["status"] == "True", "the broker is Ready, but its pod is not: {ready}");
     let replaced = release.broker_condition("StoreReplaced");
     ensure!(replaced.is_ok_and(|condition| condition["status"] != "True"), "the store was replaced");
     kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/orders"])
@@ -152,23 +152,23 @@ fn only_the_kept_objects_are_left(release: &Release, volume: &Value) -> Result<(
     let kubectl = release.kubectl();
     kubectl.run(&["get", "crd", "messagechannels.restante.dev", "messagebrokers.restante.dev"])?;
     let channel = kubectl.json(&["-n", USERS, "get", "mc", "orders"])?;
-    ensure!(channel["metadata"].get("finalizers").is_none(), "nothing let go of {channel}");
+    ensure!(channel["metadata"].get("finalizers").is_none(), "the finalizer was not removed: {channel}");
     kubectl.wait_for(
         "delete",
         SOON,
         &["-n", SYSTEM, "messagebroker/default", "statefulset/restante-default"],
     )?;
-    ensure!(release.volume()? == *volume, "the claim is gone, or another");
+    ensure!(release.volume()? == *volume, "the claim was deleted or replaced");
     Ok(())
 }
 
 impl Release {
-    /// What the claim of the default broker is bound to.
+    /// The volume of the default broker's claim.
     fn volume(&self) -> Result<Value> {
         Ok(self.get("pvc", "data-restante-default-0")?["spec"]["volumeName"].clone())
     }
 
-    /// A condition of the default broker; one that is absent is False.
+    /// A condition of the default broker, or null if it is absent.
     fn broker_condition(&self, kind: &str) -> Result<Value> {
         let broker = self.get("messagebroker", "default")?;
         Ok(condition(&broker, kind).cloned().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! A channel that is full, and stays full whatever is done to the release: a message that is lost makes room for another.
+//! A full channel that must stay full whatever happens to the release: a lost message would make room for another.
 
 use std::{net::SocketAddrV4, time::Duration};
 
@@ -8,20 +8,20 @@ use restante_tests::{in_namespace, wait};
 
 use super::release::{Release, SOON};
 
-/// How many messages a full channel has.
+/// Limit of messages of the channel.
 pub(crate) const FULL: usize = 50;
 
-/// A channel of a broker, with room for [`FULL`] messages.
+/// A channel with a limit of [`FULL`] messages.
 pub(crate) struct Channel<'a> {
     release: &'a Release,
-    /// The MessageBroker.
+    /// The name of the MessageBroker.
     broker: &'a str,
     namespace: &'a str,
     name: &'a str,
 }
 
 impl<'a> Channel<'a> {
-    /// Applies it with this `brokerRef`, waits until it is Ready, and fills it.
+    /// Creates a channel with this `brokerRef`, waits until it is Ready, and fills it.
     pub(crate) fn full(
         release: &'a Release,
         broker: &'a str,
@@ -47,13 +47,13 @@ impl<'a> Channel<'a> {
         Ok(channel)
     }
 
-    /// What `kubectl wait` says of it when it is Ready as its spec is now.
+    /// Waits with `kubectl wait` until the channel is Ready.
     pub(crate) fn becomes_ready(&self) -> Result<()> {
         let channel = format!("messagechannel/{}", self.name);
         self.release.kubectl().wait_for("condition=Ready", SOON, &["-n", self.namespace, &channel])
     }
 
-    /// That the broker answers now, and has room for no message.
+    /// Checks that the broker answers at once, and that the channel is full.
     pub(crate) fn is_full(&self) -> Result<()> {
         self.at_the_broker(|http, url| async move {
             let answer = post(&http, &url, "one too many".to_owned()).await?;
@@ -63,26 +63,31 @@ impl<'a> Channel<'a> {
         })
     }
 
-    /// The same, as soon as the broker answers: Kubernetes needs a moment to send traffic to a pod that has become ready.
+    /// Waits until the broker answers that the channel is full: Kubernetes sends traffic to a pod a moment after it is
+    /// ready.
     pub(crate) fn becomes_full(&self) -> Result<()> {
         wait::until("the broker to answer that the channel is full", SOON, || self.is_full())
     }
 
-    /// That all messages come out, each once and in their order.
+    /// Receives all messages, and checks that each is delivered once, in order.
     pub(crate) fn delivers_all_messages(&self) -> Result<()> {
         self.at_the_broker(|http, url| async move {
             for number in 0..FULL {
                 let answer = http.get(format!("{url}?wait=0")).send().await?;
                 let status = answer.status();
-                ensure!(status == StatusCode::OK, "where message {number} should be, a pull got {status}");
+                ensure!(status == StatusCode::OK, "the pull of message {number} got {status}");
                 let lease = answer.headers().get("location").context("no lease")?.to_str()?.to_owned();
                 let body = answer.text().await?;
-                ensure!(body == number.to_string(), "where message {number} should be, there is {body:?}");
+                ensure!(body == number.to_string(), "the pull of message {number} got {body:?}");
                 let lease = reqwest::Url::parse(&url)?.join(&lease)?;
                 http.delete(lease).send().await?.error_for_status()?;
             }
             let answer = http.get(format!("{url}?wait=0")).send().await?;
-            ensure!(answer.status() == StatusCode::NO_CONTENT, "after all, a pull got {}", answer.status());
+            ensure!(
+                answer.status() == StatusCode::NO_CONTENT,
+                "after the last message, a pull got {}",
+                answer.status()
+            );
             Ok(())
         })
     }
@@ -97,7 +102,8 @@ impl<'a> Channel<'a> {
         let broker = SocketAddrV4::new(address.parse()?, 8080);
         let url = format!("http://{broker}/v1/messages/{}/{}", self.namespace, self.name);
         in_namespace::run(&self.release.cluster.network_namespace, move || async move {
-            // For a client that speaks no TLS here, and asks for it all the same. The second call finds it done.
+            // reqwest needs a TLS provider although this client does not use TLS. The call fails if it is installed
+            // already.
             let _ = rustls::crypto::ring::default_provider().install_default();
             let http = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
             work(http, url).await
@@ -105,10 +111,10 @@ impl<'a> Channel<'a> {
     }
 }
 
-/// A push, as soon as the broker is connected to: kube-proxy follows a pod that has become ready in its own time. What had
-/// no connection was not sent.
+/// Pushes a message. Retries until the connection succeeds, because kube-proxy routes to a ready pod a moment later. A
+/// request without a connection was not sent.
 async fn post(http: &Client, url: &str, body: String) -> Result<Response> {
-    let sent = wait::until_async("the broker to be connected to", SOON, || async {
+    let sent = wait::until_async("a connection to the broker", SOON, || async {
         match http.post(url).header("content-type", "text/plain").body(body.clone()).send().await {
             Err(error) if error.is_connect() => Err(error),
             sent => Ok(sent),

@@ -1,4 +1,4 @@
-//! The chart: what its values come to, and what becomes of a cluster that it is installed in, upgraded in and taken out of.
+//! The chart: the effects of its values, and of installs, upgrades and uninstalls in a cluster.
 
 mod access;
 mod documents;

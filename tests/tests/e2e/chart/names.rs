@@ -1,4 +1,4 @@
-//! Names that cannot meet: those of two releases, and those of a release and of any MessageBroker.
+//! Names that cannot collide: of the objects of two releases, and of a release and any MessageBroker.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::shared;
 
-/// Kinds that the operator makes for a MessageBroker, as `restante-<its name>` with or without an ending.
+/// Kinds of the children of a MessageBroker, whose names are `restante-<its name>`, with or without a suffix.
 const CHILDREN: [&str; 4] = ["ServiceAccount", "Secret", "Service", "StatefulSet"];
 
 #[test]
@@ -48,7 +48,7 @@ fn a_second_release_in_a_namespace_collides_with_the_role_of_the_first() -> Resu
 fn releases_in_two_namespaces_share_only_the_names_of_the_definitions_and_the_default_operator() -> Result<()>
 {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
-    // Joined by dashes, both would begin with a-b-restante.
+    // Namespace and release joined by a hyphen are the same: a-b-restante.
     let one = helm.names_in("a", "b-restante")?;
     let other = helm.names_in("a-b", "restante")?;
     let shared: Vec<&String> = one.iter().filter(|name| other.contains(name)).collect();
@@ -66,7 +66,7 @@ fn releases_in_two_namespaces_share_only_the_names_of_the_definitions_and_the_de
 }
 
 impl Rendering {
-    /// The names of a release whose dashboard lies where another's does.
+    /// The names of a release whose dashboard is in a namespace that it shares with another release.
     fn names_in(&self, namespace: &str, release: &str) -> Result<Vec<String>> {
         let values = "{uninstallHook: {enabled: true}, dashboard: {namespace: monitoring}}";
         let objects = objects(&self.template_as(namespace, release, values)?)?;
@@ -92,7 +92,7 @@ fn a_message_broker_of_any_name_collides_with_no_object_of_the_release() -> Resu
     release.install(&format!("{BESIDE_OTHERS}broker: {{enabled: false}}\n"))?;
     let before = release.objects()?;
     let account = release.get("serviceaccount", "operator-restante")?;
-    // The names of the release's own objects, with and without what MessageBrokers' children begin with.
+    // The names of the release's own objects, with and without the prefix of the children of MessageBrokers.
     let names = ["restante", "operator", "operator-restante", "default", "default-broker"];
     for name in names {
         kubectl.apply(&format!(
@@ -105,13 +105,13 @@ fn a_message_broker_of_any_name_collides_with_no_object_of_the_release() -> Resu
     ensure!(release.objects()? == before, "{before:?} became {:?}", release.objects()?);
     ensure!(
         release.get("serviceaccount", "operator-restante")? == account,
-        "the operator's account was written"
+        "the operator's ServiceAccount was changed"
     );
     for name in names {
         kubectl.run(&["-n", "names", "delete", "messagebroker", name, "--timeout=60s"])?;
     }
     ensure!(release.objects()? == before, "{before:?} became {:?}", release.objects()?);
-    // The operator goes on: what it is asked for now is done.
+    // The operator still works: it serves a new MessageBroker.
     kubectl.apply("apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {name: operator, namespace: names}\nspec: {}\n")?;
     release.broker_becomes_ready("operator")?;
     release.uninstall()?;

@@ -1,4 +1,4 @@
-//! What Helm's notes tell follows from the values and from what is there.
+//! Helm's notes depend on the values and on the existing objects.
 
 use anyhow::{Result, ensure};
 
@@ -30,14 +30,14 @@ fn a_renamed_broker_continues_and_the_notes_name_it() -> Result<()> {
     channel.becomes_ready()?;
     channel.is_full()?;
 
-    // Back again, the other is the one that is left; gone, its claim is there.
+    // After renaming it back, the other broker is left behind. Its claim stays when it is deleted.
     let notes = release.upgrade(&format!("{BESIDE_OTHERS}uninstallHook: {{enabled: false}}\n"))?;
     ensure!(notes.contains("LEFT BEHIND: the MessageBroker other "), "{notes}");
     ensure!(notes.contains("uninstallHook"), "{notes}");
     kubectl.run(&["-n", "renamed", "delete", "messagebroker/other", "--timeout=60s"])?;
     release.get("pvc", "data-restante-other-0")?;
 
-    // Without a broker, and with it again.
+    // Disable the broker, and enable it again.
     let notes = release.upgrade(&format!("{BESIDE_OTHERS}broker: {{enabled: false}}\n"))?;
     ensure!(notes.contains("DELETED: the MessageBroker default"), "{notes}");
     let broker = ["-n", "renamed", "messagebroker/default", "statefulset/restante-default"];

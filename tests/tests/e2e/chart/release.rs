@@ -12,13 +12,13 @@ use serde_json::Value;
 use super::rendering::chart;
 use crate::shared;
 
-/// How long anything may take that takes seconds on two idle cores.
+/// Limit of waits for operations that take seconds on two idle cores.
 pub(crate) const SOON: Duration = Duration::from_secs(120);
 
-/// Beside others in a cluster that has the definitions already: it makes none, and is nobody's default operator.
+/// Values of a further release in a cluster: it installs no definitions, and is not the default operator.
 pub(crate) const BESIDE_OTHERS: &str = "crds: {install: false}\noperator: {default: false}\n";
 
-/// A cluster that nothing is installed in, with the images on its node; none without root.
+/// A cluster without a release and definitions, with the images on its node. `None` without root.
 pub(crate) fn empty_cluster() -> Result<Option<ClusterProcess>> {
     if !requirements::has_root() {
         return Ok(None);
@@ -30,7 +30,7 @@ pub(crate) fn empty_cluster() -> Result<Option<ClusterProcess>> {
     Ok(Some(cluster))
 }
 
-/// A release, by its name and namespace, whether it is installed or not.
+/// A release, identified by its name and namespace. It need not be installed.
 #[derive(Debug)]
 pub(crate) struct Release {
     pub(crate) cluster: ClusterInfo,
@@ -55,27 +55,27 @@ impl Release {
         self.cluster.kubectl()
     }
 
-    /// `helm` with these words, and this release's namespace.
+    /// Runs `helm` with these arguments in the release's namespace.
     pub(crate) fn helm(&self, words: &[&str]) -> Result<String> {
         self.helm.run(&[words, &["--namespace", &self.namespace]].concat())
     }
 
-    /// Installs it, and waits for its operator; what the notes say.
+    /// Installs the release, waits for its operator, and returns Helm's notes.
     pub(crate) fn install(&self, values: &str) -> Result<String> {
         self.with_values("install", values, &["--create-namespace", "--wait", "--timeout=3m"])
     }
 
-    /// Installs it and waits for nothing.
+    /// Installs the release without waiting.
     pub(crate) fn install_without_waiting(&self, values: &str) -> Result<String> {
         self.with_values("install", values, &["--create-namespace"])
     }
 
-    /// Upgrades it to these values alone, and waits for its operator.
+    /// Upgrades the release to exactly these values, waits for its operator, and returns Helm's notes.
     pub(crate) fn upgrade(&self, values: &str) -> Result<String> {
         self.with_values("upgrade", values, &["--reset-values", "--wait", "--timeout=3m"])
     }
 
-    /// The same, and waits for nothing.
+    /// Upgrades the release to exactly these values without waiting.
     pub(crate) fn upgrade_without_waiting(&self, values: &str) -> Result<String> {
         self.with_values("upgrade", values, &["--reset-values"])
     }
@@ -87,29 +87,29 @@ impl Release {
         self.helm(&[&[verb, &self.name, &chart, "--values", &file], flags].concat())
     }
 
-    /// Back to an earlier revision.
+    /// Rolls the release back to an earlier revision.
     pub(crate) fn roll_back(&self, revision: u32) -> Result<()> {
         self.helm(&["rollback", &self.name, &revision.to_string(), "--wait", "--timeout=3m"]).map(drop)
     }
 
-    /// Uninstalls it, and waits until everything of it is gone.
+    /// Uninstalls the release, and waits until its objects are deleted.
     pub(crate) fn uninstall(&self) -> Result<String> {
         self.helm(&["uninstall", &self.name, "--wait", "--timeout=2m"])
     }
 
-    /// An object of the release's namespace.
+    /// An object in the release's namespace.
     pub(crate) fn get(&self, kind: &str, name: &str) -> Result<Value> {
         self.kubectl().json(&["-n", &self.namespace, "get", kind, name])
     }
 
-    /// What `kubectl wait` says of a MessageBroker when it is Ready as its spec is now.
+    /// Waits with `kubectl wait` until a MessageBroker is Ready.
     pub(crate) fn broker_becomes_ready(&self, name: &str) -> Result<()> {
         let broker = format!("messagebroker/{name}");
         self.kubectl().wait_for("create", SOON, &["-n", &self.namespace, &broker])?;
         self.kubectl().wait_for("condition=Ready", SOON, &["-n", &self.namespace, &broker])
     }
 
-    /// All that there is in the cluster that Helm made for this release, by kind, namespace and name.
+    /// The objects in the cluster that Helm created for this release, by kind, namespace and name.
     pub(crate) fn objects(&self) -> Result<Vec<String>> {
         let kinds =
             "deployments,jobs,serviceaccounts,configmaps,roles,rolebindings,clusterroles,clusterrolebindings";
@@ -134,7 +134,7 @@ impl Release {
     }
 }
 
-/// A namespace for channels.
+/// Creates a namespace for channels.
 pub(crate) fn create_namespace(kubectl: &Kubectl, name: &str) -> Result<()> {
     kubectl.run(&["create", "namespace", name]).map(drop)
 }

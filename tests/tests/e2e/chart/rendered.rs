@@ -1,4 +1,4 @@
-//! The chart as others apply it: `helm template` into `kubectl apply`, and by kustomize. They know no hooks.
+//! The rendered chart, applied by `kubectl apply` and kustomize, which do not run hooks.
 
 use std::fs;
 
@@ -17,8 +17,8 @@ spec:
   brokerRef: {name: default, namespace: NAMESPACE}
 ";
 
-/// That the operator runs, its broker is Ready, a channel of it too, and no job ever was.
-fn serves(release: &Release, kubectl: &Kubectl) -> Result<()> {
+/// Checks that the operator runs, that its broker and a channel become Ready, and that no job was created.
+fn check_serves(release: &Release, kubectl: &Kubectl) -> Result<()> {
     let namespace = release.namespace.as_str();
     kubectl.run(&["-n", namespace, "rollout", "status", "deployment/restante-operator", "--timeout=120s"])?;
     release.broker_becomes_ready("default")?;
@@ -28,12 +28,12 @@ fn serves(release: &Release, kubectl: &Kubectl) -> Result<()> {
     ensure!(jobs.is_empty(), "{jobs}");
     let deployment = release.get("deployment", "restante-operator")?;
     ensure!(deployment["spec"]["replicas"] == 1, "{deployment}");
-    // No operator is left that would let go of it.
+    // Delete the channel while the operator can still remove its finalizer.
     kubectl.run(&["-n", namespace, "delete", "mc", "orders", "--timeout=60s"])?;
     kubectl.run(&["delete", "namespace", namespace, "--timeout=120s"]).map(drop)
 }
 
-/// What `helm template` renders, definitions included, for nobody's default operator.
+/// The output of `helm template`, with definitions, for an operator that is not the default one.
 fn template(release: &Release) -> Result<String> {
     let chart = super::rendering::chart();
     release.helm(&["template", "restante", &chart, "--set", "operator.default=false"])
@@ -47,9 +47,9 @@ fn kubectl_applies_the_output_of_helm_template() -> Result<()> {
     create_namespace(&kubectl, "rendered")?;
     let rendered = template(&release)?;
     kubectl.apply(&rendered)?;
-    // And again, as a pipeline would.
+    // Apply it again, like a pipeline.
     kubectl.apply(&rendered)?;
-    serves(&release, &kubectl)
+    check_serves(&release, &kubectl)
 }
 
 #[test]
@@ -67,5 +67,5 @@ fn kustomize_applies_the_output_of_helm_template() -> Result<()> {
          labels: [{pairs: {team: mail}}]\n",
     )?;
     kubectl.run(&["apply", "-k", &folder.display().to_string()])?;
-    serves(&release, &kubectl)
+    check_serves(&release, &kubectl)
 }

@@ -1,4 +1,4 @@
-//! The chart as `helm template` and `helm lint` see it: no cluster, and no Kubernetes but the command `helm`.
+//! The chart rendered by `helm template` and checked by `helm lint`, without a cluster.
 
 use std::path::PathBuf;
 
@@ -11,19 +11,18 @@ use restante_tests::{
 };
 use serde_json::Value;
 
-/// The chart's folder.
 pub(crate) fn chart() -> String {
     workspace().join("charts/restante").display().to_string()
 }
 
-/// `helm` and a folder for the files that it is given.
+/// `helm`, and a folder for its values files.
 pub(crate) struct Rendering {
     helm: Helm,
     folder: tempfile::TempDir,
 }
 
 impl Rendering {
-    /// None without root, for which the tools are not built; the test is told to skip itself.
+    /// `None` without root, because then the tools are not built: the test must skip itself.
     pub(crate) fn new() -> Result<Option<Self>> {
         if !requirements::has_root() {
             return Ok(None);
@@ -39,18 +38,18 @@ impl Rendering {
         Ok(path)
     }
 
-    /// What `helm template` prints for the release `restante` in the namespace `mq`, with these values.
+    /// The output of `helm template` for the release `restante` in the namespace `mq`.
     pub(crate) fn template(&self, values: &str) -> Result<String> {
         self.template_as("mq", "restante", values)
     }
 
-    /// The same for another release.
+    /// The output of `helm template` for any release.
     pub(crate) fn template_as(&self, namespace: &str, release: &str, values: &str) -> Result<String> {
         let file = self.file(values)?.display().to_string();
         self.helm.run(&["template", release, &chart(), "--namespace", namespace, "--values", &file])
     }
 
-    /// That `helm lint` and `helm template` take these values.
+    /// Checks that `helm lint` and `helm template` accept these values.
     pub(crate) fn accepts(&self, values: &str) -> Result<()> {
         let file = self.file(values)?.display().to_string();
         self.helm
@@ -59,40 +58,37 @@ impl Rendering {
         self.template(values).with_context(|| values.to_owned()).map(drop)
     }
 
-    /// That `helm template` refuses these values, and says this.
+    /// Checks that `helm template` refuses these values with a message that contains `says`.
     pub(crate) fn refuses(&self, values: &str, says: &str) -> Result<()> {
         match self.template(values) {
-            Ok(_) => bail!("these values were taken:\n{values}"),
+            Ok(_) => bail!("these values were accepted:\n{values}"),
             Err(error) => {
                 let said = format!("{error:#}");
-                ensure!(
-                    said.contains(says),
-                    "of these values, helm does not say {says:?}:\n{values}\n{said}"
-                );
+                ensure!(said.contains(says), "the refusal of these values lacks {says:?}:\n{values}\n{said}");
                 Ok(())
             }
         }
     }
 
-    /// The objects of a rendered chart.
+    /// The objects of the chart rendered with these values.
     pub(crate) fn objects(&self, values: &str) -> Result<Vec<Value>> {
         objects(&self.template(values)?)
     }
 }
 
-/// The objects of what `helm template` prints.
+/// Parses the output of `helm template`.
 pub(crate) fn objects(rendered: &str) -> Result<Vec<Value>> {
     let documents = serde_saphyr::from_multiple::<Value>(rendered)?;
     Ok(documents.into_iter().filter(|object| !object.is_null()).collect())
 }
 
-/// The one object of this kind and name.
+/// The object of this kind and name.
 pub(crate) fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> Result<&'a Value> {
     let found = objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
     found.with_context(|| format!("there is no {kind} {name}"))
 }
 
-/// The MessageBroker that the operator is to make.
+/// The MessageBroker that the operator creates from the ConfigMap.
 pub(crate) fn default_broker(objects: &[Value]) -> Result<Value> {
     let config_map = object(objects, "ConfigMap", "restante-default-broker")?;
     let text = config_map["data"]["broker.yaml"].as_str().context("the ConfigMap has no broker.yaml")?;

@@ -1,4 +1,4 @@
-//! Two releases in one cluster divide its channels, and neither touches what is the other's.
+//! Two releases in one cluster divide its channels, and neither writes to objects of the other.
 
 use anyhow::{Context, Result, bail, ensure};
 use restante_tests::{kubectl::Kubectl, wait};
@@ -9,14 +9,14 @@ use super::{
     release::{BESIDE_OTHERS, Release, SOON, create_namespace, empty_cluster},
 };
 
-/// How often each channel is touched while nothing about it changes.
+/// Number of edits of each channel that change only an annotation.
 const TOUCHES: usize = 10;
 
 /// The metrics of a release's operator.
 struct Operator<'a>(&'a Release);
 
 impl Operator<'_> {
-    /// The sum of the samples of a metric that have this label.
+    /// The sum of the samples of a metric with this label value.
     fn metric(&self, name: &str, label: &str) -> Result<f64> {
         let pods = self.0.kubectl().run(&[
             "-n",
@@ -54,10 +54,10 @@ fn finalizers(kubectl: &Kubectl, name: &str) -> Result<Value> {
 
 fn is_refused(result: Result<String>, says: &str) -> Result<()> {
     match result {
-        Ok(said) => bail!("it was installed: {said}"),
+        Ok(said) => bail!("the install succeeded: {said}"),
         Err(error) => {
             let said = format!("{error:#}");
-            ensure!(said.contains(says), "helm does not name {says}: {said}");
+            ensure!(said.contains(says), "helm's message lacks {says}: {said}");
             Ok(())
         }
     }
@@ -72,7 +72,7 @@ fn two_releases_divide_the_channels_and_neither_writes_to_channels_of_the_other(
     let default = two.install_without_waiting("crds: {install: false}");
     is_refused(default, "restante-default-operator").context("a second default operator")?;
     let second = Release::named(&cluster.info, "one", "second").install_without_waiting(BESIDE_OTHERS);
-    // Whatever it names first of what belongs to the other: it may make none of it.
+    // Helm names any of the first release's objects, because it checks them in its own order.
     is_refused(second, "must equal \"second\"").context("a second release in a namespace")?;
     let notes = two.install(BESIDE_OTHERS)?;
     ensure!(notes.contains("not the default operator"), "{notes}");
@@ -89,9 +89,9 @@ fn two_releases_divide_the_channels_and_neither_writes_to_channels_of_the_other(
     no_status_is_written_if_nothing_changes(&one, &two)?;
 
     two.uninstall()?;
-    ensure!(finalizers(&kubectl, "parcels")?.is_null(), "nothing let go of parcels");
+    ensure!(finalizers(&kubectl, "parcels")?.is_null(), "parcels still has a finalizer");
     let told = status(&kubectl, "parcels")?.to_string();
-    ensure!(told.contains("OperatorUninstalled"), "nothing told it: {told}");
+    ensure!(told.contains("OperatorUninstalled"), "the status does not report the uninstall: {told}");
     ensure!(finalizers(&kubectl, "orders")? == serde_json::json!(["restante.dev/one"]));
     orders.becomes_ready()?;
     orders.is_full()?;
@@ -101,7 +101,7 @@ fn two_releases_divide_the_channels_and_neither_writes_to_channels_of_the_other(
     parcels.becomes_full()?;
 
     one.uninstall()?;
-    ensure!(finalizers(&kubectl, "orders")?.is_null(), "nothing let go of orders");
+    ensure!(finalizers(&kubectl, "orders")?.is_null(), "orders still has a finalizer");
     ensure!(finalizers(&kubectl, "parcels")? == serde_json::json!(["restante.dev/two"]));
     parcels.becomes_ready()?;
     parcels.delivers_all_messages()?;
@@ -112,10 +112,10 @@ fn two_releases_divide_the_channels_and_neither_writes_to_channels_of_the_other(
     orders.delivers_all_messages()
 }
 
-/// Both operators see each touch; each looks at its own channel.
+/// Edits annotations of both channels. Both operators get each event, and each reconciles its own channel.
 fn no_status_is_written_if_nothing_changes(one: &Release, two: &Release) -> Result<()> {
     let (kubectl, operators) = (one.kubectl(), [Operator(one), Operator(two)]);
-    // The full backlog is written within a minute.
+    // The operator writes the backlog of the full channels within a minute.
     let settled = ["orders", "parcels"].map(|name| {
         let words = ["-n", "acme", "get", "mc", name];
         kubectl.until("the backlog to be shown", SOON, &words, |channel| {
@@ -134,7 +134,7 @@ fn no_status_is_written_if_nothing_changes(one: &Release, two: &Release) -> Resu
         let annotation = format!("example.com/touched={touch}");
         kubectl.run(&["-n", "acme", "annotate", "mc", "orders", "parcels", "--overwrite", &annotation])?;
         for (operator, (reconciles, _)) in operators.iter().zip(&counts) {
-            wait::until("the touch to be looked at", SOON, || {
+            wait::until("the edit to be reconciled", SOON, || {
                 let now = operator.reconciles()?;
                 let wanted = reconciles + f64::from(u32::try_from(touch + 1)?);
                 ensure!(now >= wanted, "{now} reconciles, of {wanted}");

@@ -1,4 +1,4 @@
-//! An uninstall ends and leaves nothing of the release, whether or not its operator can run.
+//! An uninstall ends and removes all objects of the release, even if its operator cannot run.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use restante_tests::cluster::info::ClusterInfo;
 use super::release::{BESIDE_OTHERS, Release, SOON, create_namespace, empty_cluster};
 use crate::shared;
 
-/// Longer than the job has, in these tests, and far shorter than Helm waits by itself, 300 s.
+/// Longer than the job's time-out in these tests, and far shorter than Helm's default time-out of 300 s.
 const ENDS_WITHIN: Duration = Duration::from_secs(90);
 
-/// Nothing listens there: the pull fails at once.
+/// No registry listens at this address, so the pull fails at once.
 fn with_wrong_image() -> String {
     format!(
         "{BESIDE_OTHERS}image: {{operator: {{repository: 127.0.0.1:1/nowhere}}}}\n\
@@ -47,7 +47,7 @@ fn an_uninstall_with_a_wrong_image_ends_and_leaves_the_channels_unchanged() -> R
     release.upgrade_without_waiting(&with_wrong_image())?;
     uninstall_ends(&release)?;
     let channel = kubectl.json(&["-n", "wrong-channels", "get", "mc", "orders"])?;
-    ensure!(channel["metadata"].get("finalizers").is_some(), "something let go of {channel}");
+    ensure!(channel["metadata"].get("finalizers").is_some(), "the finalizer was removed: {channel}");
     Ok(())
 }
 
@@ -61,7 +61,7 @@ fn an_uninstall_updates_brokers_made_by_hand_and_reports_deleted_channels() -> R
         "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {name: mine, namespace: by-hand}\nspec: {}\n",
     )?;
     release.broker_becomes_ready("mine")?;
-    // Held by nothing but its messages, which are at a broker that nobody asks any more.
+    // The operator is stopped, so the deleted channel keeps its finalizer until the uninstall.
     create_namespace(&kubectl, "by-hand-users")?;
     kubectl.apply(
         "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {name: orders, namespace: by-hand-users}\n\
@@ -87,11 +87,11 @@ fn an_uninstall_updates_brokers_made_by_hand_and_reports_deleted_channels() -> R
     Ok(())
 }
 
-/// That an uninstall ends soon, says what could not be done, and leaves nothing of the release.
+/// Checks that an uninstall ends soon, reports the failed job, and leaves no objects of the release.
 fn uninstall_ends(release: &Release) -> Result<()> {
     let began = Instant::now();
     let said = match release.helm(&["uninstall", "restante"]) {
-        Ok(said) => bail!("the job cannot have run, and nothing was told: {said}"),
+        Ok(said) => bail!("the job cannot have run, but helm reported success: {said}"),
         Err(error) => format!("{error:#}"),
     };
     ensure!(began.elapsed() < ENDS_WITHIN, "it took {:?}", began.elapsed());
@@ -104,7 +104,6 @@ fn uninstall_ends(release: &Release) -> Result<()> {
     Ok(())
 }
 
-/// The definitions of both kinds.
 const DEFINITIONS: [&str; 2] = ["crd/messagechannels.restante.dev", "crd/messagebrokers.restante.dev"];
 
 #[test]
@@ -127,7 +126,9 @@ fn an_install_is_refused_while_a_definition_waits_for_its_objects() -> Result<()
     release.helm(&["uninstall", "restante", "--no-hooks"])?;
     kubectl.wait_for("condition=Terminating", SOON, &DEFINITIONS[..1])?;
 
-    let Err(refusal) = release.install("") else { bail!("it was installed into definitions that go") };
+    let Err(refusal) = release.install("") else {
+        bail!("the install succeeded although the definitions are being deleted")
+    };
     let refusal = format!("{refusal:#}");
     ensure!(refusal.contains("messagechannels.restante.dev is being deleted"), "{refusal}");
 
@@ -138,7 +139,7 @@ fn an_install_is_refused_while_a_definition_waits_for_its_objects() -> Result<()
     release.broker_becomes_ready("default")
 }
 
-/// A release that keeps no definitions when it goes, and has a channel.
+/// Installs a release with a channel, whose uninstall deletes the definitions.
 fn serving_a_channel(cluster: &ClusterInfo) -> Result<Release> {
     let release = Release::new(cluster, "restante-system");
     let kubectl = release.kubectl();

@@ -1,4 +1,4 @@
-//! A cluster that refuses pods which name their user, and gives each a user of its own choice, as OpenShift does.
+//! A cluster that refuses pods with a user of their own and assigns each pod a user, like OpenShift.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::shared;
 
-/// What OpenShift's default constraints do to pods of these namespaces: no user may be named, and one of the namespace's
-/// range is given, with the group of its volumes.
+/// Like OpenShift's default constraints for pods in these namespaces: a pod must not name a user, and gets a user of
+/// the namespace's range and the group of its volumes.
 const CONSTRAINTS: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
@@ -63,7 +63,7 @@ fn operator_broker_and_uninstall_job_run_as_users_that_the_cluster_assigns() -> 
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let release = Release::new(cluster, "users");
     let kubectl = release.kubectl();
-    // kubelet applies no fsGroup to the folders that are volumes here: they are for any user.
+    // The volumes here are folders, to which the kubelet applies no fsGroup. So make them writable for any user.
     for volume in fs::read_dir(cluster.folder.join("volumes"))? {
         let path = volume?.path();
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("growing-")) {

@@ -1,4 +1,4 @@
-//! What values come to: they take what the Kubernetes API takes and refuse what it refuses, before anything is installed.
+//! Effects of values. The chart accepts and refuses values like the Kubernetes API, before anything is installed.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ broker:
   storage: {size: 21474836480}
   resources: {requests: {cpu: 0.25, memory: 1.5Gi}, limits: {cpu: 1e3m, memory: 1073741824}}
 ";
-    // Kubernetes has no 1e3m.
+    // 1e3m is not a quantity.
     helm.refuses(values, "1e3m")?;
     let objects = helm.objects(&values.replace("1e3m", "1e3"))?;
     let given = operator_pod(&objects)?["spec"]["containers"][0]["resources"].clone();
@@ -65,7 +65,7 @@ broker:
         helm.refuses(&format!("operator: {{resources: {{limits: {{memory: {wrong}}}}}}}"), "memory")?;
         helm.refuses(&format!("broker: {{storage: {{size: {wrong}}}}}"), "size")?;
     }
-    // A volume has whole bytes, and a broker needs some.
+    // A volume has whole bytes, and a broker needs a minimum.
     helm.refuses("broker: {storage: {size: 0.5}}", "size")?;
     helm.refuses("broker: {storage: {size: 1000}}", "size")
 }
@@ -113,7 +113,7 @@ dashboard: {namespace: null, labels: null}
 #[test]
 fn the_log_level_accepts_every_filter_of_the_operator() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
-    let taken = [
+    let accepted = [
         "info",
         "DEBUG",
         "'off'",
@@ -122,30 +122,30 @@ fn the_log_level_accepts_every_filter_of_the_operator() -> Result<()> {
         "restante_operator::fleet=trace",
         "a[b{c=d}]=warn",
     ];
-    for level in taken {
+    for level in accepted {
         let values = format!("operator: {{logLevel: '{}'}}", level.trim_matches('\''));
         let pod = operator_pod(&helm.objects(&values)?)?;
         let expected = format!("--log={}", level.trim_matches('\''));
         ensure!(arguments(&pod).contains(&expected.as_str()), "{level}: {pod}");
         operator_accepts(level.trim_matches('\''), true)?;
     }
-    // What YAML makes of off.
+    // YAML 1.1 parses off as false.
     let pod = operator_pod(&helm.objects("operator: {logLevel: off}")?)?;
     ensure!(arguments(&pod).contains(&"--log=off"), "{pod}");
     for level in ["info,kube=loud", "=info", "kube=", "[", "a[b", "info,]"] {
-        let is_taken = level == "kube=";
-        operator_accepts(level, is_taken)?;
+        let is_accepted = level == "kube=";
+        operator_accepts(level, is_accepted)?;
         let values = format!("operator: {{logLevel: '{level}'}}");
-        if is_taken { helm.accepts(&values)? } else { helm.refuses(&values, "logLevel")? }
+        if is_accepted { helm.accepts(&values)? } else { helm.refuses(&values, "logLevel")? }
     }
     Ok(())
 }
 
-/// That the operator itself takes these directives, or not: the chart is no other judge than it.
+/// Checks that the operator itself accepts or refuses these directives, like the chart.
 fn operator_accepts(directives: &str, takes: bool) -> Result<()> {
     let program = restante_tests::programs::build()?.join("restante-operator");
     let mut operator = std::process::Command::new(program);
-    // Where it takes them, it finds no cluster and ends.
+    // After accepting them, the operator finds no cluster and exits.
     operator.args(["run", "--log", directives]).env("KUBECONFIG", "/dev/null").env_remove("RUST_LOG");
     let output = operator.output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -209,7 +209,7 @@ fn the_operator_the_hook_and_every_broker_have_the_pull_secrets() -> Result<()> 
     Ok(())
 }
 
-/// Of pods, as both the operator and the broker take it.
+/// Values for pods that both `operator` and `broker` have.
 const POD: &str = "
   podAnnotations: {example.com/a: 'true', prometheus.io/scrape: 'false'}
   podLabels: {example.com/b: c}

@@ -1,11 +1,11 @@
-//! What the API server refuses in a namespace, by a policy of it.
+//! Admission policies that make the API server refuse objects in a namespace.
 
 use anyhow::Result;
 use restante_tests::kubectl::Kubectl;
 use serde_json::{Value, json};
 
-/// Makes a ValidatingAdmissionPolicy, called as the namespace, that denies what the rule matches there. The API server takes
-/// notice of it within seconds.
+/// Creates a ValidatingAdmissionPolicy with the name of the namespace, which denies requests there that match the rule.
+/// The API server applies it within seconds.
 pub(crate) fn deny(kubectl: &Kubectl, namespace: &str, rule: Value, message: &str) -> Result<()> {
     let object = |kind: &str, spec: Value| {
         json!({

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::shared;
 
-/// How long a broker may be without a ready pod before its channels say so, and as long as anything may take.
+/// Limit of waits for channels to report a broker without a ready pod: they do so after a minute.
 pub(crate) const AWAY_WITHIN: Duration = Duration::from_secs(60 + SOON.as_secs());
-/// No node has it until a test says so.
+/// No node has this label until a test adds it.
 const NO_NODE: &str = "  template: {nodeSelector: {restante.dev/test-away: 'no'}}\n";
 
 fn pod_is_ready(operator: &Operator) -> Result<()> {
@@ -25,9 +25,9 @@ fn pod_is_ready(operator: &Operator) -> Result<()> {
 }
 
 impl Operator {
-    /// Waits until the broker's pod is one that no node has a place for.
+    /// Waits until the broker's pod cannot be scheduled on any node.
     pub(crate) fn until_pod_is_unschedulable(&self) -> Result<()> {
-        self.until("the pod to have no place", "pod/restante-main-0", |pod| {
+        self.until("the pod to be unschedulable", "pod/restante-main-0", |pod| {
             let phase = &pod["status"]["phase"];
             ensure!(phase == "Pending" && pod["spec"]["nodeName"].is_null(), "{}", pod["status"]);
             Ok(())
@@ -50,7 +50,7 @@ fn a_restart_of_a_broker_writes_no_status_of_its_channels() -> Result<()> {
     let operator = Operator::start(cluster, "restarts", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("restarts", "orders", "main", "")?;
-    operator.until("the counts, which are told once", "messagechannel/orders", |channel| {
+    operator.until("the first counts, which are one write", "messagechannel/orders", |channel| {
         ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
         Ok(())
     })?;
@@ -75,18 +75,27 @@ fn a_channel_whose_broker_is_away_for_a_minute_is_not_ready_until_it_is_back() -
     operator.channel_becomes_ready("away", "orders", "main", "")?;
     operator.apply_broker("main", NO_NODE)?;
     let words = ["-n", "away", "get", "mc", "orders"];
-    let away = cluster.kubectl().until("the absence to be told", AWAY_WITHIN, &words, |channel| {
-        let message = condition_is(channel, "Ready", "False", "BrokerNotReady")?;
-        ensure!(message.contains("MessageBroker away/main has no ready pod"), "{message}");
-        condition_is(channel, "Programmed", "True", "Programmed")?;
-        Ok(channel.clone())
-    })?;
-    // Another process knows it as well, and says it no second time.
+    let away = cluster.kubectl().until(
+        "the channel to report that its broker has no ready pod",
+        AWAY_WITHIN,
+        &words,
+        |channel| {
+            let message = condition_is(channel, "Ready", "False", "BrokerNotReady")?;
+            ensure!(message.contains("MessageBroker away/main has no ready pod"), "{message}");
+            condition_is(channel, "Programmed", "True", "Programmed")?;
+            Ok(channel.clone())
+        },
+    )?;
+    // A restarted operator reaches the same conclusion and writes nothing.
     operator.stop()?;
     let operator = Operator::start_again(cluster, "away", &[])?;
     wait::until("the channel to be reconciled", SOON, || {
         let reconciles = operator.metric("restante_operator_reconcile_total{kind=\"MessageChannel\"}")?;
-        ensure!(reconciles >= 1.0, "there were {reconciles}; its log is\n{}", operator.log());
+        ensure!(
+            reconciles >= 1.0,
+            "there were {reconciles} reconciles; the operator's log is\n{}",
+            operator.log()
+        );
         Ok(())
     })?;
     let now = operator.get("messagechannel/orders")?;
@@ -104,7 +113,9 @@ fn a_channel_of_a_broker_that_never_had_a_pod_is_not_ready() -> Result<()> {
     let operator = Operator::start(cluster, "never-there", &[])?;
     operator.apply_broker("main", "  template: {nodeSelector: {restante.dev/test-away: never}}\n")?;
     cluster.kubectl().apply(&channel("never-there", "orders", ("never-there", "main"), ""))?;
-    operator.until("the absence to be told", "messagechannel/orders", |channel| {
-        condition_is(channel, "Ready", "False", "NoBrokerPod").map(drop)
-    })
+    operator.until(
+        "the channel to report that its broker has no ready pod",
+        "messagechannel/orders",
+        |channel| condition_is(channel, "Ready", "False", "NoBrokerPod").map(drop),
+    )
 }

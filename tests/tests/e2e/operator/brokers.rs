@@ -1,4 +1,4 @@
-//! What the tests of MessageBrokers do and read.
+//! Helpers of the tests of MessageBrokers.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ use super::{
 };
 
 impl Operator {
-    /// An object of the operator's namespace, such as `service/restante-main`.
+    /// An object in the operator's namespace, such as `service/restante-main`.
     pub(crate) fn get(&self, object: &str) -> Result<Value> {
         self.kubectl().json(&["-n", &self.namespace, "get", object])
     }
 
-    /// Looks at an object of the operator's namespace until the probe has a value.
+    /// Polls an object in the operator's namespace until the probe succeeds.
     pub(crate) fn until<T>(
         &self,
         what: &str,
@@ -28,12 +28,12 @@ impl Operator {
         result.with_context(|| format!("the operator's log is\n{}", self.log()))
     }
 
-    /// `kubectl` in the operator's namespace.
+    /// Runs `kubectl` in the operator's namespace.
     pub(crate) fn run(&self, words: &[&str]) -> Result<String> {
         self.kubectl().run(&[&["-n", self.namespace.as_str()], words].concat())
     }
 
-    /// A merge patch of an object of the operator's namespace.
+    /// Merge-patches an object in the operator's namespace.
     pub(crate) fn patch(&self, object: &str, patch: &Value) -> Result<()> {
         self.run(&["patch", object, "--type=merge", "-p", &patch.to_string()]).map(drop)
     }
@@ -45,7 +45,8 @@ impl Operator {
         self.kubectl().apply(&manifest.to_string()).map(drop)
     }
 
-    /// Waits until a condition of a MessageBroker has this status and reason; its message.
+    /// Waits until a condition of a MessageBroker has this status and reason for the last edit, and returns its
+    /// message.
     pub(crate) fn until_condition(
         &self,
         broker: &str,
@@ -59,7 +60,7 @@ impl Operator {
             |object| {
                 ensure!(
                     condition(object, kind)?["observedGeneration"] == object["metadata"]["generation"],
-                    "the last edit is not seen yet: {}",
+                    "the condition is older than the last edit: {}",
                     object["status"]
                 );
                 condition_is(object, kind, status, reason).map(str::to_owned)
@@ -67,23 +68,23 @@ impl Operator {
         )
     }
 
-    /// Waits until `kubectl wait` says that a MessageBroker is Ready.
+    /// Waits with `kubectl wait` until a MessageBroker is Ready.
     pub(crate) fn until_ready(&self, broker: &str) -> Result<()> {
         let broker = format!("messagebroker/{broker}");
         let waited = self.kubectl().wait_for("condition=Ready", SOON, &["-n", &self.namespace, &broker]);
         waited.with_context(|| format!("the operator's log is\n{}", self.log()))
     }
 
-    /// Waits until an object is gone.
+    /// Waits until an object is deleted.
     pub(crate) fn until_gone(&self, object: &str) -> Result<()> {
-        wait::until(&format!("{object} to be gone"), SOON, || {
+        wait::until(&format!("{object} to be deleted"), SOON, || {
             let there = self.run(&["get", object, "--ignore-not-found", "-o", "name"])?;
             ensure!(there.is_empty(), "{there}");
             Ok(())
         })
     }
 
-    /// Waits for an event about an object, and gives its note.
+    /// Waits for an event about an object, and returns its message.
     pub(crate) fn until_event(&self, object: &str, reason: &str) -> Result<String> {
         let selector = format!("--field-selector=involvedObject.name={object},reason={reason}");
         let what = format!("event {reason} of {object}");
@@ -94,7 +95,7 @@ impl Operator {
         })
     }
 
-    /// Waits until so many events of a reason in the operator's namespace say something different.
+    /// Waits until the events of a reason in the operator's namespace have this number of different messages.
     pub(crate) fn until_notes(&self, reason: &str, count: usize) -> Result<BTreeSet<String>> {
         let selector = format!("--field-selector=reason={reason}");
         let words = ["-n", &self.namespace, "get", "events", &selector];
@@ -108,7 +109,7 @@ impl Operator {
     }
 }
 
-/// The controller of an object.
+/// The owner reference of an object's controller.
 pub(crate) fn controller(object: &Value) -> Option<&Value> {
     object["metadata"]["ownerReferences"].as_array()?.iter().find(|owner| owner["controller"] == true)
 }

@@ -1,4 +1,4 @@
-//! A status shows how much is in a channel while the operator can ask, and nothing when it cannot.
+//! The status of a channel shows its backlog while the operator can ask the broker, and none when it cannot.
 
 use std::time::Duration;
 
@@ -8,32 +8,32 @@ use serde_json::{Value, json};
 use super::process::{Operator, SOON};
 use crate::shared;
 
-/// How long a broker may say nothing of its backlogs before they are not shown any more, two looks, and as long as anything may
-/// take.
+/// Limit of waits for a backlog to be hidden: the operator hides it after two minutes without an answer and two polls,
+/// which are at most 18 s apart.
 const HIDDEN_WITHIN: Duration = Duration::from_secs(120 + 2 * 18 + SOON.as_secs());
 
 impl Operator {
-    /// Waits until the status of channel `orders` shows so many messages, or no backlog at all.
+    /// Waits until the status of channel `orders` shows this number of messages, or no backlog.
     fn until_backlog(&self, messages: Option<u64>, within: Duration) -> Result<()> {
         let what = format!("the backlog to be {messages:?}");
         let words = ["-n", &self.namespace, "get", "mc", "orders"];
         self.kubectl().until(&what, within, &words, |channel| {
             let backlog = &channel["status"]["backlog"];
             match messages {
-                None => ensure!(backlog.is_null(), "it is {backlog}"),
-                Some(messages) => ensure!(backlog["messages"] == messages, "it is {backlog}"),
+                None => ensure!(backlog.is_null(), "the backlog is {backlog}"),
+                Some(messages) => ensure!(backlog["messages"] == messages, "the backlog is {backlog}"),
             }
             Ok(())
         })
     }
 
-    /// That the columns have room and nothing in it.
+    /// Checks that the columns of the backlog are empty.
     fn backlog_columns_are_empty(&self) -> Result<()> {
         let words = ["get", "mc", "orders", "--no-headers"];
         let row = self.run(&words)?;
         let columns = row.split_whitespace().count();
         // NAME READY DESTINATION SOURCE AGE: without BACKLOG and OLDEST.
-        ensure!(columns == 5, "it shows {row}");
+        ensure!(columns == 5, "the row is {row}");
         Ok(())
     }
 }

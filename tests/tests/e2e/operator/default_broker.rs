@@ -1,4 +1,4 @@
-//! The MessageBroker that an installation comes with: kept as its ConfigMap says, without a restart of the operator.
+//! The default MessageBroker: it follows its ConfigMap without a restart of the operator.
 
 use anyhow::{Context, Result, ensure};
 use restante_tests::wait;
@@ -13,7 +13,7 @@ use crate::shared;
 const FLAG: &str = "--default-broker-configmap=recipe";
 const BROKER: &str = "messagebroker/main";
 
-/// The ConfigMap whose MessageBroker has these further lines in its spec, which are indented by two.
+/// A ConfigMap whose MessageBroker has these further lines in its spec, indented by two.
 fn config_map(namespace: &str, spec: &str) -> serde_json::Value {
     let broker = super::objects::broker(namespace, "main", spec);
     json!({
@@ -22,7 +22,7 @@ fn config_map(namespace: &str, spec: &str) -> serde_json::Value {
     })
 }
 
-/// An operator whose ConfigMap was made after its start, and whose default broker is there.
+/// Starts an operator, creates its ConfigMap, and waits for the default broker.
 fn start(namespace: &str) -> Result<Option<Operator>> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(None) };
     let operator = Operator::start(cluster, namespace, &[FLAG])?;
@@ -32,7 +32,7 @@ fn start(namespace: &str) -> Result<Option<Operator>> {
 }
 
 fn keep_alive_is(operator: &Operator, seconds: i64) -> Result<()> {
-    wait::until("the default broker to be as asked", SOON, || {
+    wait::until("the default broker to follow its ConfigMap", SOON, || {
         let broker = operator.get(BROKER)?;
         ensure!(broker["spec"]["keepAliveSeconds"] == seconds, "{}", broker["spec"]);
         Ok(())
@@ -84,15 +84,15 @@ fn refused_values_of_the_default_broker_are_a_condition_until_they_are_accepted(
     ensure!(message.contains("trustedProxies") && message.contains("ConfigMap recipe"), "{message}");
     ensure!(message.contains("helm upgrade"), "{message}");
     let broker = operator.get(BROKER)?;
-    condition_is(&broker, "Ready", "True", "Ready").context("what runs is not touched")?;
-    // Another refusal is told in its place.
+    condition_is(&broker, "Ready", "True", "Ready").context("the running broker is unchanged")?;
+    // Another refusal replaces the first one.
     operator.apply(&config_map("default-differs", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
     operator.until("the other refusal", BROKER, |broker| {
         let message = condition_is(broker, "DefaultDiffers", "True", "Refused")?;
         ensure!(message.contains("spec.engine.embedded.storage"), "{message}");
         Ok(())
     })?;
-    // A start of the operator does not take it back for a moment.
+    // A restart of the operator does not remove the condition, not even for a moment.
     let told = condition(&operator.get(BROKER)?, "DefaultDiffers")?.clone();
     operator.stop()?;
     let operator = Operator::start_again(operator.cluster, "default-differs", &[FLAG])?;
@@ -107,7 +107,7 @@ fn refused_values_of_the_default_broker_are_a_condition_until_they_are_accepted(
     ensure!(condition(&operator.get(BROKER)?, "DefaultDiffers")? == &told);
     operator.apply(&config_map("default-differs", "  keepAliveSeconds: 900\n"))?;
     keep_alive_is(&operator, 900)?;
-    operator.until("the condition to be gone", BROKER, |broker| {
+    operator.until("the condition to be removed", BROKER, |broker| {
         ensure!(condition(broker, "DefaultDiffers").is_err(), "{}", broker["status"]);
         Ok(())
     })
@@ -147,7 +147,7 @@ fn channels_of_a_refused_and_deleted_default_broker_report_the_values_to_correct
     operator.apply(&config_map(namespace, "  keepAliveSeconds: 0\n"))?;
     operator.until_condition("main", "DefaultDiffers", "True", "Refused")?;
     operator.run(&["delete", BROKER, "--timeout=60s"])?;
-    operator.until("the channel to say so", "messagechannel/orders", |channel| {
+    operator.until("the channel to report the refusal", "messagechannel/orders", |channel| {
         let message = condition_is(channel, "Accepted", "False", "BrokerNotFound")?;
         ensure!(message.contains("does not exist: the operator makes it from ConfigMap recipe"), "{message}");
         ensure!(message.contains("keepAliveSeconds"), "{message}");
@@ -203,7 +203,7 @@ fn a_default_broker_is_deleted_with_its_config_map_and_not_created_again() -> Re
     let Some(operator) = start("default-uninstalled")? else { return Ok(()) };
     operator.run(&["delete", "configmap", "recipe"])?;
     operator.until_gone(BROKER)?;
-    // What the operator does after that was asked of it later.
+    // When the operator has served a later MessageBroker, it has handled the deletion too.
     operator.broker_becomes_ready("other", "")?;
     operator.until_gone(BROKER)
 }

@@ -1,5 +1,5 @@
-//! The channels that name no operator are the default one's, which a ClusterRole names. There is one in a cluster, so that
-//! these tests take turns.
+//! Channels that name no operator belong to the default operator, which a ClusterRole names. A cluster has only one
+//! such ClusterRole, so these tests run one after the other.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,14 +14,14 @@ use super::{
 };
 use crate::shared;
 
-/// The turn of a test. Its end takes the ClusterRole away.
+/// Exclusive access to the ClusterRole, which is deleted when this is dropped.
 struct DefaultOperator {
     kubectl: Kubectl,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl DefaultOperator {
-    fn nobody(cluster: &'static ClusterInfo) -> Self {
+    fn none(cluster: &'static ClusterInfo) -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         Self { kubectl: cluster.kubectl(), _turn: turn }
@@ -39,16 +39,16 @@ impl DefaultOperator {
 
 impl Drop for DefaultOperator {
     fn drop(&mut self) {
-        // The next test would find it.
+        // The next test must not find it.
         let role = ["delete", "clusterrole", "restante-default-operator", "--ignore-not-found"];
-        self.kubectl.run(&role).expect("the ClusterRole goes");
+        self.kubectl.run(&role).expect("the ClusterRole can be deleted");
     }
 }
 
 #[test]
 fn a_channel_that_names_no_operator_waits_for_a_default_operator() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
-    let default = DefaultOperator::nobody(cluster);
+    let default = DefaultOperator::none(cluster);
     let operator = Operator::start(cluster, "default-waits", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let kubectl = cluster.kubectl();
@@ -59,7 +59,7 @@ fn a_channel_that_names_no_operator_waits_for_a_default_operator() -> Result<()>
     let channel = kubectl.json(&words)?;
     condition_is(&channel, "Ready", "Unknown", "Pending")?;
     ensure!(finalizers(&channel).is_empty());
-    wait::until("it to be counted", SOON, || {
+    wait::until("the channel to be counted as another operator's", SOON, || {
         let others = operator.metric("restante_operator_channels_not_ours")?;
         ensure!(others >= 1.0, "there are {others}");
         Ok(())
@@ -73,7 +73,7 @@ fn a_channel_that_names_no_operator_waits_for_a_default_operator() -> Result<()>
 #[test]
 fn a_new_default_operator_gets_new_channels_and_old_channels_lose_no_message() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
-    let default = DefaultOperator::nobody(cluster);
+    let default = DefaultOperator::none(cluster);
     let one = Operator::start(cluster, "handed-one", &[])?;
     let other = Operator::start(cluster, "handed-other", &[])?;
     one.broker_becomes_ready("main", "")?;
@@ -86,7 +86,7 @@ fn a_new_default_operator_gets_new_channels_and_old_channels_lose_no_message() -
     kubectl.wait_for("condition=Ready", SOON, &["-n", "handed-users", "messagechannel/old"])?;
     one.send("main", "handed-users/old", "kept")?;
     kubectl.until(
-        "its message to be told",
+        "the backlog to show its message",
         SOON,
         &["-n", "handed-users", "get", "mc", "old"],
         |channel| {
@@ -109,20 +109,20 @@ fn a_new_default_operator_gets_new_channels_and_old_channels_lose_no_message() -
         })
     })?;
     let old = channel("old")?;
-    ensure!(Some(version(&old)?) == edited, "somebody wrote to it: {old:#}");
+    ensure!(Some(version(&old)?) == edited, "an operator wrote to the channel: {old:#}");
     ensure!(finalizers(&old) == ["restante.dev/handed-one"]);
 
     one.receive("main", "handed-users/old", "kept")?;
     kubectl.run(&["-n", "handed-users", "delete", "mc", "old", "new", "--timeout=60s"]).map(drop)
 }
 
-/// An operator that was the default one, is no longer, and is uninstalled, with a message in its channel `orders` of the
-/// namespace of users; and the default one now.
+/// An uninstalled operator `one`, which was the default operator before, with a message in its channel `orders` in the
+/// namespace `users`; and the current default operator `other`.
 struct Uninstalled {
     one: Operator,
     other: Operator,
     users: String,
-    /// The channel as the uninstall left it.
+    /// The channel after the uninstall.
     left: Value,
 }
 
@@ -152,9 +152,9 @@ impl Uninstalled {
         kubectl.json(&["-n", &self.users, "get", "mc", "orders"])
     }
 
-    fn has_it(channel: &Value, operator: &Operator) -> Result<()> {
+    fn broker_is_of(channel: &Value, operator: &Operator) -> Result<()> {
         let broker = &channel["status"]["broker"];
-        ensure!(*broker == format!("{}/main", operator.namespace), "{broker} has it");
+        ensure!(*broker == format!("{}/main", operator.namespace), "the status names {broker}");
         Ok(())
     }
 }
@@ -163,14 +163,14 @@ impl Uninstalled {
 fn a_channel_of_an_uninstalled_operator_reports_that_and_continues_when_it_is_installed_again() -> Result<()>
 {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
-    let default = DefaultOperator::nobody(cluster);
+    let default = DefaultOperator::none(cluster);
     let mut uninstalled = Uninstalled::new(cluster, &default, "gone")?;
     let (kubectl, left) = (cluster.kubectl(), &uninstalled.left);
     ensure!(finalizers(left).is_empty(), "{left:#}");
     condition_is(left, "Ready", "False", "OperatorUninstalled")?;
     condition_is(left, "Programmed", "True", "Programmed")?;
     ensure!(left["status"]["source"] == "gone-users/orders", "{}", left["status"]);
-    Uninstalled::has_it(left, &uninstalled.one)?;
+    Uninstalled::broker_is_of(left, &uninstalled.one)?;
 
     let annotate = ["-n", "gone-users", "annotate", "mc", "orders", "edit=one"];
     let mut edited = None;
@@ -179,12 +179,12 @@ fn a_channel_of_an_uninstalled_operator_reports_that_and_continues_when_it_is_in
         Ok(())
     })?;
     let now = kubectl.json(&["-n", "gone-users", "get", "mc", "orders"])?;
-    ensure!(Some(version(&now)?) == edited, "the default operator wrote to it: {now:#}");
+    ensure!(Some(version(&now)?) == edited, "the default operator wrote to the channel: {now:#}");
 
     uninstalled.one = Operator::start_again(cluster, "gone-one", &[])?;
     let again = uninstalled.becomes_ready()?;
     ensure!(finalizers(&again) == ["restante.dev/gone-one"]);
-    Uninstalled::has_it(&again, &uninstalled.one)?;
+    Uninstalled::broker_is_of(&again, &uninstalled.one)?;
     uninstalled.one.receive("main", "gone-users/orders", "kept")
 }
 
@@ -192,7 +192,7 @@ fn a_channel_of_an_uninstalled_operator_reports_that_and_continues_when_it_is_in
 fn the_command_in_the_condition_hands_a_channel_of_an_uninstalled_operator_to_the_default_one() -> Result<()>
 {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
-    let default = DefaultOperator::nobody(cluster);
+    let default = DefaultOperator::none(cluster);
     let uninstalled = Uninstalled::new(cluster, &default, "given")?;
     let told = condition_is(&uninstalled.left, "Ready", "False", "OperatorUninstalled")?;
     let status = r#"{"status":{"broker":null}}"#;
@@ -202,7 +202,7 @@ fn the_command_in_the_condition_hands_a_channel_of_an_uninstalled_operator_to_th
     cluster.kubectl().run(&words)?;
     let given = uninstalled.becomes_ready()?;
     ensure!(finalizers(&given) == ["restante.dev/given-other"]);
-    Uninstalled::has_it(&given, &uninstalled.other)?;
+    Uninstalled::broker_is_of(&given, &uninstalled.other)?;
     uninstalled.other.send("main", "given-users/orders", "new")?;
     uninstalled.other.receive("main", "given-users/orders", "new")
 }
@@ -215,7 +215,7 @@ fn an_uninstall_logs_the_channels_whose_status_it_cannot_write() -> Result<()> {
     operator.channel_becomes_ready("untold", "named", "main", "")?;
     operator.stop()?;
     let kubectl = cluster.kubectl();
-    // Programmed before its operator was named by nothing but the finalizer and the status.
+    // Channels that name no operator: only the finalizer, and for `known` the status, name it.
     let unnamed = channel_of_the_default_operator("untold", "known")
         .replace("namespace: untold}", "namespace: untold, finalizers: [restante.dev/untold]}");
     kubectl.apply(&unnamed)?;
@@ -230,7 +230,7 @@ fn an_uninstall_logs_the_channels_whose_status_it_cannot_write() -> Result<()> {
         let channel = format!("channel={name:?}");
         let line =
             log.lines().find(|line| line.contains("let go without telling") && line.contains(&channel));
-        line.with_context(|| format!("nothing is told of {name} in\n{log}"))
+        line.with_context(|| format!("no line about {name} in\n{log}"))
     };
     for name in ["named", "known"] {
         let line = line(name)?;
@@ -242,7 +242,7 @@ fn an_uninstall_logs_the_channels_whose_status_it_cannot_write() -> Result<()> {
     kubectl.run(&["delete", "validatingadmissionpolicybinding", "untold"]).map(drop)
 }
 
-/// Has the API server refuse every status of a channel of a namespace.
+/// Makes the API server refuse every status of a channel in a namespace.
 fn deny_statuses(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
     let kubectl = cluster.kubectl();
     let rule = json!({
@@ -250,13 +250,13 @@ fn deny_statuses(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
         "resources": ["messagechannels/status"],
     });
     admission::deny(&kubectl, namespace, rule, "no status for anyone")?;
-    wait::until("the policy to be obeyed", SOON, || {
+    wait::until("the policy to be in force", SOON, || {
         let status = r#"{"status":{"source":"untold/probe"}}"#;
         let patch = ["patch", "mc", "unknown", "-n", namespace, "--subresource=status", "--type=merge"];
         let refused = kubectl.run(&[&patch[..], &["--dry-run=server", "-p", status]].concat());
         ensure!(
             refused.is_err_and(|error| format!("{error:#}").contains("no status for anyone")),
-            "it is not obeyed yet"
+            "the policy is not in force yet"
         );
         Ok(())
     })

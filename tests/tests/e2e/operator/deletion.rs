@@ -1,4 +1,4 @@
-//! Deleting a channel is safe, and ends.
+//! Deletion of channels: no message is lost silently, and every deletion ends.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -9,9 +9,9 @@ use super::{
 };
 use crate::shared;
 
-/// No node has it.
+/// No node has this label.
 const NO_NODE: &str = "  template: {nodeSelector: {restante.dev/test-deletion: never}}\n";
-/// A class that nobody makes volumes for: the broker's pod never runs.
+/// A storage class without a provisioner, so that the broker's pod never runs.
 pub(crate) const NO_POD: &str = "  engine: {embedded: {storage: {storageClassName: nobodys}}}\n";
 
 impl Operator {
@@ -28,17 +28,17 @@ impl Operator {
         self.kubectl().wait_for("delete", SOON, &["-n", &self.namespace, &format!("messagechannel/{name}")])
     }
 
-    /// Waits until the deletion of a channel is blocked for a reason, with something in the message.
+    /// Waits until the deletion of a channel is blocked for this reason, with a message that contains `says`.
     pub(crate) fn is_blocked(&self, name: &str, reason: &str, says: &str) -> Result<Value> {
         let words = ["-n", &self.namespace, "get", "mc", name];
         self.kubectl().until("the deletion to be blocked", SOON, &words, |channel| {
             let message = condition_is(channel, "DeletionBlocked", "True", reason)?;
-            ensure!(message.contains(says), "it says {message}");
+            ensure!(message.contains(says), "the message is {message}");
             Ok(channel.clone())
         })
     }
 
-    /// Applies a channel, and waits until it has the finalizer: then its deletion is the operator's.
+    /// Applies a channel, and waits until it has the operator's finalizer.
     pub(crate) fn channel_gets_finalizer(&self, name: &str, spec: &str) -> Result<()> {
         let kubectl = self.kubectl();
         kubectl.apply(&channel(&self.namespace, name, (&self.namespace, "main"), spec))?;
@@ -49,13 +49,13 @@ impl Operator {
         })
     }
 
-    /// An event of this reason about an object of this name.
+    /// Waits for an event with this reason about the object `about`.
     pub(crate) fn event(&self, namespace: &str, reason: &str, about: &str) -> Result<Value> {
         let words = ["-n", namespace, "get", "events.v1.events.k8s.io"];
         self.kubectl().until(&format!("the event {reason}"), SOON, &words, |events| {
             let events = events["items"].as_array().context("there is no list")?;
             let is_it = |event: &&Value| event["reason"] == reason && event["regarding"]["name"] == about;
-            events.iter().find(is_it).cloned().context("it is not there")
+            events.iter().find(is_it).cloned().context("no such event")
         })
     }
 }
@@ -94,7 +94,7 @@ fn a_deleted_channel_is_not_removed_as_empty_by_a_store_that_never_had_it() -> R
     operator.send("main", "another-store/by-block", "wanted")?;
     operator.run(&["delete", "pvc/data-restante-main-0", "--wait=false"])?;
     operator.run(&["delete", "pod/restante-main-0"])?;
-    // Asked at once: the status of the MessageBroker may not tell of the other store yet.
+    // Delete at once, possibly before the status of the MessageBroker reports the other store.
     for name in ["by-block", "by-policy", "by-force"] {
         operator.delete(name)?;
     }
@@ -133,7 +133,7 @@ fn a_forced_deletion_ends_without_a_broker_pod_and_a_policy_waits_for_one() -> R
         let event = operator.event("no-pod", reason, about)?;
         ensure!(event["note"].as_str().is_some_and(|note| note.contains("orphan")), "{event}");
     }
-    // It had as long, and longer.
+    // The deletion by policy has waited longer than the forced one.
     operator.is_blocked("by-policy", "BrokerUnreachable", away)?;
     operator.annotate("by-policy", "restante.dev/force-delete=true")?;
     operator.channel_is_removed("by-policy")
@@ -146,7 +146,7 @@ fn a_forced_deletion_ends_if_the_message_broker_was_never_served() -> Result<()>
     // The API server refuses the broker's Services.
     let kubectl = cluster.kubectl();
     kubectl.run(&["-n", "never-served", "create", "quota", "none", "--hard=count/services=0"])?;
-    // What somebody made to be restored into it.
+    // A claim that a user created for a restore: the broker may have the channel's messages.
     operator.apply(&json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": {"name": "data-restante-main-0", "labels": {
@@ -160,10 +160,10 @@ fn a_forced_deletion_ends_if_the_message_broker_was_never_served() -> Result<()>
     operator.apply_broker("main", "")?;
     operator.channel_gets_finalizer("orders", "")?;
     let words = ["-n", "never-served", "get", "mc", "orders"];
-    kubectl.until("the broker to be told of", SOON, &words, |channel| {
+    kubectl.until("the channel to report that its broker is not served", SOON, &words, |channel| {
         condition_is(channel, "Ready", "False", "BrokerNotServed").map(drop)
     })?;
-    // Another process does not know that nobody was sent the channel.
+    // A restarted operator does not know whether a broker was sent the channel.
     operator.stop()?;
     let operator = Operator::start_again(cluster, "never-served", &[])?;
     operator.delete("orders")?;
@@ -190,7 +190,7 @@ fn a_deleted_channel_with_messages_stays_while_its_message_broker_is_deleted_and
     operator.delete("orders")?;
     operator.is_blocked("orders", "BrokerUnreachable", "is being deleted")?;
     finalizers("[]")?;
-    // What it held is on the claim.
+    // The claim still has the channel's messages.
     operator.is_blocked("orders", "BrokerNotFound", "claim data-restante-main-0")?;
     operator.event("broker-goes", "BrokerNotFound", "orders").map(drop)
 }
@@ -233,7 +233,7 @@ fn a_deleted_channel_shows_its_backlog_and_that_it_is_being_deleted() -> Result<
     ensure!(row.last() == Some(&"Deleting"), "{table}");
     let event = operator.event("going", "NotEmpty", "orders")?;
     let note = event["note"].as_str().context("an event has a note")?;
-    ensure!(!note.contains(char::is_numeric), "it counts: {note}");
+    ensure!(!note.contains(char::is_numeric), "the note contains a count: {note}");
     operator.receive("main", "going/orders", "one")?;
     operator.channel_is_removed("orders")
 }
@@ -252,15 +252,15 @@ fn a_deleted_channel_kept_by_the_finalizer_of_another_owner_names_it() -> Result
     let words = ["-n", "kept-by-another", "messagechannel/orders"];
     kubectl.wait_for("condition=Ready", SOON, &words)?;
     operator.delete("orders")?;
-    operator.until("our finalizer to be off", "messagechannel/orders", |channel| {
+    operator.until("our finalizer to be removed", "messagechannel/orders", |channel| {
         ensure!(finalizers(channel) == ["example.com/audit"], "{}", channel["metadata"]);
         Ok(())
     })?;
-    // At once: whoever sees the finalizer gone sees the status.
+    // The status is written before the finalizer is removed.
     let orders = operator.get("messagechannel/orders")?;
     for kind in ["Programmed", "Ready"] {
         let message = condition_is(&orders, kind, "False", "Deleting")?;
-        ensure!(message.contains("example.com/audit"), "it says {message}");
+        ensure!(message.contains("example.com/audit"), "the message is {message}");
     }
     let status = &orders["status"];
     ensure!(condition(&orders, "DeletionBlocked").is_err() && status["pushURL"].is_null(), "{status}");

@@ -1,5 +1,5 @@
-//! The operator on a real API server, one outcome a test. Each test has a namespace and an operator of its own, in a
-//! cluster that all of them share: an operator serves the MessageBrokers of its namespace and leaves all others alone.
+//! The operator on a real API server, one outcome per test. The tests share a cluster. Each test has its own namespace
+//! and operator, which serves only the MessageBrokers of that namespace.
 
 mod admission;
 mod away;

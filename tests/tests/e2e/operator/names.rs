@@ -1,4 +1,4 @@
-//! Whose an object is that has a child's name: nothing that is another's is touched.
+//! Ownership of objects with the name of a child: the operator changes no object of another owner.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn foreign_object(kind: &str, name: &str) -> Value {
     object
 }
 
-/// The command between these words and the next back tick.
+/// The arguments of the `kubectl` command in backquotes that follows the words `before`.
 fn command<'a>(message: &'a str, before: &str) -> Result<Vec<&'a str>> {
     let command = message.split(before).nth(1).and_then(|rest| rest.split('`').nth(1));
     let command = command.with_context(|| format!("there is no command in {message}"))?;
@@ -32,7 +32,7 @@ fn a_service_of_another_owner_is_unchanged_until_the_reported_command_hands_it_o
     operator.apply_broker("mine", "")?;
     let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
     ensure!(message.contains("Service restante-mine"), "{message}");
-    ensure!(operator.get("service/restante-mine")? == before, "the stranger's Service was written");
+    ensure!(operator.get("service/restante-mine")? == before, "the Service of another owner was changed");
     operator.until_event("mine", "NameTaken")?;
     operator.kubectl().run(&command(&message, "hand it over")?)?;
     operator.until_ready("mine")?;
@@ -51,9 +51,12 @@ fn a_secret_of_another_owner_is_never_used_and_its_removal_is_noticed() -> Resul
     let before = operator.get("secret/restante-mine-control")?;
     operator.apply_broker("mine", "")?;
     let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
-    ensure!(operator.get("secret/restante-mine-control")? == before, "the stranger's Secret was written");
+    ensure!(
+        operator.get("secret/restante-mine-control")? == before,
+        "the Secret of another owner was changed"
+    );
     let sets = operator.run(&["get", "statefulsets", "-o", "name"])?;
-    ensure!(sets.is_empty(), "pods would have the stranger's token: {sets}");
+    ensure!(sets.is_empty(), "pods would have the token of another owner: {sets}");
     operator.kubectl().run(&command(&message, "delete it")?)?;
     operator.until_ready("mine")?;
     let after = operator.get("secret/restante-mine-control")?;
@@ -83,7 +86,7 @@ fn a_claim_of_another_owner_is_not_written_to_until_the_reported_command_hands_i
     let told = "PersistentVolumeClaim data-restante-mine-0 belongs to postgres";
     ensure!(message.contains(told) && !message.contains("delete"), "{message}");
     let sets = operator.run(&["get", "statefulsets,pods", "-o", "name"])?;
-    ensure!(sets.is_empty(), "something may write to the stranger's volume: {sets}");
+    ensure!(sets.is_empty(), "a pod could write to the volume of another owner: {sets}");
     let claim = operator.get("pvc/data-restante-mine-0")?;
     operator.event("stranger-claim", "NameTaken", "mine")?;
     operator.kubectl().run(&command(&message, "hand it over")?)?;
@@ -111,7 +114,7 @@ fn a_bound_claim_is_reported_with_the_manager_that_applied_it_and_not_kubernetes
         ensure!(claim["status"]["phase"].is_string(), "{claim}");
         Ok(())
     })?;
-    // Who applies again is later than whoever bound it.
+    // The second apply is later than the binding by Kubernetes.
     let mut claim = claim;
     claim["metadata"]["annotations"] = json!({"note": "mine"});
     operator.apply(&claim)?;
@@ -146,14 +149,22 @@ fn a_name_that_stays_taken_is_stalled_after_two_minutes() -> Result<()> {
     operator.apply_broker("mine", "")?;
     operator.until_condition("mine", "Ready", "False", "NameTaken")?;
     let broker = operator.get("messagebroker/mine")?;
-    ensure!(objects::condition(&broker, "Stalled").is_err(), "it is Stalled at once: {}", broker["status"]);
+    ensure!(
+        objects::condition(&broker, "Stalled").is_err(),
+        "the broker is Stalled at once: {}",
+        broker["status"]
+    );
     let words = ["-n", "stranger-lasts", "wait", "mb/mine", "--for=condition=Stalled", "--timeout=200s"];
     operator.kubectl().run(&words)?;
     operator.until_condition("mine", "Stalled", "True", "NameTaken")?;
     operator.run(&["delete", "serviceaccount", "restante-mine"])?;
     operator.until_ready("mine")?;
     let broker = operator.get("messagebroker/mine")?;
-    ensure!(objects::condition(&broker, "Stalled").is_err(), "it is still Stalled: {}", broker["status"]);
+    ensure!(
+        objects::condition(&broker, "Stalled").is_err(),
+        "the broker is still Stalled: {}",
+        broker["status"]
+    );
     Ok(())
 }
 
@@ -175,7 +186,7 @@ fn a_broker_cannot_have_the_name_of_another_brokers_object() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     for name in ["main-headless", "main-control"] {
         let refused = cluster.kubectl().apply(&objects::broker("default", name, "")).err();
-        let refused = format!("{:#}", refused.with_context(|| format!("{name} was taken"))?);
+        let refused = format!("{:#}", refused.with_context(|| format!("{name} was accepted"))?);
         ensure!(refused.contains("must not end with -headless or -control"), "{refused}");
     }
     Ok(())
@@ -187,8 +198,8 @@ fn children_without_owner_references_are_adopted_and_keep_running() -> Result<()
     let mut operator = Operator::start(cluster, "adopts", &[])?;
     operator.broker_becomes_ready("main", "")?;
     let pod = operator.get("pod/restante-main-0")?;
-    // As a restore leaves them. A child that loses its owner between the read and the write of one reconcile is given it
-    // back like any other field, without an event.
+    // Remove the owner references, like a restore. The operator is stopped: if a child lost its owner between the read
+    // and the write of one reconcile, the operator would set it again like any other field, without an event.
     operator.stop()?;
     let children = [
         "serviceaccount/restante-main",
@@ -202,14 +213,14 @@ fn children_without_owner_references_are_adopted_and_keep_running() -> Result<()
     }
     let operator = Operator::start_again(cluster, "adopts", &[])?;
     for child in children {
-        operator.until("it to be adopted", child, |object| {
+        operator.until("the child to be adopted", child, |object| {
             ensure!(controller(object).context("it has no controller")?["name"] == "main");
             Ok(())
         })?;
     }
     operator.until_notes("Adopted", children.len())?;
     let now = operator.get("pod/restante-main-0")?;
-    ensure!(now["metadata"]["uid"] == pod["metadata"]["uid"], "the pod was made anew");
+    ensure!(now["metadata"]["uid"] == pod["metadata"]["uid"], "the pod was replaced");
     Ok(())
 }
 
@@ -252,7 +263,7 @@ fn a_deleted_broker_takes_along_children_that_just_lost_their_owner() -> Result<
     for child in children {
         operator.until_gone(child)?;
     }
-    operator.get("pvc/data-restante-main-0").context("the claim is kept").map(drop)
+    operator.get("pvc/data-restante-main-0").context("the claim was deleted").map(drop)
 }
 
 #[test]
@@ -262,15 +273,15 @@ fn orphaned_children_stay_and_the_next_broker_of_the_name_adopts_them() -> Resul
     operator.broker_becomes_ready("main", "")?;
     let pod = operator.get("pod/restante-main-0")?;
     operator.run(&["delete", "messagebroker", "main", "--cascade=orphan", "--timeout=60s"])?;
-    // Those that are gone are looked for every two seconds.
-    restante_tests::wait::until("the operator to have seen it", super::process::SOON, || {
+    // The operator looks for deleted MessageBrokers every two seconds.
+    restante_tests::wait::until("the operator to notice the deletion", super::process::SOON, || {
         ensure!(operator.log().contains("the MessageBroker is gone"), "{}", operator.log());
         Ok(())
     })?;
     operator.broker_becomes_ready("main", "")?;
     operator.until_event("main", "Adopted")?;
     let now = operator.get("pod/restante-main-0")?;
-    ensure!(now["metadata"]["uid"] == pod["metadata"]["uid"], "the pod was made anew");
+    ensure!(now["metadata"]["uid"] == pod["metadata"]["uid"], "the pod was replaced");
     Ok(())
 }
 
@@ -280,12 +291,12 @@ fn fields_that_an_edit_removes_are_removed_from_the_children() -> Result<()> {
     let operator = Operator::start(cluster, "leaves-out", &[])?;
     operator.apply_broker("main", "  template: {serviceAccountAnnotations: {role: reader}}\n")?;
     let account = "serviceaccount/restante-main";
-    operator.until("the annotation to be there", account, |account| {
+    operator.until("the annotation to be set", account, |account| {
         ensure!(account["metadata"]["annotations"]["role"] == "reader", "{account}");
         Ok(())
     })?;
     operator.apply_broker("main", "")?;
-    operator.until("the annotation to be gone", account, |account| {
+    operator.until("the annotation to be removed", account, |account| {
         ensure!(account["metadata"]["annotations"].get("role").is_none(), "{account}");
         Ok(())
     })
@@ -300,7 +311,7 @@ fn a_broker_of_another_namespace_is_unchanged() -> Result<()> {
     kubectl.apply(&objects::broker("unserved", "main", ""))?;
     let words = ["-n", "unserved", "get", "messagebroker", "main"];
     let before = kubectl.json(&words)?;
-    // What came later was seen, and so was this.
+    // The operator has served a later MessageBroker, so it has seen the other one.
     operator.broker_becomes_ready("main", "")?;
     ensure!(kubectl.json(&words)? == before);
     let events = kubectl.run(&["-n", "unserved", "get", "events", "-o", "name"])?;

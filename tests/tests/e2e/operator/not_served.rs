@@ -1,4 +1,4 @@
-//! Brokers that the operator cannot serve: their channels say so, with the reason, whether or not the operator restarts.
+//! Brokers that the operator cannot serve: their channels report the reason, also after a restart of the operator.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::{
 };
 use crate::shared;
 
-/// Less than a broker is waited for that just starts, 30 s.
+/// Less than the 30 s that the operator waits for a starting broker.
 const AT_ONCE: Duration = Duration::from_secs(20);
 const SECRET: &str = "secret/restante-main-control";
 
-/// An operator with a broker that runs, whose operator cannot ask it any more, and the message `kept` in channel `orders`.
+/// A running broker with the message `kept` in channel `orders`, which its operator can no longer ask.
 struct CutOff {
     operator: Operator,
     reason: &'static str,
@@ -46,7 +46,7 @@ impl CutOff {
         Ok(Self { operator, reason: self.reason })
     }
 
-    /// That a new channel is told why it is not at the broker, and the old one goes on.
+    /// Checks that a new channel reports why the broker does not have it, and that the old one is still served.
     fn channels_report_the_reason(&self, name: &str) -> Result<()> {
         self.operator.new_channel_reports(name, self.reason)?;
         let namespace = &self.operator.namespace;
@@ -55,29 +55,34 @@ impl CutOff {
         self.operator.send("main", &format!("{namespace}/orders"), "more")
     }
 
-    /// That a channel says when the broker's pod is away, and when it is back, whoever looks.
+    /// Checks that a channel reports a missing broker pod and its return, also after a restart of the operator.
     fn channel_reports_pod_away_and_back(mut self, cluster: &'static ClusterInfo) -> Result<()> {
         let namespace = self.operator.namespace.clone();
         self.operator.run(&["scale", "statefulset/restante-main", "--replicas=0"])?;
         let words = ["-n", &namespace, "get", "mc", "orders"];
-        let away = cluster.kubectl().until("the absence to be told", AWAY_WITHIN, &words, |channel| {
-            condition_is(channel, "Ready", "False", "BrokerNotReady")?;
-            condition_is(channel, "Programmed", "True", "Programmed")?;
-            Ok(channel.clone())
-        })?;
+        let away = cluster.kubectl().until(
+            "the channel to report that its broker has no ready pod",
+            AWAY_WITHIN,
+            &words,
+            |channel| {
+                condition_is(channel, "Ready", "False", "BrokerNotReady")?;
+                condition_is(channel, "Programmed", "True", "Programmed")?;
+                Ok(channel.clone())
+            },
+        )?;
         self = self.restart(cluster)?;
         self.operator.new_channel_reports("since", self.reason)?;
         let now = self.operator.get("messagechannel/orders")?;
         ensure!(condition(&now, "Ready")? == condition(&away, "Ready")?, "{}", now["status"]);
         if self.reason == "CredentialInvalid" {
-            // No broker starts with it.
+            // The broker does not start with this token.
             self.operator.patch(SECRET, &json!({"data": {"token": null}}))?;
         }
         self.operator.run(&["scale", "statefulset/restante-main", "--replicas=1"])?;
         self.operator.becomes_ready("orders")
     }
 
-    /// That a deletion waits and tells why, and that force ends it without a word that is not so.
+    /// Checks that a deletion waits and reports why, and that a forced deletion ends with correct events.
     fn forced_deletion_reports_the_reason(&self) -> Result<()> {
         let operator = &self.operator;
         operator.delete("orders")?;
@@ -96,16 +101,16 @@ impl CutOff {
 }
 
 impl Operator {
-    /// Makes a channel, and sees that it says at once what is in the way of its broker.
+    /// Creates a channel, and checks that it reports at once why its broker is not served.
     fn new_channel_reports(&self, name: &str, reason: &str) -> Result<Value> {
         let kubectl = self.kubectl();
         kubectl.apply(&channel(&self.namespace, name, (&self.namespace, "main"), ""))?;
         let words = ["-n", &self.namespace, "get", "mc", name];
-        kubectl.until("the reason to be told", AT_ONCE, &words, |channel| {
+        kubectl.until("the channel to report the reason", AT_ONCE, &words, |channel| {
             for kind in ["Programmed", "Ready"] {
                 let message = condition_is(channel, kind, "False", "BrokerNotServed")?;
                 let told = format!("cannot serve MessageBroker main: {reason}: ");
-                ensure!(message.contains(&told), "it says {message}");
+                ensure!(message.contains(&told), "the message is {message}");
             }
             Ok(channel.clone())
         })
@@ -137,7 +142,7 @@ fn channels_of_a_broker_whose_secret_has_another_owner_report_the_same_before_an
     cut_off.channels_report_the_reason("before")?;
     let cut_off = cut_off.restart(cluster)?;
     cut_off.channels_report_the_reason("after")?;
-    // As the condition says, it is handed over.
+    // Hand the Secret over as the condition says.
     cut_off.operator.run(&[
         "label",
         "--overwrite",
@@ -194,17 +199,17 @@ fn a_new_channel_reports_at_once_that_an_object_of_its_broker_cannot_be_applied(
     operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
     let told = operator.new_channel_reports("orders", "ApplyFailed")?;
     let message = condition_is(&told, "Ready", "False", "BrokerNotServed")?;
-    ensure!(message.contains("nodeAfinity"), "it says {message}");
-    // Another reason is told as well, and so is its end.
+    ensure!(message.contains("nodeAfinity"), "the message is {message}");
+    // The channel also reports another reason, and its end.
     operator.apply_broker("main", "  template: {affinity: {podAfinity: {}}}\n")?;
     let words = ["-n", "new-of-refused", "get", "mc", "orders"];
-    operator.kubectl().until("the other reason to be told", AT_ONCE, &words, |channel| {
+    operator.kubectl().until("the channel to report the other reason", AT_ONCE, &words, |channel| {
         let message = condition_is(channel, "Ready", "False", "BrokerNotServed")?;
-        ensure!(message.contains("podAfinity"), "it says {message}");
+        ensure!(message.contains("podAfinity"), "the message is {message}");
         Ok(())
     })?;
     operator.apply_broker("main", "")?;
-    operator.becomes_ready("orders").context("after the broker was mended")
+    operator.becomes_ready("orders").context("after the broker was corrected")
 }
 
 #[test]

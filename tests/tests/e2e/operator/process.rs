@@ -18,13 +18,13 @@ use restante_tests::{
 
 use super::{namespace::ServedNamespace, objects};
 
-/// How long anything may take that takes a second on two idle cores.
+/// Limit of waits for operations that take a second on two idle cores.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// The metric that counts status writes of channels.
 pub(crate) const CHANNEL_WRITES: &str = "restante_operator_status_writes_total{kind=\"MessageChannel\"}";
 
-/// The program, built once: cargo would look at every file again for each test.
+/// The operator's program, built once: for each test, cargo would check every file again.
 fn program() -> Result<&'static Path> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = PROGRAM.get_or_init(|| {
@@ -38,7 +38,7 @@ fn program() -> Result<&'static Path> {
 #[derive(Debug)]
 pub(crate) struct Operator {
     pub(crate) cluster: &'static ClusterInfo,
-    /// Of the operator and its MessageBrokers.
+    /// The namespace of the operator and its MessageBrokers.
     pub(crate) namespace: String,
     process: Process,
     port: u16,
@@ -47,19 +47,19 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// An operator in a new namespace, with these further flags.
+    /// Starts an operator with these further flags in a new namespace.
     pub(crate) fn start(cluster: &'static ClusterInfo, namespace: &str, flags: &[&str]) -> Result<Self> {
         cluster.kubectl().run(&["create", "namespace", namespace])?;
         Self::start_again(cluster, namespace, flags)
     }
 
-    /// The same in a namespace that is there.
+    /// Starts an operator with these further flags in an existing namespace.
     pub(crate) fn start_again(
         cluster: &'static ClusterInfo,
         namespace: &str,
         flags: &[&str],
     ) -> Result<Self> {
-        // All of them are in one network namespace, and nothing else in it listens to these.
+        // All operators share one network namespace, in which no other program uses these ports.
         static PORTS: AtomicU16 = AtomicU16::new(19_000);
         let port = PORTS.fetch_add(1, Ordering::Relaxed);
         let mut command = netns::command_in(&cluster.network_namespace, program()?);
@@ -83,26 +83,26 @@ impl Operator {
         self.cluster.kubectl()
     }
 
-    /// What it has logged.
+    /// The log of the operator so far.
     pub(crate) fn log(&self) -> String {
         self.process.log_text()
     }
 
-    /// Ends it as Kubernetes would.
+    /// Stops the operator with SIGTERM, like Kubernetes.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let status = self.process.terminate(SOON)?;
         ensure!(status.success(), "the operator ended with {status}");
         Ok(())
     }
 
-    /// Runs its program as the hook of `helm uninstall` does, but for the Deployment that there is not.
+    /// Runs `release-finalizers` like the hook of `helm uninstall`, but without a Deployment to wait for.
     pub(crate) fn release_finalizers(&self) -> Result<()> {
         let mut command = netns::command_in(&self.cluster.network_namespace, program()?);
         command.args(["release-finalizers", "--namespace", &self.namespace]);
         run(command.env("KUBECONFIG", &self.cluster.kubeconfig)).map(drop)
     }
 
-    /// The same, and gives what it logged.
+    /// Runs `release-finalizers`, and returns its log.
     pub(crate) fn release_finalizers_log(&self) -> Result<String> {
         let mut command = netns::command_in(&self.cluster.network_namespace, program()?);
         command.args(["release-finalizers", "--namespace", &self.namespace]);
@@ -112,7 +112,7 @@ impl Operator {
         Ok(log)
     }
 
-    /// Waits until it has reconciled something again after the work, which wakes it.
+    /// Does the work, which must trigger a reconcile, and waits for one.
     pub(crate) fn reconciles_after(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
         const RECONCILES: &str = "restante_operator_reconcile_total";
         let before = self.metric(RECONCILES)?;
@@ -124,7 +124,7 @@ impl Operator {
         })
     }
 
-    /// The sum of the samples of a metric, over all of its labels unless they are given.
+    /// The sum of the samples of a metric, over all labels unless the name includes some.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
         let page = self.page("/metrics")?;
         let samples = page
@@ -136,26 +136,27 @@ impl Operator {
     fn page(&self, path: &str) -> Result<String> {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         in_namespace::run(&self.cluster.network_namespace, move || async move {
-            // For a client that speaks no TLS here, and asks for it all the same. The second call finds it done.
+            // reqwest needs a TLS provider although this client does not use TLS. The call fails if it is installed
+            // already.
             let _ = rustls::crypto::ring::default_provider().install_default();
             let http = reqwest::Client::builder().no_proxy().timeout(SOON).build()?;
             Ok::<_, anyhow::Error>(http.get(url).send().await?.error_for_status()?.text().await?)
         })?
     }
 
-    /// Applies a MessageBroker with these further lines of its spec, in the operator's namespace.
+    /// Applies a MessageBroker with these further lines in its spec, in the operator's namespace.
     pub(crate) fn apply_broker(&self, name: &str, spec: &str) -> Result<()> {
         self.kubectl().apply(&objects::broker(&self.namespace, name, spec)).map(drop)
     }
 
-    /// The same, and waits until it is Ready.
+    /// Applies a MessageBroker, and waits until it is Ready.
     pub(crate) fn broker_becomes_ready(&self, name: &str, spec: &str) -> Result<()> {
         self.apply_broker(name, spec)?;
         let broker = format!("messagebroker/{name}");
         self.kubectl().wait_for("condition=Ready", SOON, &["-n", &self.namespace, &broker])
     }
 
-    /// Applies a channel of this operator's broker, with these further lines of its spec, and waits until it is Ready.
+    /// Applies a channel of this operator's broker with these further lines in its spec, and waits until it is Ready.
     pub(crate) fn channel_becomes_ready(
         &self,
         namespace: &str,

@@ -1,4 +1,4 @@
-//! A MessageBroker is Ready when what was asked runs, and says when its store is another.
+//! A MessageBroker is Ready when pods with its current spec run, and it reports a replaced store.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -27,7 +27,7 @@ fn a_broker_whose_volume_was_replaced_says_so_until_the_store_is_accepted() -> R
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "store-replaced", &[])?;
     operator.broker_becomes_ready("main", "")?;
-    let first = operator.until("the store to be known", "messagebroker/main", |broker| {
+    let first = operator.until("the status to have the store's id", "messagebroker/main", |broker| {
         condition_is(broker, "StoreReplaced", "False", "SameStore")?;
         Ok(broker["status"]["storeID"].as_str().context("there is no storeID")?.to_owned())
     })?;
@@ -37,16 +37,16 @@ fn a_broker_whose_volume_was_replaced_says_so_until_the_store_is_accepted() -> R
     let message = operator.until_condition("main", "StoreReplaced", "True", "AnotherStore")?;
     ensure!(message.contains(&format!("instead of {first}")), "{message}");
     operator.until_event("main", "AnotherStore")?;
-    operator.until("the new claim to be there", "pvc/data-restante-main-0", |now| {
+    operator.until("the new claim to exist", "pvc/data-restante-main-0", |now| {
         ensure!(now["metadata"]["uid"] != claim["metadata"]["uid"]);
         Ok(())
     })?;
     operator.until_condition("main", "Ready", "True", "Ready")?;
     let broker = operator.get("messagebroker/main")?;
-    ensure!(broker["status"]["storeID"] == first.as_str(), "the known store was forgotten");
+    ensure!(broker["status"]["storeID"] == first.as_str(), "the status lost the known store");
     let wrong = format!("restante.dev/accept-store={first}x");
     operator.run(&["annotate", "messagebroker/main", &wrong])?;
-    operator.until("the wrong id to be told", "messagebroker/main", |broker| {
+    operator.until("the wrong id to be reported", "messagebroker/main", |broker| {
         let message = condition_is(broker, "StoreReplaced", "True", "AnotherStore")?;
         ensure!(message.contains("accepts nothing"), "{message}");
         Ok(())
@@ -70,7 +70,7 @@ fn conditions_of_other_managers_stay_and_cause_no_writes() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "foreign-conditions", &[])?;
     operator.broker_becomes_ready("main", "")?;
-    operator.until("the store to be known", "messagebroker/main", |broker| {
+    operator.until("the status to have the store's id", "messagebroker/main", |broker| {
         ensure!(broker["status"]["channels"] == 0, "{}", broker["status"]);
         Ok(())
     })?;
@@ -86,7 +86,7 @@ fn conditions_of_other_managers_stay_and_cause_no_writes() -> Result<()> {
     });
     let words = ["apply", "--server-side", "--subresource=status", "--field-manager=backup", "-f", "-"];
     restante_tests::command::run_with_input(operator.kubectl().command().args(words), &other.to_string())?;
-    // A reconcile that is sure to come after it.
+    // Trigger a reconcile after that.
     operator.patch("service/restante-main", &json!({"metadata": {"ownerReferences": null}}))?;
     operator.until_event("main", "Adopted")?;
     let broker = operator.get("messagebroker/main")?;
@@ -126,7 +126,7 @@ fn the_pod_names_no_user_if_the_cluster_assigns_one() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "users", &["--broker-users=cluster"])?;
     operator.apply_broker("main", "")?;
-    operator.until("the StatefulSet to be there", "statefulset/restante-main", |set| {
+    operator.until("the StatefulSet to exist", "statefulset/restante-main", |set| {
         let security = &set["spec"]["template"]["spec"]["securityContext"];
         ensure!(security["runAsNonRoot"] == true && security.get("runAsUser").is_none(), "{security}");
         ensure!(security.get("fsGroup").is_none() && security.get("runAsGroup").is_none(), "{security}");

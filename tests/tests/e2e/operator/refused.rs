@@ -1,4 +1,4 @@
-//! What Kubernetes refuses is told on the MessageBroker, in its words.
+//! The MessageBroker quotes refusals of Kubernetes.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -26,7 +26,7 @@ fn a_quota_that_forbids_an_object_is_reported_with_its_name() -> Result<()> {
     ensure!(message.contains("Service restante-main-headless"), "{message}");
     ensure!(message.contains("exceeded quota: none"), "{message}");
     operator.until_event("main", "ApplyFailed")?;
-    // Nobody tells the operator that a quota is gone: it tries again.
+    // The operator gets no event when a quota is deleted: it retries.
     operator.run(&["delete", "resourcequota", "none"])?;
     operator.until_condition("main", "Ready", "True", "Ready").map(drop)
 }
@@ -41,7 +41,7 @@ fn a_quota_that_forbids_the_pod_is_reported() -> Result<()> {
         Ok(())
     })?;
     operator.apply_broker("main", "")?;
-    operator.until("the quota to be told", "messagebroker/main", |broker| {
+    operator.until("the MessageBroker to report the quota", "messagebroker/main", |broker| {
         let message = &condition(broker, "Ready")?["message"];
         ensure!(
             message.as_str().is_some_and(|message| message.contains("exceeded quota: none")),
@@ -60,7 +60,7 @@ fn a_limit_range_that_forbids_the_pod_is_reported() -> Result<()> {
         "spec": {"limits": [{"type": "Container", "max": {"memory": "16Mi"}}]},
     }))?;
     operator.apply_broker("main", "  template: {resources: {limits: {memory: 1Gi}}}\n")?;
-    operator.until("the LimitRange to be told", "messagebroker/main", |broker| {
+    operator.until("the MessageBroker to report the LimitRange", "messagebroker/main", |broker| {
         let message = &condition(broker, "Ready")?["message"];
         ensure!(
             message.as_str().is_some_and(|message| message.contains("maximum memory usage")),
@@ -79,11 +79,11 @@ fn an_invalid_template_is_reported() -> Result<()> {
     ensure!(message.contains("StatefulSet restante-main") && message.contains("nodeAfinity"), "{message}");
     operator.apply_broker("main", "")?;
     operator.until_condition("main", "Ready", "True", "Ready")?;
-    // In one that runs as well, and it runs on.
+    // A running broker reports it too, and keeps running.
     operator.apply_broker("main", "  template: {labels: {team: a b}}\n")?;
     let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
     ensure!(message.contains("a b"), "{message}");
-    // Only an edit cures it.
+    // Only an edit helps, so it is Stalled at once.
     operator.until_condition("main", "Stalled", "True", "ApplyFailed")?;
     ensure!(operator.get("statefulset/restante-main")?["status"]["readyReplicas"] == 1);
     Ok(())
@@ -96,9 +96,9 @@ fn a_refused_field_is_reported_with_the_place_to_correct_it() -> Result<()> {
     let resources = "{requests: {memory: 2Gi}, limits: {memory: 1Gi}}";
     operator.apply_broker("main", &format!("  template: {{resources: {resources}}}\n"))?;
     let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
-    ensure!(message.contains("memory limit"), "these are not the API server's words: {message}");
+    ensure!(message.contains("memory limit"), "the API server is not quoted: {message}");
     ensure!(message.ends_with(". Correct spec.template.resources of MessageBroker main"), "{message}");
-    // Nothing but an edit cures it, and so nobody waits for it.
+    // Only an edit helps, so it is Stalled at once.
     operator.until_condition("main", "Stalled", "True", "ApplyFailed")?;
     operator.apply_broker("main", "")?;
     operator.until_ready("main")
@@ -127,7 +127,7 @@ fn a_refusal_by_an_admission_policy_is_quoted() -> Result<()> {
         "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["statefulsets"],
     });
     admission::deny(&kubectl, "admission", rule, "ask the platform team first")?;
-    restante_tests::wait::until("the policy to be obeyed", super::process::SOON, || {
+    restante_tests::wait::until("the policy to be in force", super::process::SOON, || {
         let set = ["-n", "admission", "create", "--dry-run=server", "-f", "-"];
         let manifest = json!({
             "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "probe"},
@@ -141,7 +141,7 @@ fn a_refusal_by_an_admission_policy_is_quoted() -> Result<()> {
             restante_tests::command::run_with_input(kubectl.command().args(set), &manifest.to_string());
         ensure!(
             refused.is_err_and(|error| format!("{error:#}").contains("platform team")),
-            "it is not obeyed yet"
+            "the policy is not in force yet"
         );
         Ok(())
     })?;
@@ -149,7 +149,7 @@ fn a_refusal_by_an_admission_policy_is_quoted() -> Result<()> {
     let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
     ensure!(message.contains("StatefulSet restante-main"), "{message}");
     ensure!(message.contains("ask the platform team first"), "{message}");
-    // It may pass without an edit.
+    // The policy may change without an edit, so it is not Stalled at once.
     ensure!(condition(&operator.get("messagebroker/main")?, "Stalled").is_err());
     Ok(())
 }
@@ -162,7 +162,7 @@ fn an_image_that_cannot_be_pulled_is_reported() -> Result<()> {
         "main",
         "  template: {image: 'restante.local/broker:nowhere', imagePullPolicy: Never}\n",
     )?;
-    operator.until("the image to be told", "messagebroker/main", |broker| {
+    operator.until("the MessageBroker to report the image", "messagebroker/main", |broker| {
         let message = &condition(broker, "Ready")?["message"];
         let told = message.as_str().is_some_and(|message| {
             message.contains("image restante.local/broker:nowhere of pod restante-main-0 cannot be pulled")

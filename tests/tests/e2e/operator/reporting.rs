@@ -1,4 +1,4 @@
-//! What the operator tells of a channel is so, is told once, and leaves alone what others say of it.
+//! The operator reports the state of a channel correctly and only once, and keeps conditions of other managers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::shared;
 
-/// How long a channel waits for another before it is stalled, and as long as anything may take.
+/// Limit of waits for Stalled, which is set after two minutes.
 const STALLED_WITHIN: Duration = Duration::from_secs(120 + SOON.as_secs());
 
 #[test]
@@ -34,7 +34,7 @@ fn the_condition_of_another_field_manager_stays_and_causes_no_write() -> Result<
     operator.channel_becomes_ready("foreign", "orders", "main", "")?;
     let kubectl = cluster.kubectl();
     let words = ["-n", "foreign", "get", "mc", "orders"];
-    kubectl.until("the counts, which are told once", SOON, &words, |channel| {
+    kubectl.until("the first counts, which are one write", SOON, &words, |channel| {
         ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
         Ok(())
     })?;
@@ -51,16 +51,16 @@ fn the_condition_of_another_field_manager_stays_and_causes_no_write() -> Result<
             Ok(())
         })?;
         let channel = kubectl.json(&words)?;
-        ensure!(version(&channel)? == version(&edited)?, "somebody wrote to it: {channel:#}");
+        ensure!(version(&channel)? == version(&edited)?, "an operator wrote to the channel: {channel:#}");
     }
-    // A write that changes nothing changes no resourceVersion either.
+    // Count the writes too: a write without a change keeps the resourceVersion.
     let more = operator.metric(CHANNEL_WRITES)? - writes;
     ensure!(more == 0.0, "the status was written {more} times");
-    // A status that says something else, and the one of a blocked deletion, are written without it.
+    // A changed status, and the status of a blocked deletion, are written without the other manager's condition.
     let pause = "{\"spec\": {\"paused\": true}}";
     operator.send("main", "foreign/orders", "one")?;
     kubectl.run(&["-n", "foreign", "patch", "mc", "orders", "--type=merge", "-p", pause])?;
-    kubectl.until("the pause to be told", SOON, &words, |channel| {
+    kubectl.until("the channel to report the pause", SOON, &words, |channel| {
         condition_is(channel, "Ready", "True", "Paused")?;
         condition_is(channel, "example.com/Audited", "True", "Audited").map(drop)
     })?;
@@ -73,8 +73,8 @@ fn the_condition_of_another_field_manager_stays_and_causes_no_write() -> Result<
             .iter()
             .find(|one| one["manager"] == "restante-operator" && one["subresource"] == "status");
         ensure!(
-            !ours.context("it wrote no status")?.to_string().contains("Audited"),
-            "it took the condition over"
+            !ours.context("the operator wrote no status")?.to_string().contains("Audited"),
+            "the operator took over the condition"
         );
         condition_is(channel, "example.com/Audited", "True", "Audited").map(drop)
     })
@@ -93,23 +93,23 @@ fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
         operator.channel_becomes_ready("conflicts", name, "main", "")?;
     }
     let kubectl = cluster.kubectl();
-    // Of two channels of one second the smaller UID wins.
+    // Channels of the same second are ordered by UID, so wait for the next second.
     let youngest = created(&kubectl.json(&["-n", "conflicts", "get", "mc", "orders"])?)?;
     let clock = ["-n", "conflicts", "create", "configmap", "clock", "--dry-run=server"];
     kubectl.until("the next second", SOON, &clock, |now| {
-        ensure!(created(now)? > youngest, "it is {youngest}");
+        ensure!(created(now)? > youngest, "it is still {youngest}");
         Ok(())
     })?;
     for winner in ["bills", "orders"] {
         let spec = format!("  source: {winner}\n");
         kubectl.apply(&channel("conflicts", "thief", ("conflicts", "main"), &spec))?;
         kubectl.until(
-            "the conflict to be told",
+            "the channel to report the conflict",
             SOON,
             &["-n", "conflicts", "get", "mc", "thief"],
             |channel| {
                 let message = condition_is(channel, "Accepted", "False", "SourceTaken")?;
-                ensure!(message.contains(&format!("conflicts/{winner}")), "it says {message}");
+                ensure!(message.contains(&format!("conflicts/{winner}")), "the message is {message}");
                 Ok(())
             },
         )?;
@@ -118,9 +118,9 @@ fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
             let events = events["items"].as_array().context("there is no list")?;
             let is_it =
                 |event: &&Value| event["reason"] == "SourceTaken" && event["related"]["name"] == winner;
-            let event = events.iter().find(is_it).context("it is not there")?;
+            let event = events.iter().find(is_it).context("no such event")?;
             let note = event["note"].as_str().context("an event has a note")?;
-            ensure!(note.contains(&format!("conflicts/{winner}")), "it says {note}");
+            ensure!(note.contains(&format!("conflicts/{winner}")), "the note is {note}");
             Ok(())
         })?;
     }
@@ -128,7 +128,7 @@ fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
 }
 
 #[test]
-fn two_channels_created_in_the_same_second_are_ordered_by_uid_and_the_condition_says_so() -> Result<()> {
+fn the_smaller_uid_wins_a_conflict_of_the_same_second_and_the_condition_says_so() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "same-second", &[])?;
     operator.broker_becomes_ready("main", "")?;
@@ -136,15 +136,18 @@ fn two_channels_created_in_the_same_second_are_ordered_by_uid_and_the_condition_
     let twins =
         ["one", "two"].map(|name| channel("same-second", name, ("same-second", "main"), "  source: same\n"));
     let words = ["-n", "same-second", "get", "mc"];
-    // Until both are of one second.
-    wait::until("two of one second", SOON, || {
+    // Create them until both have the same second.
+    wait::until("two channels of the same second", SOON, || {
         kubectl.run(&["-n", "same-second", "delete", "mc", "--all"])?;
         kubectl.apply(&twins.join("---\n"))?;
         let channels = kubectl.json(&words)?;
-        ensure!(created(&channels["items"][0])? == created(&channels["items"][1])?, "they are of two");
+        ensure!(
+            created(&channels["items"][0])? == created(&channels["items"][1])?,
+            "they have different seconds"
+        );
         Ok(())
     })?;
-    kubectl.until("the conflict to be told", SOON, &words, |channels| {
+    kubectl.until("the channel to report the conflict", SOON, &words, |channels| {
         let channels = channels["items"].as_array().context("there is no list")?;
         let uid = |one: &&Value| one["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let winner = channels.iter().min_by_key(uid).context("there is one")?;
@@ -154,7 +157,7 @@ fn two_channels_created_in_the_same_second_are_ordered_by_uid_and_the_condition_
         let told = format!(
             "taken by MessageChannel same-second/{winner}, which was created in the same second and has the smaller UID"
         );
-        ensure!(message.contains(&told), "it says {message}");
+        ensure!(message.contains(&told), "the message is {message}");
         Ok(())
     })
 }
@@ -166,16 +169,16 @@ fn a_channel_whose_broker_is_missing_is_stalled_after_two_minutes() -> Result<()
     let kubectl = cluster.kubectl();
     kubectl.apply(&channel("stalled", "orders", ("stalled", "main"), ""))?;
     let words = ["-n", "stalled", "get", "mc", "orders"];
-    kubectl.until("the missing broker to be told", SOON, &words, |channel| {
+    kubectl.until("the channel to report the missing broker", SOON, &words, |channel| {
         condition_is(channel, "Accepted", "False", "BrokerNotFound")?;
-        ensure!(condition(channel, "Stalled").is_err(), "it is stalled at once");
+        ensure!(condition(channel, "Stalled").is_err(), "the channel is Stalled at once");
         Ok(())
     })?;
     kubectl.wait_for("condition=Stalled", STALLED_WITHIN, &["-n", "stalled", "messagechannel/orders"])?;
     operator.broker_becomes_ready("main", "")?;
     kubectl.wait_for("condition=Ready", SOON, &["-n", "stalled", "messagechannel/orders"])?;
     let channel = kubectl.json(&words)?;
-    ensure!(condition(&channel, "Stalled").is_err(), "it is still stalled: {}", channel["status"]);
+    ensure!(condition(&channel, "Stalled").is_err(), "the channel is still Stalled: {}", channel["status"]);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! An operator beside others does what the only one of a cluster does.
+//! An operator serves its namespace while other operators run in the cluster.
 
 use anyhow::{Result, ensure};
 use restante_tests::wait;
@@ -28,7 +28,7 @@ fn a_restarted_operator_writes_nothing_if_nothing_changed() -> Result<()> {
     let mut operator = Operator::start(cluster, "starts-again", &[])?;
     operator.broker_becomes_ready("main", "")?;
     operator.channel_becomes_ready("starts-again", "orders", "main", "")?;
-    // What is told of the pods is looked at every 15 s.
+    // The operator polls the pods every 15 s.
     let words = ["-n", "starts-again", "get", "messagebroker", "main"];
     operator.kubectl().until("the channel to be counted", SOON, &words, |broker| {
         ensure!(broker["status"]["channels"] == 1, "{}", broker["status"]);
@@ -38,7 +38,11 @@ fn a_restarted_operator_writes_nothing_if_nothing_changed() -> Result<()> {
     let operator = Operator::start_again(cluster, "starts-again", &[])?;
     wait::until("both to be reconciled", SOON, || {
         let reconciles = operator.metric("restante_operator_reconcile_total")?;
-        ensure!(reconciles >= 2.0, "there were {reconciles}; its log is\n{}", operator.log());
+        ensure!(
+            reconciles >= 2.0,
+            "there were {reconciles} reconciles; the operator's log is\n{}",
+            operator.log()
+        );
         Ok(())
     })?;
     let writes = operator.metric("restante_operator_status_writes_total")?;

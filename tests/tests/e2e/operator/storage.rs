@@ -1,4 +1,4 @@
-//! Storage that is edited: what can be applied is, what cannot is told, and nothing that held data is deleted.
+//! Edits of the storage: the operator applies what it can, reports the rest, and deletes no claim that has data.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -23,7 +23,7 @@ fn a_larger_size_grows_the_claim_and_the_pod_keeps_running() -> Result<()> {
     operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
     let pod = operator.get("pod/restante-main-0")?;
     operator.apply_broker("main", &storage("size: 2Gi, storageClassName: local-growing"))?;
-    operator.until("the claim to ask for more", CLAIM, |claim| {
+    operator.until("the claim to request more", CLAIM, |claim| {
         ensure!(size(claim) == "2Gi", "{claim}");
         Ok(())
     })?;
@@ -42,7 +42,7 @@ fn a_class_that_forbids_growth_is_reported_in_kubernetes_words_and_the_rest_appl
     let message = operator.until_condition("main", "StorageDiffers", "True", "NotApplied")?;
     ensure!(message.contains("size is 2Gi") && message.contains("requests 1Gi"), "{message}");
     ensure!(message.ends_with("Set size to 1Gi, or move the channels to another MessageBroker"), "{message}");
-    ensure!(message.contains("resize"), "these are not the API server's words: {message}");
+    ensure!(message.contains("resize"), "the API server is not quoted: {message}");
     operator.until_event("main", "NotApplied")?;
     operator.until("the rest to be applied", "statefulset/restante-main", |set| {
         let text = set["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
@@ -78,7 +78,7 @@ fn each_growth_and_each_difference_of_the_storage_has_an_event_of_its_own() -> R
     operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
     for more in ["2Gi", "3Gi"] {
         operator.apply_broker("main", &storage(&format!("size: {more}, storageClassName: local-growing")))?;
-        operator.until("the claim to ask for more", CLAIM, |claim| {
+        operator.until("the claim to request more", CLAIM, |claim| {
             ensure!(size(claim) == more, "{claim}");
             Ok(())
         })?;
@@ -105,7 +105,7 @@ fn a_misspelt_storage_class_is_corrected_by_an_edit() -> Result<()> {
     operator.until_condition("main", "Ready", "False", "PodsNotReady")?;
     let said = "claim data-restante-main-0 of 1Gi and class \"locla\" is not bound to a volume yet: ";
     for (kind, reason) in [("StorageDiffers", "NotBound"), ("Ready", "PodsNotReady")] {
-        operator.until("the claim's trouble to be told", "messagebroker/main", |broker| {
+        operator.until("the MessageBroker to report the unbound claim", "messagebroker/main", |broker| {
             let message = condition_is(broker, kind, "False", reason)?;
             let class = message.split(said).nth(1);
             ensure!(class.is_some_and(|class| class.contains("\"locla\" not found")), "{kind}: {message}");
@@ -120,7 +120,7 @@ fn a_misspelt_storage_class_is_corrected_by_an_edit() -> Result<()> {
 }
 
 #[test]
-fn a_retained_claim_is_used_again_with_its_messages() -> Result<()> {
+fn a_retained_claim_is_used_again_with_its_store() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "installs-again", &[])?;
     operator.broker_becomes_ready("main", &storage("size: 2Gi"))?;
@@ -129,7 +129,7 @@ fn a_retained_claim_is_used_again_with_its_messages() -> Result<()> {
     operator.broker_becomes_ready("main", &storage("size: 1Gi"))?;
     operator.until_condition("main", "StorageDiffers", "True", "NotApplied")?;
     ensure!(operator.get(CLAIM)?["metadata"]["uid"] == claim["metadata"]["uid"]);
-    let again = operator.until("the store to be known", "messagebroker/main", |broker| {
+    let again = operator.until("the status to have the store's id", "messagebroker/main", |broker| {
         ensure!(broker["status"]["storeID"].is_string(), "{}", broker["status"]);
         Ok(broker.clone())
     })?;
@@ -146,14 +146,17 @@ fn a_stateful_set_deleted_without_its_pod_is_created_again_with_the_current_size
     operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
     let pod = operator.get("pod/restante-main-0")?;
     operator.apply_broker("main", &storage("size: 2Gi, storageClassName: local-growing"))?;
-    operator.until("the claim to ask for more", CLAIM, |claim| {
+    operator.until("the claim to request more", CLAIM, |claim| {
         ensure!(size(claim) == "2Gi", "{claim}");
         Ok(())
     })?;
     let before = operator.get("statefulset/restante-main")?;
-    ensure!(size(&before["spec"]["volumeClaimTemplates"][0]) == "1Gi", "it was changed: {before}");
+    ensure!(
+        size(&before["spec"]["volumeClaimTemplates"][0]) == "1Gi",
+        "the StatefulSet was changed: {before}"
+    );
     operator.run(&["delete", "statefulset", "restante-main", "--cascade=orphan"])?;
-    operator.until("the StatefulSet to be made anew", "statefulset/restante-main", |set| {
+    operator.until("the StatefulSet to be created again", "statefulset/restante-main", |set| {
         ensure!(size(&set["spec"]["volumeClaimTemplates"][0]) == "2Gi", "{set}");
         Ok(())
     })?;

@@ -10,7 +10,7 @@ use restante_tests::in_namespace;
 
 use super::process::{Operator, SOON};
 
-/// How long a pull is held.
+/// The wait of a pull, in seconds.
 const WAIT_SECONDS: u32 = 10;
 
 impl Operator {
@@ -24,7 +24,7 @@ impl Operator {
         })?
     }
 
-    /// Receives this message, the next, from an address of one of its brokers, and settles it.
+    /// Receives the next message from an address of one of its brokers, checks its content, and settles it.
     pub(crate) fn receive(&self, broker: &str, address: &str, content: &'static str) -> Result<()> {
         let (service, address) = (self.service(broker)?, address.parse::<Address>()?);
         in_namespace::run(&self.cluster.network_namespace, move || async move {
@@ -33,7 +33,7 @@ impl Operator {
             let receiver = Receiver::new(&client(service)?, address, options);
             let received =
                 tokio::time::timeout(SOON, receiver.receive()).await.context("no message came")??;
-            ensure!(received.body == content.as_bytes(), "another message came");
+            ensure!(received.body == content.as_bytes(), "the message has another content");
             received.settle().await?;
             Ok(())
         })?

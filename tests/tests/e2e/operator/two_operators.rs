@@ -1,4 +1,4 @@
-//! Two operators in one cluster: neither touches what is the other's.
+//! Two operators in one cluster: neither writes to objects of the other.
 
 use anyhow::{Result, ensure};
 use restante_tests::{cluster::info::ClusterInfo, wait};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::shared;
 
-/// How often a channel is edited, and looked at by both.
+/// Number of edits of a channel, each reconciled by both operators.
 const EDITS: usize = 5;
 
 /// Two operators with a broker `main` each, and a channel of the first.
@@ -30,7 +30,7 @@ impl TwoOperators {
         one.broker_becomes_ready("main", "")?;
         one.channel_becomes_ready(&users, "orders", "main", "")?;
         let operators = Self { one, other, users };
-        operators.until("the counts, which are told once", |channel| {
+        operators.until("the first counts, which are one write", |channel| {
             ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
             Ok(())
         })?;
@@ -45,7 +45,7 @@ impl TwoOperators {
         self.one.kubectl().json(&["-n", &self.users, "get", "mc", "orders"])
     }
 
-    /// Edits the channel, and waits until both have looked at it.
+    /// Edits the channel, and waits until both operators have reconciled it.
     fn edit(&self, edit: &str) -> Result<Value> {
         let words = ["-n", &self.users, "annotate", "--overwrite", "mc", "orders", edit];
         let mut edited = Value::Null;
@@ -63,7 +63,7 @@ impl TwoOperators {
 fn two_operators_write_nothing_to_an_idle_channel() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operators = TwoOperators::start(cluster, "operators")?;
-    // The first counts are a write of their own where they come after Ready.
+    // The first counts may be a separate write after Ready.
     let words = ["-n", &operators.users, "get", "mc", "orders"];
     cluster.kubectl().until("the backlog to be shown", SOON, &words, |channel| {
         ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
@@ -72,13 +72,13 @@ fn two_operators_write_nothing_to_an_idle_channel() -> Result<()> {
     for edit in 0..EDITS {
         let edited = operators.edit(&format!("edit=number-{edit}"))?;
         let channel = operators.channel()?;
-        ensure!(version(&channel)? == version(&edited)?, "somebody wrote to it: {channel:#}");
+        ensure!(version(&channel)? == version(&edited)?, "an operator wrote to the channel: {channel:#}");
     }
     condition_is(&operators.channel()?, "Ready", "True", "Ready")?;
     let writes = operators.other.metric(CHANNEL_WRITES)?;
     ensure!(writes == 0.0, "the other wrote {writes} statuses");
     ensure!(operators.other.metric("restante_operator_channels_not_ours")? >= 1.0);
-    wait::until("the other to tell of it", SOON, || {
+    wait::until("the other operator to log it", SOON, || {
         let log = operators.other.log();
         ensure!(log.contains("not this operator's"), "{log}");
         Ok(())
@@ -97,7 +97,7 @@ fn a_deleted_channel_waits_for_its_own_operator() -> Result<()> {
         let edit = format!("edit=number-{edit}");
         let words = ["-n", &operators.users, "annotate", "--overwrite", "mc", "orders", &edit];
         operators.other.reconciles_after(|| kubectl.run(&words).map(drop))?;
-        // Whom it waits for is said on it.
+        // The finalizer names the operator that the channel waits for.
         ensure!(finalizers(&operators.channel()?) == ["restante.dev/waits-for-one"]);
     }
     operators.one = Operator::start_again(cluster, "waits-for-one", &[])?;
@@ -129,10 +129,10 @@ fn an_operator_writes_nothing_to_a_message_broker_of_another_namespace() -> Resu
     let words = ["-n", "beside-nobodys", "get", "mb", "main"];
     let before = kubectl.json(&words)?;
     condition_is(&before, "Ready", "Unknown", "Pending")?;
-    // Its own is looked at, and with it everything that the operator sees.
+    // When the operator has reconciled its own broker, it has seen all others.
     let annotate = ["-n", "beside", "annotate", "mb", "main", "edit=one"];
     operator.reconciles_after(|| kubectl.run(&annotate).map(drop))?;
     let after = kubectl.json(&words)?;
-    ensure!(version(&after)? == version(&before)?, "somebody wrote to it: {after:#}");
+    ensure!(version(&after)? == version(&before)?, "an operator wrote to the broker: {after:#}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! MessageBrokers that nobody looks after any more, and those that are deleted and stay all the same: they say so.
+//! MessageBrokers without an operator, and deleted MessageBrokers that a finalizer keeps, report that.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -21,7 +21,8 @@ fn a_broker_whose_operator_is_uninstalled_is_not_ready_until_it_is_installed_aga
     let left = operator.get(BROKER)?;
     let message = condition_is(&left, "Ready", "Unknown", "OperatorUninstalled")?;
     ensure!(message.contains("Install the operator again in left-behind"), "{message}");
-    condition_is(&left, "StorageDiffers", "False", "AsAsked").context("the rest stays as it was")?;
+    condition_is(&left, "StorageDiffers", "False", "AsAsked")
+        .context("the other conditions are unchanged")?;
     let operator = Operator::start_again(cluster, "left-behind", &[])?;
     operator.until_ready("main")
 }
@@ -60,7 +61,7 @@ fn a_deleted_broker_names_the_finalizer_that_keeps_it_and_its_channels_do_not_as
     let broker = operator.get(BROKER)?;
     ensure!(broker["status"]["observedGeneration"] == broker["metadata"]["generation"], "{broker}");
     operator.kubectl().apply(&channel("lingers", "orders", ("lingers", "main"), ""))?;
-    operator.until("the channel to say so", "messagechannel/orders", |channel| {
+    operator.until("the channel to report the deletion", "messagechannel/orders", |channel| {
         let message = condition_is(channel, "Accepted", "False", "BrokerNotFound")?;
         ensure!(message.contains("is being deleted") && message.contains("example.com/hold"), "{message}");
         ensure!(message.contains("once it is gone, create it again"), "{message}");

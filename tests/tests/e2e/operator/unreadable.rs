@@ -1,4 +1,5 @@
-//! A channel that this version cannot read, from a newer definition: told so, kept by nobody, and still one operator's.
+//! A channel of a newer definition that this version cannot parse: its operator reports that, and no finalizer keeps
+//! it.
 
 use std::sync::OnceLock;
 
@@ -11,10 +12,10 @@ use super::{
 };
 use crate::shared;
 
-/// A policy of a later version.
+/// A `deletionPolicy` of a later version.
 const LATER: &str = "  deletionPolicy: Later\n";
 
-/// Makes the definition one of a later version. It takes all that it took.
+/// Extends the definition like a later version, which still accepts everything that this version accepts.
 fn install_later_version(cluster: &ClusterInfo) -> Result<()> {
     static LATER: OnceLock<Result<(), String>> = OnceLock::new();
     let patch = LATER.get_or_init(|| {
@@ -26,7 +27,7 @@ fn install_later_version(cluster: &ClusterInfo) -> Result<()> {
     patch.clone().map_err(|error| anyhow!("{error}"))
 }
 
-/// Applies a manifest of the later version, once the API server goes by it.
+/// Applies a manifest of the later version, as soon as the API server serves that version.
 fn apply(operator: &Operator, manifest: &str) -> Result<()> {
     restante_tests::wait::until("the later version to be served", SOON, || operator.kubectl().apply(manifest))
         .map(drop)
@@ -43,7 +44,7 @@ fn only_the_owning_operator_reports_an_unreadable_channel() -> Result<()> {
     let kubectl = cluster.kubectl();
     apply(&one, &channel("unread-one", "orders", ("unread-one", "main"), LATER))?;
     let words = ["-n", "unread-one", "get", "mc", "orders"];
-    kubectl.until("it to be told", SOON, &words, |channel| {
+    kubectl.until("the channel to be reported as unreadable", SOON, &words, |channel| {
         condition_is(channel, "Accepted", "False", "Unreadable")?;
         condition_is(channel, "Ready", "False", "Unreadable")?;
         condition_is(channel, "Stalled", "True", "Unreadable").map(drop)
@@ -57,7 +58,7 @@ fn only_the_owning_operator_reports_an_unreadable_channel() -> Result<()> {
         })
     })?;
     let channel = kubectl.json(&words)?;
-    ensure!(Some(version(&channel)?) == edited, "somebody wrote to it: {channel:#}");
+    ensure!(Some(version(&channel)?) == edited, "an operator wrote to the channel: {channel:#}");
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! A channel that no pod of its broker was ever sent holds nothing: it goes at once, and leaves no orphan.
+//! A channel that was never sent to a broker pod has no messages: after its deletion it is removed at once, without an
+//! orphan.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -6,11 +7,11 @@ use serde_json::{Value, json};
 use super::{deletion::NO_POD, objects::condition_is, process::Operator};
 use crate::shared;
 
-/// No node has it.
+/// No node has this label.
 const NO_NODE: &str = "  template: {nodeSelector: {restante.dev/test-unsent: never}}\n";
 
 impl Operator {
-    /// Deletes a channel, and sees it go without a word of an orphan.
+    /// Deletes a channel, and checks that it is removed without an event about an orphan.
     fn channel_is_removed_without_orphan(&self, name: &str) -> Result<()> {
         self.delete(name)?;
         self.channel_is_removed(name)?;
@@ -22,14 +23,14 @@ impl Operator {
         Ok(())
     }
 
-    /// A broker that ran, and whose pod has no place any more.
+    /// Starts a broker, and then makes its pod unschedulable.
     fn remove_broker_pod(&self) -> Result<()> {
         self.broker_becomes_ready("main", "")?;
         self.apply_broker("main", NO_NODE)?;
         self.until_pod_is_unschedulable()
     }
 
-    /// That a channel says that no pod has it.
+    /// Applies a channel, and checks that it reports a broker without a pod.
     fn channel_waits_for_pod(&self, name: &str) -> Result<()> {
         self.channel_gets_finalizer(name, "")?;
         self.until("the channel to wait", &format!("messagechannel/{name}"), |channel| {
@@ -53,7 +54,7 @@ fn a_deleted_channel_that_no_pod_ever_had_is_removed_at_once_if_a_name_of_its_br
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "unsent-taken", &[])?;
     operator.broker_becomes_ready("main", "")?;
-    // In one edit: without a controller and with our labels it would be ours again.
+    // One edit changes both: with our labels and without a controller, the operator would adopt the Secret again.
     let taken = json!({"metadata": {
         "ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": "somebody"},
     }});

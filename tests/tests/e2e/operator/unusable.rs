@@ -1,4 +1,4 @@
-//! What people give and no broker could use: refused with what is wrong, where, and what to do.
+//! Invalid values of users: they are refused with the error, its place, and what to do.
 
 use anyhow::{Context, Result, ensure};
 use restante_tests::wait;
@@ -44,7 +44,7 @@ fn an_invalid_token_is_reported_and_a_removed_one_is_generated_again() -> Result
         let secret = kubectl.json(&secret)?;
         Ok(secret["data"]["token"].as_str().context("there is no token")?.to_owned())
     };
-    let drawn = wait::until("the token to be drawn", SOON, token)?;
+    let first = wait::until("the token to be generated", SOON, token)?;
     let patch = |patch: &str| {
         let words = ["-n", "edited-token", "patch", "secret", "restante-mine-control", "--type=merge"];
         kubectl.run(&[&words[..], &["-p", patch]].concat()).map(drop)
@@ -52,12 +52,12 @@ fn an_invalid_token_is_reported_and_a_removed_one_is_generated_again() -> Result
     patch(r#"{"stringData": {"token": "guess-me"}}"#)?;
     let message = operator.until_condition("mine", "Ready", "False", "CredentialInvalid")?;
     ensure!(message.contains("Secret restante-mine-control has fewer than 32 characters"), "{message}");
-    ensure!(!message.contains("guess-me"), "it repeats the token: {message}");
-    ensure!(!operator.log().contains("guess-me"), "it repeats the token");
+    ensure!(!message.contains("guess-me"), "the token is shown: {message}");
+    ensure!(!operator.log().contains("guess-me"), "the token is shown");
     patch(r#"{"data": {"token": null}}"#)?;
-    wait::until("another token to be drawn", SOON, || {
+    wait::until("another token to be generated", SOON, || {
         let token = token()?;
-        ensure!(token.len() == drawn.len() && token != drawn, "the token is not a new one");
+        ensure!(token.len() == first.len() && token != first, "the token is not a new one");
         Ok(())
     })
 }
@@ -69,7 +69,9 @@ fn an_immutable_secret_without_a_token_is_reported_with_the_command_that_repairs
     operator.broker_becomes_ready("mine", "")?;
     let secret = "secret/restante-mine-control";
     operator.patch(secret, &json!({"immutable": true}))?;
-    operator.broker_becomes_ready("mine", "  keepAliveSeconds: 700\n").context("with its token it serves")?;
+    operator
+        .broker_becomes_ready("mine", "  keepAliveSeconds: 700\n")
+        .context("a broker with its token is served")?;
     let empty = json!({
         "apiVersion": "v1", "kind": "Secret", "immutable": true,
         "metadata": {

@@ -1,4 +1,4 @@
-//! Deleted channels whose MessageBroker is gone: they wait while its claim holds their messages, and for nothing else.
+//! Deleted channels without a MessageBroker: they wait only while the broker's claim has their messages.
 
 use anyhow::{Result, ensure};
 
@@ -13,7 +13,7 @@ const CLAIM_HAS_MESSAGES: &str =
     "claim data-restante-main-0 there still has the messages that the channel held";
 
 impl Operator {
-    /// Has a channel with a message in it, deletes its MessageBroker, and then the channel.
+    /// Creates channels with a message each, and deletes their MessageBroker and then the channels.
     fn delete_broker_and_channels(&self, namespace: &str, names: &[(&str, &str)]) -> Result<()> {
         self.broker_becomes_ready("main", "")?;
         for (name, spec) in names {
@@ -44,14 +44,14 @@ fn a_deleted_channel_without_its_broker_waits_while_the_claim_has_its_messages_a
         "restante.dev/force-delete=true",
         "`kubectl -n claim-stays delete pvc data-restante-main-0`",
     ] {
-        ensure!(message.contains(says), "it says {message}");
+        ensure!(message.contains(says), "the message is {message}");
     }
     condition_is(&orders, "Ready", "False", "BrokerNotFound")?;
     ensure!(!orders["status"].to_string().contains("delete this channel"), "{}", orders["status"]);
     operator.is_blocked("drains", "BrokerNotFound", CLAIM_HAS_MESSAGES)?;
     operator.event("claim-stays", "BrokerNotFound", "orders")?;
     operator.broker_becomes_ready("main", "")?;
-    operator.until("the channel to be at its broker again", "messagechannel/orders", |orders| {
+    operator.until("the broker to have the channel again", "messagechannel/orders", |orders| {
         condition_is(orders, "Accepted", "True", "Accepted")?;
         condition_is(orders, "Programmed", "True", "Programmed")?;
         condition_is(orders, "Ready", "True", "Deleting")?;
@@ -117,9 +117,9 @@ fn a_namespace_is_removed_although_a_claim_has_the_messages_of_its_channel() -> 
 fn a_deleted_channel_whose_broker_never_had_a_volume_is_removed_with_the_broker() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "claim-unbound", &[])?;
-    // A class that nobody makes volumes for.
+    // A storage class without a provisioner.
     operator.apply_broker("main", "  engine: {embedded: {storage: {storageClassName: nobodys}}}\n")?;
-    operator.until("the claim to be made", CLAIM, |_| Ok(()))?;
+    operator.until("the claim to be created", CLAIM, |_| Ok(()))?;
     operator.channel_gets_finalizer("orders", "")?;
     operator.run(&["delete", "messagebroker", "main", "--timeout=60s"])?;
     operator.delete("orders")?;

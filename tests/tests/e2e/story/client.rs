@@ -1,4 +1,4 @@
-//! What runs on the client systems: the transmission module and the receiver module.
+//! Senders and receivers on the client systems.
 
 use std::{net::SocketAddrV4, time::Duration};
 
@@ -7,7 +7,7 @@ use restante_client::{
     Address, Client, ClientOptions, ProxyChoice, Receiver, ReceiverOptions, SendOptions, Sender,
 };
 
-/// How long a sender goes on: longer than a broker takes to come back.
+/// Deadline of a send or settle: longer than the restart of a broker.
 const DEADLINE: Duration = Duration::from_secs(180);
 
 fn client(broker: SocketAddrV4) -> Result<Client> {
@@ -16,17 +16,16 @@ fn client(broker: SocketAddrV4) -> Result<Client> {
     Ok(Client::new(options)?)
 }
 
-/// A sender to an address.
 pub(crate) fn sender(broker: SocketAddrV4, address: &str) -> Result<Sender> {
     Ok(Sender::new(&client(broker)?, address.parse::<Address>()?))
 }
 
-/// Goes on under one idempotency key for as long as a broker takes to come back.
+/// Retries a push with the same idempotency key for longer than the restart of a broker.
 pub(crate) fn patient_options() -> SendOptions {
     SendOptions { deadline: Some(DEADLINE), ..SendOptions::default() }
 }
 
-/// A receiver from an address, that is held for `wait_seconds` when there is nothing.
+/// A receiver whose pulls wait for `wait_seconds`.
 pub(crate) fn receiver(broker: SocketAddrV4, address: &str, wait_seconds: u32) -> Result<Receiver> {
     let mut options = ReceiverOptions::default();
     options.wait_seconds = Some(wait_seconds);

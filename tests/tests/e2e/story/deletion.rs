@@ -1,4 +1,4 @@
-//! A channel is deleted: not before its messages are gone, and if it drains it takes no others.
+//! Deletion of channels: a channel stays until its messages are settled, and a draining channel accepts no pushes.
 
 use anyhow::{Context, Result, bail, ensure};
 use restante_client::{Message, ProblemType, SendError};
@@ -18,7 +18,7 @@ pub(crate) fn a_deleted_channel_with_messages_stays_until_they_are_settled(
 ) -> Result<()> {
     let broker = release.service()?;
     let kubectl = &release.kubectl;
-    // The chapter before has left one message.
+    // The previous chapter left one message.
     kubectl.run(&["-n", USERS, "delete", "mc", "orders", "--wait=false"])?;
     kubectl.until("the deletion to be blocked", SOON, &["-n", USERS, "get", "mc", "orders"], |channel| {
         let blocked =
@@ -35,7 +35,7 @@ pub(crate) fn a_deleted_channel_with_messages_stays_until_they_are_settled(
     kubectl.wait_for("delete", SOON, &["-n", USERS, "messagechannel/orders"])?;
     sender.run(move || async move {
         match client::sender(broker, ADDRESS)?.send(Message::new("too late")).await {
-            Ok(receipt) => bail!("a deleted channel took a message: {receipt:?}"),
+            Ok(receipt) => bail!("a deleted channel accepted a message: {receipt:?}"),
             Err(SendError::Failed(error)) => {
                 let problem = error.problem_type();
                 ensure!(problem == Some(ProblemType::AddressUnknown), "{error}");
@@ -70,7 +70,7 @@ pub(crate) fn a_draining_channel_refuses_pushes_and_is_removed_when_it_is_empty(
     })?;
     sender.run(move || async move {
         match client::sender(broker, DRAINED)?.send(Message::new("too late")).await {
-            Ok(receipt) => bail!("a channel that drains took a message: {receipt:?}"),
+            Ok(receipt) => bail!("a draining channel accepted a message: {receipt:?}"),
             Err(SendError::Failed(error)) => {
                 ensure!(error.problem_type() == Some(ProblemType::ChannelClosing), "{error}");
                 Ok(())

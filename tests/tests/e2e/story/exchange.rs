@@ -12,7 +12,7 @@ use super::{
 const ADDRESS: &str = "acme/orders";
 const MESSAGES: usize = 1000;
 
-/// Content types as senders write them, none of which the broker may touch.
+/// Content types, which the broker must deliver unchanged.
 const CONTENT_TYPES: [Option<&str>; 6] = [
     None,
     Some("text/plain; charset=utf-8"),
@@ -22,7 +22,7 @@ const CONTENT_TYPES: [Option<&str>; 6] = [
     Some("multipart/form-data; boundary=abc"),
 ];
 
-/// The message of a number: empty, a mebibyte, or binary, and every content type.
+/// Content and content type of a message: some are empty, some a mebibyte, the others binary.
 fn message(number: usize) -> (Vec<u8>, Option<&'static str>) {
     let content = match number % 100 {
         7 => Vec::new(),
@@ -56,8 +56,11 @@ pub(crate) fn a_thousand_messages_arrive_unchanged(
         for number in 0..MESSAGES {
             let received = receiver.receive().await?;
             let (content, content_type) = message(number);
-            ensure!(received.headers["meta-number"] == number.to_string(), "out of order at {number}");
-            ensure!(received.body == content, "message {number} is not what was sent");
+            ensure!(
+                received.headers["meta-number"] == number.to_string(),
+                "message {number} is out of order"
+            );
+            ensure!(received.body == content, "message {number} differs");
             ensure!(received.content_type() == content_type, "message {number} has another content type");
             received.settle().await?;
         }
@@ -89,7 +92,7 @@ pub(crate) fn the_receiver_repeats_its_request_after_time_outs(
         };
         let received = tokio::select! {
             received = receiver.receive() => received?,
-            () = watching => unreachable!("the receiver lives"),
+            () = watching => unreachable!("the receiver still runs"),
         };
         received.settle().await?;
         Ok::<_, anyhow::Error>(receiver.counts())
@@ -97,7 +100,7 @@ pub(crate) fn the_receiver_repeats_its_request_after_time_outs(
     met_three.blocking_recv().context("the receiver ended before its third time-out")?;
     sender.run(move || async move {
         let sender = client::sender(broker, ADDRESS)?;
-        sender.send(Message::new("at last")).await?;
+        sender.send(Message::new("seven bolts")).await?;
         Ok::<_, anyhow::Error>(())
     })??;
     let counts = receiving.wait()??;
@@ -105,7 +108,7 @@ pub(crate) fn the_receiver_repeats_its_request_after_time_outs(
     let met = time_outs(release)? - before;
     ensure!(
         counts.timed_out as f64 == met,
-        "the receiver met {} time-outs and the broker gave {met}",
+        "the receiver counts {} time-out responses, the broker {met}",
         counts.timed_out
     );
     Ok(())

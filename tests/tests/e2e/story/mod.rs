@@ -1,5 +1,6 @@
-//! The whole story on a real node, chapter by chapter: installed from the chart, two clients behind firewalls exchange
-//! messages through a broker that an operator runs, whatever is done to broker, operator and channel meanwhile.
+//! The whole story on a real node, in chapters. The chart is installed, and two clients behind firewalls exchange
+//! messages through a broker that an operator runs. Meanwhile, broker, operator and channels are killed, restarted and
+//! edited.
 
 mod client;
 mod conditions;

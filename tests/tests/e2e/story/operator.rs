@@ -1,4 +1,4 @@
-//! The operator: it may come and go, puts back what drifted, and carries edits to the broker.
+//! The operator: its restart changes nothing, it reverts changes to child objects, and it sends edits to the broker.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::{
     release::{Release, SOON, SYSTEM, USERS, channel, condition, is_ready},
 };
 
-/// Everything that the operator writes, by name.
+/// All objects that the operator writes, by kind and name.
 fn written_objects(release: &Release) -> Result<BTreeMap<String, Value>> {
     let mut written = BTreeMap::new();
     for (namespace, kinds) in
@@ -22,24 +22,24 @@ fn written_objects(release: &Release) -> Result<BTreeMap<String, Value>> {
         for object in list["items"].as_array().into_iter().flatten() {
             let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
             let mut object = object.clone();
-            // Who wrote what is long, and says nothing that the rest does not.
+            // Managed fields are long, and add nothing to the comparison.
             object["metadata"]["managedFields"].take();
             written.insert(name, object);
         }
     }
-    ensure!(written.len() >= 6, "there is too little to compare: {written:?}");
+    ensure!(written.len() >= 6, "there are too few objects to compare: {written:?}");
     Ok(written)
 }
 
 pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<()> {
-    // What the chapters before did is told by then. The broker's own counts are written at a look, every 15 s.
+    // Wait until the statuses report the previous chapters. The operator polls the broker's counts every 15 s.
     let words = ["-n", SYSTEM, "get", "messagebroker", "default"];
-    release.kubectl.until("the broker to be told ready, with its channel", SOON, &words, |broker| {
+    release.kubectl.until("the broker to be Ready, with its channel", SOON, &words, |broker| {
         let ready = condition(broker, "Ready").context("there is no condition Ready")?;
         ensure!(ready["status"] == "True" && broker["status"]["channels"] == 1, "{}", broker["status"]);
         Ok(())
     })?;
-    // Its last counts are written within a minute.
+    // The operator writes the last counts within a minute.
     let words = ["-n", USERS, "get", "mc", "orders"];
     release.kubectl.until("the backlog to be empty again", SOON, &words, |channel| {
         let backlog = &channel["status"]["backlog"];
@@ -57,11 +57,11 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<
         Ok(next)
     })?;
     let successor = successor["metadata"]["name"].as_str().context("a pod has a name")?;
-    wait::until("the next operator to have looked at everything", SOON, || {
+    wait::until("the next operator to reconcile every object", SOON, || {
         let metrics = release.admin(successor, "/metrics")?;
         for kind in ["MessageBroker", "MessageChannel"] {
             let series = format!("restante_operator_reconcile_total{{kind=\"{kind}\"}} ");
-            ensure!(metrics.lines().any(|line| line.starts_with(&series)), "no {kind} was looked at");
+            ensure!(metrics.lines().any(|line| line.starts_with(&series)), "no {kind} was reconciled");
         }
         Ok(())
     })?;
@@ -85,7 +85,7 @@ pub(crate) fn changes_to_child_objects_are_reverted(release: &Release) -> Result
     ensure!(ports(&kubectl.json(&words)?) == 8080);
     let patch = r#"[{"op": "replace", "path": "/spec/ports/0/port", "value": 9090}]"#;
     kubectl.run(&["-n", SYSTEM, "patch", "service", "restante-default", "--type=json", "-p", patch])?;
-    kubectl.until("the port to be put back", SOON, &words, |service| {
+    kubectl.until("the port to be reverted", SOON, &words, |service| {
         ensure!(ports(service) == 8080, "the ports are {}", service["spec"]["ports"]);
         Ok(())
     })
@@ -105,7 +105,7 @@ pub(crate) fn an_edited_channel_is_applied_without_a_restart(
     };
     release.kubectl.apply(&channel("orders", "  limits: {messageBytes: 1000}\n"))?;
     wait_until_programmed(release)?;
-    ensure!(!sender.run(push)??, "a message over the new limit was taken");
+    ensure!(!sender.run(push)??, "a message above the new limit was accepted");
     release.kubectl.apply(&channel("orders", "  limits: {messageBytes: 3000}\n"))?;
     wait_until_programmed(release)?;
     ensure!(sender.run(push)??, "a message below the new limit was refused");
@@ -119,7 +119,7 @@ fn is_too_large(error: &restante_client::RequestError) -> bool {
     error.problem_type() == Some(ProblemType::MessageTooLarge)
 }
 
-/// The broker obeys the channel as it is now.
+/// Waits until the broker has the current spec of the channel.
 fn wait_until_programmed(release: &Release) -> Result<()> {
     let words = ["-n", USERS, "get", "mc", "orders"];
     release.kubectl.until("the edit to be programmed", SOON, &words, |channel| {

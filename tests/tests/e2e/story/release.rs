@@ -1,4 +1,4 @@
-//! First and last chapter: the release of the chart.
+//! The first and the last chapter: a release of the chart is installed and uninstalled.
 
 use std::{net::SocketAddrV4, time::Duration};
 
@@ -12,11 +12,11 @@ use restante_tests::{
 };
 use serde_json::Value;
 
-/// Where the release is.
+/// The namespace of the release.
 pub(crate) const SYSTEM: &str = "restante-system";
-/// Where the channels are.
+/// The namespace of the channels.
 pub(crate) const USERS: &str = "acme";
-/// A pod takes seconds to start; a busy machine of two cores takes longer.
+/// Limit of waits: a pod starts within seconds, and later on a busy machine with two cores.
 pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 /// An installed release.
@@ -43,7 +43,7 @@ impl Release {
         Ok(release)
     }
 
-    /// Applies a channel with these further lines of its spec, and shows what a person then sees.
+    /// Applies a channel with these further lines in its spec, and checks the output of `kubectl get`.
     pub(crate) fn channel_becomes_ready(&self, name: &str, spec: &str) -> Result<()> {
         self.kubectl.apply(&channel(name, spec))?;
         let address = format!("{USERS}/{name}");
@@ -63,24 +63,23 @@ impl Release {
         Ok(())
     }
 
-    /// Where clients find the broker.
+    /// The address of the broker's Service.
     pub(crate) fn service(&self) -> Result<SocketAddrV4> {
         let service = self.kubectl.json(&["-n", SYSTEM, "get", "service", "restante-default"])?;
         let address = service["spec"]["clusterIP"].as_str().context("the Service has no address")?;
         Ok(SocketAddrV4::new(address.parse()?, 8080))
     }
 
-    /// Something else in the cluster that answers.
+    /// The API server: another server in the cluster, which clients must not reach.
     pub(crate) fn api_server(&self) -> SocketAddrV4 {
         SocketAddrV4::new(network::NODE, network::API_PORT)
     }
 
-    /// The broker's pod.
     pub(crate) fn broker_pod(&self) -> Result<Value> {
         self.kubectl.json(&["-n", SYSTEM, "get", "pod", "restante-default-0"])
     }
 
-    /// Waits until the broker's pod is another one than that of this UID, and ready.
+    /// Waits until the broker's pod has another UID and is ready.
     pub(crate) fn wait_for_successor_of(&self, uid: &Value) -> Result<()> {
         let words = ["-n", SYSTEM, "get", "pod", "restante-default-0"];
         self.kubectl.until("the next broker pod to be ready", SOON, &words, |pod| {
@@ -89,13 +88,12 @@ impl Release {
         })
     }
 
-    /// What a page of a pod's admin port says.
+    /// A page of a pod's admin port.
     pub(crate) fn admin(&self, pod: &str, page: &str) -> Result<String> {
         let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{pod}:8081/proxy{page}");
         self.kubectl.run(&["get", "--raw", &path])
     }
 
-    /// The operator's pod.
     pub(crate) fn operator_pod(&self) -> Result<Value> {
         let selector = "app.kubernetes.io/instance=restante,app.kubernetes.io/name=restante";
         let pods = self.kubectl.json(&["-n", SYSTEM, "get", "pods", "-l", selector])?;
@@ -134,12 +132,11 @@ pub(crate) fn channel(name: &str, spec: &str) -> String {
     )
 }
 
-/// Whether a pod says that it is ready.
+/// Whether a pod is Ready.
 pub(crate) fn is_ready(pod: &Value) -> bool {
     condition(pod, "Ready").is_some_and(|condition| condition["status"] == "True")
 }
 
-/// A condition of an object.
 pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }

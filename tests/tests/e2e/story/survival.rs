@@ -15,7 +15,7 @@ use super::{
 };
 
 const ADDRESS: &str = "acme/orders";
-/// Acknowledged before the pod is killed, and again after.
+/// Messages that are settled before each kill, and after the last one.
 const MESSAGES: usize = 300;
 const KILLS: usize = 2;
 
@@ -43,7 +43,7 @@ pub(crate) fn a_broker_killed_under_load_loses_nothing(
     let (got, no_more) = (ledger.clone(), all_sent.clone());
     let receiving = receiver.start(move || async move {
         let receiver = client::receiver(broker, ADDRESS, 1)?;
-        // Until the sender has ended and a whole wait brings nothing.
+        // Receive until the sender has ended and a pull times out.
         loop {
             let Some(received) = receiver.receive_once(None).await? else {
                 if no_more.load(Relaxed) && got.is_complete() {
@@ -55,7 +55,7 @@ pub(crate) fn a_broker_killed_under_load_loses_nothing(
             got.received(key);
             match received.settle().await {
                 Ok(()) => got.settled(key),
-                // The lease ended while the broker was away: the message comes again.
+                // The lease ended while the broker was down: the message is delivered again.
                 Err(SettleError::Expired | SettleError::Superseded) => {}
                 Err(error) => return Err(anyhow::Error::from(error)),
             }
@@ -81,7 +81,7 @@ pub(crate) fn a_broker_killed_under_load_loses_nothing(
     wait::until("messages to flow after the last kill", SOON, || flowed(&ledger, before))?;
     enough.store(true, Relaxed);
     let sent = sending.wait()?.context("sending");
-    // Only now: a receiver that stops while a push is under way leaves its message behind.
+    // The sender must end first: a receiver that stops during a push would leave its message behind.
     all_sent.store(true, Relaxed);
     sent?;
     receiving.wait()?.context("receiving")?;

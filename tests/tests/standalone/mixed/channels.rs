@@ -7,29 +7,29 @@ use restante_wire::{
     channel::{self, Order},
 };
 
-/// Short, so that what was lost on its way comes again within the test; long beside a request.
+/// Short, so that a message whose answer was lost returns within the test; long compared with a request.
 pub(super) const LEASE_SECONDS: u32 = 3;
-/// Of the one channel whose messages may become dead letters by it.
+/// Redelivery limit of `fragile`, the only channel whose messages reach theirs.
 pub(super) const FRAGILE_DELIVERIES_MAX: u32 = 2;
-/// Few enough that senders meet a full channel.
+/// Low, so that senders find full channels.
 const MESSAGES_MAX: u64 = 60;
 
 /// What clients do with a channel.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Habits {
-    /// Groups that each sender has; none, and messages have no group.
+    /// Number of message groups of each sender; 0 for messages without a group.
     pub(super) groups: u32,
-    /// Messages say how long they live.
+    /// Messages have a time to live.
     pub(super) short_lived: bool,
-    /// Some messages say when they are due.
+    /// Some messages have a delay.
     pub(super) delays: bool,
-    /// Pulls settle what they bring.
+    /// Pulls use `ack=auto`.
     pub(super) auto: bool,
-    /// Messages are pushed, pulled and settled many at once.
+    /// Messages are pushed, pulled and settled in batches.
     pub(super) batches: bool,
-    /// Receivers reject now and then.
+    /// Receivers reject some messages.
     pub(super) rejects: bool,
-    /// What was settled late may be gone otherwise.
+    /// Messages move to another channel. So a message that was settled late may have moved instead.
     pub(super) moves: bool,
 }
 
@@ -37,22 +37,22 @@ pub(super) struct Habits {
 #[derive(Clone)]
 pub(super) struct Load {
     pub(super) name: &'static str,
-    /// What its clients know.
+    /// The account of its clients.
     pub(super) account: Account,
     pub(super) habits: Habits,
     pub(super) expired: Expired,
-    /// Whether its messages are those of another channel that gave them up.
+    /// Whether the channel contains the dead letters of another channel.
     pub(super) dead_letters: bool,
 }
 
-/// Where senders send, and into which channels.
+/// An address for pushes, and the accounts of its channels.
 pub(super) struct Destination {
     pub(super) name: &'static str,
     pub(super) accounts: Vec<Account>,
     pub(super) habits: Habits,
 }
 
-/// Everything under load.
+/// All channels and destinations of the test.
 pub(super) struct Plan {
     pub(super) configs: Vec<ChannelConfig>,
     pub(super) loads: Vec<Load>,
@@ -65,7 +65,7 @@ impl Plan {
         let rejects = Habits { rejects: true, ..Habits::default() };
         plan.add("letters", Habits { delays: true, ..rejects }, |_| ())?;
         plan.add("groups", Habits { groups: 4, delays: true, ..rejects }, |config| {
-            // Nobody redrives its dead letters under load.
+            // Its dead letters are not redriven under load, so they need room.
             config.limits.messages = 10 * MESSAGES_MAX;
         })?;
         plan.add("strict", Habits { groups: 1, ..Habits::default() }, |config| {
@@ -123,7 +123,6 @@ impl Plan {
         Ok(())
     }
 
-    /// The channel of this name.
     pub(super) fn load(&self, name: &str) -> &Load {
         self.loads.iter().find(|load| load.name == name).expect("the plan has it")
     }
@@ -135,7 +134,7 @@ impl Load {
     }
 }
 
-/// A channel of namespace acme. What comes back comes at once, and is given up by none but `fragile`.
+/// A channel in the namespace acme, without back-off. Only `fragile` has a low redelivery limit.
 fn config(name: &str) -> Result<ChannelConfig> {
     let sum = name.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(257) + u64::from(byte));
     let uid = format!("00000000-0000-4000-8000-{:012x}", sum & 0xffff_ffff_ffff);

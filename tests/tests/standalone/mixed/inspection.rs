@@ -1,4 +1,4 @@
-//! What is seen of a channel without taking anything from it.
+//! Inspects a channel without changing it.
 
 use anyhow::{Context, Result, ensure};
 use restante_tests::ledger::account::{Remaining, State, Totals};
@@ -14,7 +14,7 @@ use crate::{
 const STATES: [(&str, State); 4] =
     [("ready", State::Ready), ("leased", State::Leased), ("delayed", State::Delayed), ("dead", State::Dead)];
 
-/// Every message of a channel.
+/// Peeks at every message of a channel.
 pub(super) async fn peek_all(api: &Api, name: &str) -> Result<Vec<Remaining>> {
     let mut left = Vec::new();
     for (word, state) in STATES {
@@ -22,10 +22,11 @@ pub(super) async fn peek_all(api: &Api, name: &str) -> Result<Vec<Remaining>> {
         loop {
             let path = format!("/v1/peek/acme/{name}?state={word}&max=50{after}");
             let answer = api.until_answered(|| api.get(&path)).await?;
-            ensure!(answer.status == 200, "a look was answered {}", answer.text());
+            ensure!(answer.status == 200, "a peek was answered {}", answer.text());
             let page: PeekedBatch = answer.json()?;
             for item in &page.messages {
-                let key = content::key_of(&item.content.0, CONTENT_BYTES_MAX).context("a strange content")?;
+                let key =
+                    content::key_of(&item.content.0, CONTENT_BYTES_MAX).context("an unexpected content")?;
                 let of = |name: &str, value: &str| 4 + name.len() + value.len();
                 let headers = item
                     .headers
@@ -41,7 +42,7 @@ pub(super) async fn peek_all(api: &Api, name: &str) -> Result<Vec<Remaining>> {
     Ok(left)
 }
 
-/// What `GET /v1/channels` counts.
+/// The counts of `GET /v1/channels`.
 pub(super) async fn counts(broker: &Broker, name: &str) -> Result<Totals> {
     let stats = broker.stats(name).await?;
     Ok(Totals {

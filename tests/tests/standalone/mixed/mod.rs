@@ -1,5 +1,5 @@
-//! Everything that clients may do, at once, under `kill -9` in a loop; and afterwards each message is accounted for, and
-//! every count is what the clients' accounts say.
+//! All client operations at the same time, while the broker is killed (`kill -9`) in a loop. Afterwards, each message
+//! and every count must match the accounts of the clients.
 
 mod channels;
 mod inspection;
@@ -36,24 +36,23 @@ use crate::{
 };
 
 const KILLS: u64 = 12;
-/// A kill comes after up to this many further answers.
+/// Limit of answers between two kills.
 const ANSWERS_BETWEEN_KILLS_MAX: u64 = 600;
-/// Small segments are filled, sealed and copied forward many times in one run; few contents are read from memory.
+/// Small segments, so that a run fills, seals and compacts many; few contents are read from memory.
 const FLAGS: [&str; 4] = ["--segment-size", "1MiB", "--hot-body-memory", "16KiB"];
 const SENDERS: u32 = 2;
 const RECEIVERS: u32 = 2;
-/// Whose dead letters get another chance under load.
+/// Channels whose dead letters are redriven under load.
 const REDRIVEN: [&str; 5] = ["letters", "batches", "shared-a", "shared-b", "shared-c"];
 const SHARED: [&str; 3] = ["shared-a", "shared-b", "shared-c"];
-/// In which the states of all messages are set by hand at the end.
+/// Channels in which the test sets the states of all messages at the end.
 const WITH_SET_STATES: [&str; 6] = ["letters", "groups", "batches", "shared-a", "shared-b", "shared-c"];
-/// Beyond the end of the test.
+/// Longer than the test.
 const LONG_SECONDS: u32 = 600;
 
-/// The broker, its clients, and what they know.
 struct Test {
     broker: Broker,
-    /// How many cores it has, start by start, and again from the beginning.
+    /// The values of `--cores` of the starts, in a cycle.
     cores: Cycle<slice::Iter<'static, u32>>,
     api: Arc<Api>,
     plan: Plan,
@@ -73,13 +72,13 @@ async fn a_mixed_load_survives_another_number_of_cores_at_each_start() -> Result
     Ok(())
 }
 
-/// What there was, in words.
+/// Runs the test, and returns a summary.
 async fn run_mixed_load(cores: &'static [u32]) -> Result<String> {
     let seed = getrandom::u64()?;
     let mut test = Test::start(seed, cores).await?;
     let outcome = test.run().await;
     let violations = test.violations();
-    let summary = outcome.with_context(|| format!("with seed {seed}; wrong so far: {violations:?}"))?;
+    let summary = outcome.with_context(|| format!("with seed {seed}; violations so far: {violations:?}"))?;
     ensure!(violations.is_empty(), "with seed {seed}: {violations:?}");
     Ok(summary)
 }
@@ -106,10 +105,10 @@ impl Test {
         for (name, message) in &held {
             self.receiver(name).settle(message).await?;
         }
-        self.check_states("after leases of before the kill were settled").await?;
+        self.check_states("after settling leases from before the kill").await?;
         self.empty().await?;
         self.kill().await?;
-        self.check_states("when all that can be had was had").await?;
+        self.check_states("after all ready messages were received").await?;
         self.summary()
     }
 
@@ -146,11 +145,11 @@ impl Test {
                 }
             }
             let status = self.broker.kill()?;
-            ensure!(status.signal() == Some(9), "before kill {number} the broker had ended: {status}");
+            ensure!(status.signal() == Some(9), "the broker ended before kill {number}: {status}");
             self.start_again()?;
         }
         self.broker.ready().await?;
-        // Receivers make room for those who still wait to send.
+        // End the senders first: the receivers make room for senders that still wait.
         for (clients, goes_on) in [(&mut senders, sending), (&mut receivers, receiving)] {
             goes_on.store(false, Relaxed);
             while let Some(client) = clients.join_next().await {
@@ -160,7 +159,7 @@ impl Test {
         Ok(())
     }
 
-    /// When the last lease has ended and the last delay is over, each message is where its account says.
+    /// Waits for all leases and delays to end, and checks that each message is in the state that its account expects.
     async fn check_at_rest(&self) -> Result<()> {
         for load in &self.plan.loads {
             wait::until_async("leases and delays to end", DEADLINE, || async {
@@ -189,26 +188,27 @@ impl Test {
             ensure!(violations.is_empty(), "{}: {violations:?}; {history:?}", load.name);
             let (told, seen) = (load.account.totals(load.expired), Totals::of(&left));
             let same = if moves { told.messages() == seen.messages() } else { told == seen };
-            ensure!(same, "{} holds {seen:?}, and its clients' account says {told:?}", load.name);
+            ensure!(same, "{} has {seen:?}, but the account of its clients expects {told:?}", load.name);
         }
         Ok(())
     }
 
-    /// Brings messages of some channels into every state, for longer than the test takes. Returns those that are leased.
+    /// Brings messages of some channels into every state until the end of the test, and returns the leased ones.
     async fn set_states(&mut self) -> Result<Vec<(&'static str, Message)>> {
-        // There is room for more in every channel.
+        // Make room in every channel.
         self.empty().await?;
         let mut held = Vec::new();
         for name in WITH_SET_STATES {
             let place = self.plan.destinations.iter().position(|to| name.starts_with(to.name));
-            let place = place.context("everything is sent somewhere")?;
-            // What is in line now: a group may wait for the message that is held.
+            let place = place.context("no destination has this channel")?;
+            // Without groups: a group would wait for its leased message.
             let sender = Sender::new(&self.api, &self.plan.destinations[place], 1000, self.random.fork());
             if name != SHARED[1] && name != SHARED[2] {
                 sender.push_many(8).await?;
             }
             let mut receiver = self.receiver(name);
-            let mut next = async || receiver.pull("wait=0", LONG_SECONDS).await?.context("there is none");
+            let mut next =
+                async || receiver.pull("wait=0", LONG_SECONDS).await?.context("there is no message");
             let (leased, delayed) = (next().await?, next().await?);
             let (back, rejected, settled) = (next().await?, next().await?, next().await?);
             receiver.release(&delayed, Some(LONG_SECONDS), true).await?;
@@ -221,20 +221,20 @@ impl Test {
         Ok(held)
     }
 
-    /// The counts of the channels that are set are what their accounts say.
+    /// Compares the counts of the channels in `WITH_SET_STATES` with their accounts.
     async fn check_states(&self, when: &str) -> Result<()> {
         for load in WITH_SET_STATES.map(|name| self.plan.load(name)) {
             let (told, counted) =
                 (load.account.totals(load.expired), inspection::counts(&self.broker, load.name).await?);
             let name = load.name;
-            ensure!(told == counted, "{when} {name} counts {counted:?}, and its account says {told:?}");
+            ensure!(told == counted, "{when}: {name} counts {counted:?}, but its account expects {told:?}");
             let seen = Totals::of(&inspection::peek_all(&self.api, name).await?);
-            ensure!(seen == counted, "{when} {name} counts {counted:?}, and a look finds {seen:?}");
+            ensure!(seen == counted, "{when}: {name} counts {counted:?}, but a peek finds {seen:?}");
         }
         Ok(())
     }
 
-    /// Dead letters get another chance, and everything that can be had is received and settled.
+    /// Redrives the dead letters, and receives and settles all ready messages.
     async fn empty(&mut self) -> Result<()> {
         for name in WITH_SET_STATES {
             self.redrive(name).await?;
@@ -249,11 +249,11 @@ impl Test {
         Ok(())
     }
 
-    /// Every dead letter of a channel gets another chance.
+    /// Redrives every dead letter of a channel.
     async fn redrive(&self, name: &str) -> Result<()> {
-        let _nobody_rejects = self.redrives.write().await;
+        let _no_rejections = self.redrives.write().await;
         let config = self.plan.configs.iter().find(|config| config.name == name);
-        let uid = config.context("it is a channel")?.uid;
+        let uid = config.context("the plan lacks the channel")?.uid;
         self.plan.load(name).account.redriving();
         let path = format!("channels/{uid}/redrive");
         let request = || self.broker.control(&path, String::new());
@@ -264,7 +264,7 @@ impl Test {
         Ok(())
     }
 
-    /// One more kill, with nothing under way.
+    /// Kills and restarts the broker while no request is in flight.
     async fn kill(&mut self) -> Result<()> {
         self.broker.kill()?;
         self.start_again()?;
@@ -280,7 +280,7 @@ impl Test {
         Receiver::new(&self.api, self.plan.load(name), &self.redrives, self.random.clone())
     }
 
-    /// What must never be and was, by channel.
+    /// The violations of all accounts, by channel.
     fn violations(&self) -> Vec<String> {
         let mut violations = Vec::new();
         for load in self.plan.loads.iter().filter(|load| !load.dead_letters) {
@@ -300,7 +300,7 @@ impl Test {
         violations
     }
 
-    /// What there was of each, in words: a test of a load that was none shows nothing.
+    /// Checks that every kind of operation happened, so that the test means something, and returns a summary.
     fn summary(&self) -> Result<String> {
         let mut summary = Vec::new();
         let (answered, cut) = self.api.counts();
@@ -322,8 +322,8 @@ impl Test {
             count("batches", |event| matches!(event, Event::Renewed { .. })),
             count("fragile", moved),
         ];
-        summary.push(format!("{answered} answers, {cut} requests cut; {happened:?}"));
-        ensure!(cut > KILLS && happened.iter().all(|count| *count > 0), "{cut} cut, {happened:?}");
+        summary.push(format!("{answered} answers, {cut} requests cut off; {happened:?}"));
+        ensure!(cut > KILLS && happened.iter().all(|count| *count > 0), "{cut} cut off, {happened:?}");
         let expired = self.plan.load("short-dead").account.totals(Expired::DeadLetter).dead;
         ensure!(expired > 0, "nothing expired");
         Ok(summary.join("\n"))

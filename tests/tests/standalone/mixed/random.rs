@@ -1,8 +1,7 @@
-//! Chance that a seed repeats.
+//! Pseudorandom numbers that a seed repeats.
 
 use crate::content;
 
-/// What a seed leads to.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
@@ -11,7 +10,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another one, for another task.
+    /// An independent generator for another task.
     pub(super) fn fork(&mut self) -> Self {
         Self(content::next(&mut self.0))
     }
@@ -21,7 +20,7 @@ impl Random {
         content::next(&mut self.0) % end
     }
 
-    /// True so often of a hundred times.
+    /// True with a probability of `often` percent.
     pub(super) fn percent(&mut self, often: u64) -> bool {
         self.below(100) < often
     }

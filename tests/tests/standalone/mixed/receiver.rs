@@ -1,4 +1,4 @@
-//! Receivers of the mixed load: they settle most messages, and do everything else to the others.
+//! Receivers of the mixed load: they settle most messages, and use every other operation on the rest.
 
 use std::sync::{
     Arc,
@@ -22,7 +22,6 @@ use crate::{
     content,
 };
 
-/// One receiver.
 pub(super) struct Receiver {
     pub(super) api: Arc<Api>,
     name: &'static str,
@@ -30,13 +29,13 @@ pub(super) struct Receiver {
     habits: Habits,
     dead_letters: bool,
     random: Random,
-    /// Rejections read it, and whoever redrives writes it: so it is known which dead letters there are.
+    /// Rejections hold it for reading and redrives for writing, so that a redrive knows all dead letters.
     redrives: Arc<RwLock<()>>,
-    /// What the next pull acknowledges.
+    /// Messages that the next pull acknowledges.
     acknowledged: Vec<Message>,
 }
 
-/// A message that a receiver has.
+/// A leased message.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) key: u64,
@@ -44,7 +43,6 @@ pub(super) struct Message {
     until_ms: u64,
 }
 
-/// What a receiver does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Settle,
@@ -70,7 +68,7 @@ impl Receiver {
         }
     }
 
-    /// Receives while the load goes on.
+    /// Receives until `goes_on` is false.
     pub(super) async fn run(mut self, goes_on: Arc<AtomicBool>) -> Result<()> {
         while goes_on.load(Relaxed) {
             if self.habits.batches && self.random.percent(60) {
@@ -100,10 +98,10 @@ impl Receiver {
         }
     }
 
-    /// Asks for a message, and acknowledges earlier ones with it.
+    /// Pulls a message, and acknowledges earlier ones in the same request.
     pub(super) async fn pull(&mut self, query: &str, lease_seconds: u32) -> Result<Option<Message>> {
         let (asked, asked_ms) = (self.account.now(), now_ms());
-        // What is settled at once has no lease.
+        // With `ack=auto` there is no lease.
         let how = if self.habits.auto { "ack=auto".to_owned() } else { format!("lease={lease_seconds}") };
         let path = format!("acme/{}?{query}&{how}", self.name);
         let mut request = if self.random.percent(80) {
@@ -161,7 +159,7 @@ impl Receiver {
         }
     }
 
-    /// An end was answered.
+    /// Writes the answer to a settle or rejection into the account.
     fn ended(&self, message: &Message, end: End, done: bool) {
         let event = match done {
             true if self.habits.moves && message.until_ms <= now_ms() => Event::MaybeEnded,
@@ -201,7 +199,7 @@ impl Receiver {
     }
 
     pub(super) async fn reject(&self, message: &Message) -> Result<()> {
-        let _nobody_redrives = self.redrives.read().await;
+        let _no_redrives = self.redrives.read().await;
         self.account.write(message.key, Event::Ending(End::Reject));
         let path = format!("{}/reject?reason=no+such+part", message.lease);
         let answer = self.api.until_answered(|| self.api.post(&path)).await?;
@@ -210,7 +208,7 @@ impl Receiver {
     }
 
     fn rejected(&self, message: &Message, done: bool) {
-        // What is rejected in `fragile` goes on living in `fragile-dead`.
+        // A message that was rejected in `fragile` moves to `fragile-dead`.
         if !self.habits.moves {
             self.ended(message, End::Reject, done);
         }
@@ -269,7 +267,7 @@ impl Receiver {
         Ok(batch)
     }
 
-    /// Does to each message of a batch what action says, in one request.
+    /// Chooses an action for each message of a batch, and sends all actions in one request.
     async fn settle_many(&mut self, batch: Vec<Message>) -> Result<()> {
         let (mut ack, mut release, mut reject, mut renew) = (vec![], vec![], vec![], vec![]);
         for message in batch {
@@ -281,7 +279,7 @@ impl Receiver {
                 Action::Abandon => {}
             }
         }
-        let _nobody_redrives = self.redrives.read().await;
+        let _no_redrives = self.redrives.read().await;
         let lease = |message: &Message| message.lease.clone();
         ack.iter().for_each(|message| self.account.write(message.key, Event::Ending(End::Settle)));
         reject.iter().for_each(|message| self.account.write(message.key, Event::Ending(End::Reject)));
@@ -335,12 +333,12 @@ impl Receiver {
     }
 }
 
-/// Given back; with a delay, nobody gets it before a time that lies a little after the broker's.
+/// The event of a release. `due_ms` is computed after the answer, so it is slightly later than in the broker.
 fn returned(delay: Option<u32>) -> Event {
     Event::Released { due_ms: delay.map_or(0, |seconds| now_ms() + u64::from(seconds) * 1000) }
 }
 
-/// Done, or refused because the lease is not good any more.
+/// Whether the operation was done (204), or refused because the lease is no longer valid (410).
 fn is_done(answer: &Answer) -> Result<bool> {
     match answer.status {
         204 => Ok(true),
@@ -353,6 +351,6 @@ fn is_success(result: &LeaseResult, good: u16) -> Result<bool> {
     match result.status {
         status if status == good => Ok(true),
         410 => Ok(false),
-        _ => bail!("a lease of many was answered {result:?}"),
+        _ => bail!("a lease in a settlement was answered {result:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Senders of the mixed load: each waits for every answer.
+//! Senders of the mixed load. Each has one request in flight.
 
 use std::{
     sync::{
@@ -27,13 +27,12 @@ use crate::{
 };
 
 pub(super) const CONTENT_BYTES_MAX: usize = 4000;
-/// A header that is kept, and counts.
+/// A kept header, which counts towards the bytes of the channel.
 pub(super) const KEPT: &str = "meta-sender";
-/// Earlier pushes that a sender may repeat.
+/// Limit of earlier pushes that a sender may repeat.
 const REMEMBERED_MAX: usize = 100;
 const BATCH_MAX: u64 = 8;
 
-/// One sender.
 pub(super) struct Sender {
     api: Arc<Api>,
     name: &'static str,
@@ -42,11 +41,10 @@ pub(super) struct Sender {
     number: u32,
     count: u32,
     random: Random,
-    /// Pushes under a key, answered.
+    /// Answered pushes with a key.
     answered: Vec<Message>,
 }
 
-/// What is pushed.
 #[derive(Debug, Clone, Copy)]
 struct Message {
     key: u64,
@@ -62,7 +60,7 @@ impl Sender {
         Self { api: api.clone(), name, accounts, habits: *habits, number, count: 0, random, answered }
     }
 
-    /// Sends while the load goes on.
+    /// Sends until `goes_on` is false.
     pub(super) async fn run(mut self, goes_on: Arc<AtomicBool>) -> Result<()> {
         while goes_on.load(Relaxed) {
             if self.habits.batches && self.random.percent(70) {
@@ -79,7 +77,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends so many messages that nothing is said of.
+    /// Sends messages without group, delay and time to live.
     pub(super) async fn push_many(mut self, count: u32) -> Result<()> {
         self.habits = Habits::default();
         for _ in 0..count {
@@ -95,7 +93,8 @@ impl Sender {
         let group = (groups > 0).then(|| self.number * 100 + self.random.below(groups.max(1)) as u32);
         Message {
             key: ledger::key(self.number, self.count),
-            // In a strict channel all senders are one group: nothing is known of the order among them.
+            // A strict channel is one group, but the order among several senders is unknown. So each sender has its own
+            // groups.
             group,
             delay_seconds: delayed.then_some(1),
             ttl_seconds: self.habits.short_lived.then(|| 1 + self.random.below(2) as u32),
@@ -143,7 +142,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Pushes until it is answered: whatever was cut is recognised by its key.
+    /// Pushes until there is an answer. The broker recognises a repeat by its key.
     async fn push(&mut self) -> Result<()> {
         let message = self.next();
         self.announce(message);
@@ -154,13 +153,13 @@ impl Sender {
         Ok(())
     }
 
-    /// Pushes once: when that is cut, nobody knows.
+    /// Pushes once. If the request is cut off, the outcome is unknown.
     async fn push_without_key(&mut self) -> Result<()> {
         let message = self.next();
         let content = content::of(message.key, CONTENT_BYTES_MAX);
         self.announce(message);
         match self.api.once(self.request(message, content, false)).await {
-            // Full: then nothing was stored.
+            // Refused, and not stored.
             Some(answer) if matches!(answer.status, 429 | 503) => Ok(()),
             Some(answer) => self.stored(message.key, &answer),
             None => Ok(()),
@@ -219,7 +218,7 @@ impl Sender {
         self.answered.drain(..many);
     }
 
-    /// Pushes what was answered before, some time ago, once more, or something else under its key.
+    /// Repeats an answered push, or pushes another content with its key.
     async fn repeat(&mut self) -> Result<()> {
         if self.answered.is_empty() {
             return Ok(());
@@ -236,7 +235,7 @@ impl Sender {
             (true, 422) => Ok(()),
             (false, 201) if replayed => self.stored(message.key, &answer),
             _ => {
-                let what = if other { "something else under the key" } else { "a repeat" };
+                let what = if other { "another content with the key" } else { "a repeat" };
                 self.accounts[0].unexpected(format!("{what} of {:#x} got {}", message.key, answer.text()));
                 Ok(())
             }

@@ -16,21 +16,21 @@ use crate::{
     content,
 };
 
-/// The largest request that nginx as it comes takes: `client_max_body_size 1m`.
+/// The largest request that a default nginx accepts: `client_max_body_size 1m`.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// Contents of a batch, so that it is just below that with all its heads, in base64 where it is JSON.
+/// Number and sizes of contents, so that a batch is just below that limit with its heads and, in JSON, with base64.
 const MESSAGES: u64 = 50;
 const JSON_CONTENT_BYTES: usize = 15_500;
 const FRAMES_CONTENT_BYTES: usize = 20_800;
 const JSON: &str = "application/json";
 
-/// The contents: as many bytes each.
+/// Contents of this size each.
 fn contents(bytes: usize) -> Vec<Vec<u8>> {
     let whole = |key| content::of(key, 4 * bytes).into_iter().cycle().take(bytes).collect();
     (0..MESSAGES).map(whole).collect()
 }
 
-/// What is said of the n-th message.
+/// The head of the n-th message.
 fn head(number: usize) -> ItemHead {
     ItemHead { content_type: Some(format!("image/png;n={number}")), ..ItemHead::default() }
 }
@@ -50,7 +50,7 @@ fn in_frames(contents: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Pushes the batch one route, in one framing, and pulls it the same route in the other and settles it.
+/// Pushes the batch in one framing, pulls it in the other through the same route, and settles it.
 async fn passes(
     route: &Route,
     framing: &'static str,
@@ -81,9 +81,9 @@ async fn passes(
         decode_frames(&bytes)?.into_iter().map(|(head, content)| (head, content.to_vec())).collect()
     };
 
-    ensure!(messages.len() == contents.len(), "{} messages came", messages.len());
+    ensure!(messages.len() == contents.len(), "{} messages arrived", messages.len());
     for (number, ((said, content), result)) in messages.iter().zip(&results).enumerate() {
-        ensure!(*content == contents[number], "message {number} has other bytes");
+        ensure!(*content == contents[number], "message {number} differs");
         ensure!(said.content_type == head(number).content_type, "{said:?}");
         ensure!((Some(&said.id), said.deliveries) == (result.id.as_ref(), 1), "{said:?}, not {result:?}");
     }

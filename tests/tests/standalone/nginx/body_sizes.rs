@@ -1,4 +1,4 @@
-//! The sizes of requests: nginx as it comes takes a megabyte, and the broker more.
+//! Request sizes: a default nginx accepts a mebibyte, and the broker more.
 
 use anyhow::{Result, ensure};
 use reqwest::{Method, StatusCode};
@@ -8,9 +8,9 @@ use super::{Route, every_route, header, installed, server::Nginx};
 use crate::broker::{Broker, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
-/// What nginx as it comes takes, which is the largest message of a channel by default.
+/// The limit of a default nginx, and the default `limits.messageBytes` of a channel.
 const MEBIBYTE: usize = 1024 * 1024;
-/// The largest message that a channel may allow.
+/// The maximum of `limits.messageBytes`.
 const LARGEST: usize = 16 * MEBIBYTE;
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_message_of_the_default_size_passes_every_configuration_unchanged() ->
         ensure!(pushed.status() == StatusCode::CREATED, "{route}: {pushed:?}");
         let answer = route.pull(&format!("{PATH}?wait=5")).await?;
         let lease = header(&answer, "location")?;
-        ensure!(answer.bytes().await? == content, "{route}: other bytes came");
+        ensure!(answer.bytes().await? == content, "{route}: the body differs");
         route.settle(&lease).await?;
     }
     Ok(())
@@ -40,7 +40,7 @@ async fn a_default_nginx_refuses_more_than_a_mebibyte_with_html_and_nothing_is_s
     let route = Route::new("through a default nginx", &broker, Some(Nginx::passing(&broker, "").await?))?;
     let refused = route.request(Method::POST, PATH).body(vec![7; MEBIBYTE + 1]).send().await?;
     ensure!(refused.status() == StatusCode::PAYLOAD_TOO_LARGE, "{refused:?}");
-    // The broker's own would be problem+json, and would name the limit.
+    // The broker would answer problem+json and name the limit.
     ensure!(header(&refused, "content-type")? == "text/html", "{refused:?}");
     ensure!(broker.stats("orders").await?.messages() == 0);
     Ok(())
@@ -57,7 +57,7 @@ async fn the_largest_message_and_the_largest_batch_pass_the_documented_nginx() -
     ensure!(pushed.status() == StatusCode::CREATED, "{pushed:?}");
     let answer = route.pull(&format!("{PATH}?wait=5")).await?;
     let lease = header(&answer, "location")?;
-    ensure!(answer.bytes().await? == vec![7; LARGEST], "other bytes came");
+    ensure!(answer.bytes().await? == vec![7; LARGEST], "the body differs");
     route.settle(&lease).await?;
 
     let mut batch = Vec::new();
@@ -71,6 +71,6 @@ async fn the_largest_message_and_the_largest_batch_pass_the_documented_nginx() -
     let pushed = pushed.body(batch).send().await?;
     ensure!(pushed.status() == StatusCode::OK, "{pushed:?}");
     let answer = route.pull(&format!("{PATH}?wait=5")).await?;
-    ensure!(answer.bytes().await? == content, "other bytes came");
+    ensure!(answer.bytes().await? == content, "the body differs");
     Ok(())
 }

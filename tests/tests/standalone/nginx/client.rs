@@ -1,4 +1,4 @@
-//! Restante's own client, whose requests are those of most users.
+//! Restante's own client.
 
 use anyhow::{Context, Result, ensure};
 use restante_client::{Client, ClientOptions, Message, ProxyChoice, Receiver, ReceiverOptions, Sender};

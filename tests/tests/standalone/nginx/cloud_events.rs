@@ -1,5 +1,5 @@
-//! CloudEvents over HTTP (CloudEvents HTTP Protocol Binding 1.0.2), in each of its content modes. The broker looks inside
-//! of none.
+//! CloudEvents over HTTP (CloudEvents HTTP Protocol Binding 1.0.2), in each content mode. The broker parses none of
+//! them.
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
@@ -9,7 +9,6 @@ use crate::broker::{Broker, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
 
-/// One request of a content mode: its headers and its content.
 struct Mode {
     name: &'static str,
     headers: &'static [(&'static str, &'static str)],
@@ -23,7 +22,7 @@ const BINARY: Mode = Mode {
         ("ce-specversion", "1.0"),
         ("ce-type", "dev.acme.order.placed"),
         ("ce-source", "/shops/7"),
-        // Percent-encoded, as section 3.1.3.2 of the binding has it.
+        // Percent-encoded by section 3.1.3.2 of the binding.
         ("ce-subject", "Euro%20%E2%82%AC%20and%20%F0%9F%98%80"),
         ("ce-id", "A234-1234-1234"),
         ("ce-time", "2026-04-05T17:31:00.123456789Z"),
@@ -43,7 +42,7 @@ const BATCHED: Mode = Mode {
  {"specversion":"1.0","type":"t","source":"/s","id":"2","data_base64":"/wAB"} ]"#,
 };
 
-/// Pushes, pulls and compares: every byte of the content, and every header.
+/// Pushes and pulls a message, and compares its content and headers.
 async fn passes(broker: &Broker, route: &Route, mode: &Mode) -> Result<()> {
     let mut pushed = route.request(Method::POST, PATH).body(mode.content);
     for (name, value) in mode.headers {
@@ -62,7 +61,7 @@ async fn passes(broker: &Broker, route: &Route, mode: &Mode) -> Result<()> {
     let came = answer.headers().keys().filter(|name| attributes(name.as_str())).count();
     ensure!(came == mode.headers.iter().filter(|(name, _)| attributes(name)).count(), "{answer:?}");
     let lease = header(&answer, "location")?;
-    ensure!(answer.text().await? == mode.content, "the content is another");
+    ensure!(answer.text().await? == mode.content, "the content differs");
     route.settle(&lease).await
 }
 

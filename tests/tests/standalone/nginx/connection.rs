@@ -1,4 +1,4 @@
-//! A client of the test's own that reads as little of an answer as it likes.
+//! A client that reads only the beginning of an answer.
 
 use std::net::SocketAddrV4;
 
@@ -11,17 +11,16 @@ use tokio::{
 
 use crate::broker::DEADLINE;
 
-/// What the kernel keeps for a client that does not read: the rest stays with the broker or the proxy.
+/// Receive buffer of the kernel. The rest of an unread answer stays in the broker or the proxy.
 const RECEIVE_BUFFER_BYTES: u32 = 16 * 1024;
 
-/// The beginning of an answer, on a connection that is still open. Dropping it hangs up.
+/// The beginning of an answer on an open connection, which is closed when this is dropped.
 pub(super) struct PartialAnswer {
     pub(super) head: String,
     _connection: TcpStream,
 }
 
 impl PartialAnswer {
-    /// A header that must be there.
     pub(super) fn header(&self, name: &str) -> Result<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let found = lines.find(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -29,7 +28,7 @@ impl PartialAnswer {
     }
 }
 
-/// Sends a request, and reads the head of its answer and the first bytes of its content.
+/// Sends a request, and reads the head and the first bytes of the body of its answer.
 pub(super) async fn begin_answer(address: SocketAddrV4, request: &str) -> Result<PartialAnswer> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;

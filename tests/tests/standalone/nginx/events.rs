@@ -1,4 +1,4 @@
-//! Server-Sent Events, which a proxy that buffers would hold back.
+//! Server-Sent Events, which a buffering proxy would hold back.
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Method, Response};
@@ -10,7 +10,6 @@ use crate::broker::{Broker, channel};
 const PATH: &str = "/v1/messages/acme/orders";
 const WAITING: &str = "restante_waiting_receivers";
 
-/// A stream that is read event by event.
 struct Events {
     answer: Response,
     read: Vec<u8>,
@@ -25,7 +24,7 @@ impl Events {
         Ok(Self { answer, read: Vec::new() })
     }
 
-    /// The next message, while the stream is open.
+    /// The next event, read while the stream is open.
     async fn next(&mut self) -> Result<DeliveredItem> {
         loop {
             if let Some(end) = self.read.windows(2).position(|pair| pair == b"\n\n") {
@@ -70,7 +69,7 @@ async fn an_event_passes_while_the_stream_is_open_and_the_next_one_after_its_set
         for (content, ready) in [("one\n\nand its second paragraph", 2), ("two", 1), ("three", 0)] {
             let item = events.next().await.with_context(|| route.to_string())?;
             ensure!((&item.content.0[..], item.deliveries) == (content.as_bytes(), 1), "{route}: {item:?}");
-            // The next is not sent before this one is settled.
+            // The next event is sent only after this one is settled.
             let stats = broker.stats("orders").await?;
             ensure!((stats.ready, stats.leased) == (ready, 1), "{route}: {stats:?}");
             settle(&route, &item).await?;

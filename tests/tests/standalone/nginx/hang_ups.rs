@@ -8,7 +8,7 @@ use super::{Route, connection, every_route, header, installed, server::Nginx};
 use crate::broker::{Broker, DEADLINE, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
-/// More than kernel and proxy take off the broker's hands while the receiver does not read.
+/// More than the buffers of kernel and proxy hold while the receiver does not read.
 const CONTENT_BYTES: usize = 16 * 1024 * 1024;
 const ATTEMPT: &str = "\"attempt-7\"";
 
@@ -23,15 +23,14 @@ fn content() -> Vec<u8> {
     (0..CONTENT_BYTES).map(|byte| (byte % 251) as u8).collect()
 }
 
-/// Past nginx, which as it comes does not let it through.
+/// Pushes directly to the broker, because a default nginx refuses a message of this size.
 async fn push_large_message(routes: &[Route]) -> Result<()> {
-    let direct =
-        routes.iter().find(|route| route.name == "directly").context("there is a route past nginx")?;
+    let direct = routes.iter().find(|route| route.name == "directly").context("no direct route")?;
     direct.request(Method::POST, PATH).body(content()).send().await?.error_for_status()?;
     Ok(())
 }
 
-/// Asks for the message, reads the beginning of the answer, and hangs up. Gives the lease.
+/// Pulls the message, reads the beginning of the answer, and hangs up. Returns the lease.
 async fn hang_up(route: &Route, lease_seconds: u32, attempt: Option<&str>) -> Result<String> {
     let attempt = attempt.map_or(String::new(), |attempt| format!("Receive-Attempt-Id: {attempt}\r\n"));
     let request = format!(
@@ -43,10 +42,10 @@ async fn hang_up(route: &Route, lease_seconds: u32, attempt: Option<&str>) -> Re
     Ok(begun.header("location")?.to_owned())
 }
 
-/// The whole message came; it is settled, and the next put in its place.
+/// Checks that the whole message arrived, settles it, and pushes the next one.
 async fn receive_whole(route: &Route, routes: &[Route], answer: Response) -> Result<()> {
     let lease = header(&answer, "location")?;
-    ensure!(answer.bytes().await? == content(), "{route}: other bytes came");
+    ensure!(answer.bytes().await? == content(), "{route}: the body differs");
     route.settle(&lease).await?;
     push_large_message(routes).await
 }
@@ -75,7 +74,7 @@ async fn a_message_whose_large_answer_was_cut_off_returns_at_once_uncounted() ->
         return Ok(());
     }
     let (_broker, routes) = serving_large_message().await?;
-    // An nginx that buffers may have all of it when the receiver hangs up.
+    // A buffering nginx may have read the whole answer when the receiver hangs up.
     for route in routes.iter().filter(|route| !route.name.contains("default")) {
         let lease = hang_up(route, 600, None).await?;
         let again = route.pull(&format!("{PATH}?wait=20&lease=600")).await?;
@@ -93,7 +92,7 @@ async fn a_message_whose_answer_had_left_the_broker_returns_after_its_lease_and_
     }
     let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
     for route in every_route(&broker).await? {
-        // So little goes to the kernel at once.
+        // A message of this size is in the kernel's buffer at once.
         let content = vec![7; 16 * 1024];
         route.request(Method::POST, PATH).body(content.clone()).send().await?.error_for_status()?;
         let lease = hang_up(&route, 1, None).await?;

@@ -1,4 +1,4 @@
-//! Heads of requests and answers: proxies have limits of their own, and drop names that they do not like.
+//! Heads of requests and answers: proxies limit their size, and drop some header names.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use super::{Route, every_route, header, installed};
 use crate::broker::{Broker, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
-/// Failed acknowledgements of 90 bytes each that have room in the 4 KiB of nginx as it comes, beside the largest kept
+/// Failed acknowledgements of 90 bytes each that fit into the 4 KiB of a default nginx together with the largest kept
 /// headers.
 const FEW_FAILURES: usize = 10;
 
-/// The largest kept headers, in so many of them.
+/// The largest kept headers, divided among `count` headers.
 fn largest(count: usize) -> BTreeMap<String, String> {
     let bytes = KEPT_HEADERS_BYTES_MAX / count;
     let one = |number: usize| {
@@ -38,7 +38,7 @@ async fn the_largest_kept_headers_pass_both_ways() -> Result<()> {
         for kept in [largest(1), largest(KEPT_HEADERS_MAX)] {
             let bytes: usize = kept.iter().map(|(name, value)| name.len() + value.len()).sum();
             ensure!(bytes == KEPT_HEADERS_BYTES_MAX, "{bytes}");
-            // With all else that makes a head long.
+            // Together with everything else that makes a head long.
             let pushed = route.request(Method::POST, PATH).body("seven bolts");
             let pushed = pushed.header("message-group", "g".repeat(GROUP_CHARACTERS_MAX));
             let pushed = kept.iter().fold(pushed, |pushed, (name, value)| pushed.header(name, value));
@@ -103,7 +103,7 @@ async fn nginx_drops_a_header_name_with_an_underscore_except_in_an_item_of_a_bat
     Ok(())
 }
 
-/// Leases that were settled otherwise: acknowledging them fails, and the answer names each.
+/// Released leases: acknowledging them fails, and the answer names each.
 async fn released_leases(route: &Route, count: usize) -> Result<String> {
     let mut leases = Vec::new();
     for _ in 0..count {

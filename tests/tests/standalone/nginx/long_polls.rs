@@ -1,4 +1,4 @@
-//! Requests that are held, through a proxy that has time-outs of its own.
+//! Long polls through a proxy that has its own time-outs.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::broker::{Broker, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
 const WAITING: &str = "restante_waiting_receivers";
-/// `proxy_read_timeout` of nginx as it comes, and the time-outs of most others.
+/// `proxy_read_timeout` of a default nginx, and the time-out of most other proxies.
 const PROXY_TIMEOUT_SECONDS: u32 = 60;
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn the_time_out_response_passes_at_the_end_of_the_wait() -> Result<()> {
             let answer = route.request(Method::GET, &format!("{PATH}?wait=1")).send().await?;
             ensure!(answer.status() == StatusCode::NO_CONTENT, "{route}: {answer:?}");
             ensure!(header(&answer, "cache-control")? == "no-store", "{route}: {answer:?}");
-            ensure!(began.elapsed() >= Duration::from_secs(1), "{route}: it was not held");
+            ensure!(began.elapsed() >= Duration::from_secs(1), "{route}: the broker did not wait");
             ensure!(answer.bytes().await?.is_empty(), "{route}: a time-out response has no content");
             Ok(())
         });
@@ -39,7 +39,7 @@ async fn the_time_out_response_passes_at_the_end_of_the_wait() -> Result<()> {
     Ok(())
 }
 
-/// A receiver waits one route, and a message comes another.
+/// A receiver waits, and a message is pushed meanwhile, both through the same route.
 async fn wait_and_receive(broker: &Broker, route: &Route, method: Method, path: &str) -> Result<()> {
     let waits = async { anyhow::Ok(route.request(method, path).send().await?.error_for_status()?) };
     let comes = async {
@@ -54,7 +54,7 @@ async fn wait_and_receive(broker: &Broker, route: &Route, method: Method, path: 
     ensure!(answer.status() == StatusCode::OK, "{route}: {answer:?}");
     let lease = header(&answer, "location")?;
     ensure!(answer.bytes().await? == "seven bolts", "{route}");
-    // Held back until the wait was over, it would have taken twice that.
+    // A message that was held back until the end of the wait would take twice as long.
     ensure!(took < Duration::from_secs(10), "{route}: the message took {took:?}");
     route.settle(&lease).await
 }
@@ -93,7 +93,7 @@ async fn a_waiting_receiver_that_hangs_up_loses_no_message() -> Result<()> {
         let request = route.request(Method::GET, &format!("{PATH}?wait=20")).send();
         let waiting = broker.until_metric(WAITING, 1.0);
         tokio::select! {
-            answer = request => anyhow::bail!("{route}: there was nothing, and the answer is {answer:?}"),
+            answer = request => anyhow::bail!("{route}: the channel was empty, but the answer is {answer:?}"),
             waiting = waiting => waiting?,
         }
         broker.until_metric(WAITING, 0.0).await?;

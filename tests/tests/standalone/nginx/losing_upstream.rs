@@ -1,5 +1,5 @@
-//! An upstream that loses answers: it passes a request on to the broker, reads the whole answer, and hangs up on whoever
-//! asked.
+//! An upstream that loses answers: it passes a request on to the broker, reads the whole answer, and closes the
+//! client's connection.
 
 use std::net::SocketAddrV4;
 
@@ -13,21 +13,20 @@ use tokio::{
 
 use crate::broker::{Broker, DEADLINE};
 
-/// It serves one connection.
+/// Serves one connection.
 pub(super) struct LosingUpstream {
     pub(super) address: SocketAddrV4,
     task: JoinHandle<Result<String>>,
 }
 
 impl LosingUpstream {
-    /// One before this broker.
     pub(super) async fn in_front_of(broker: &Broker) -> Result<Self> {
         let listener = TcpListener::bind((*broker.data.ip(), 0)).await?;
         let address = SocketAddrV4::new(*broker.data.ip(), listener.local_addr()?.port());
         let broker = broker.data;
         let task = tokio::spawn(async move {
             let (mut proxy, _) = listener.accept().await?;
-            // Nobody is there for a second connection.
+            // A second connection is refused.
             drop(listener);
             let request = message(&mut proxy).await?;
             let mut broker = TcpStream::connect(broker).await?;
@@ -39,7 +38,7 @@ impl LosingUpstream {
         Ok(Self { address, task })
     }
 
-    /// The answer that it swallowed.
+    /// Waits for the lost answer.
     pub(super) async fn lost_answer(self) -> Result<String> {
         timeout(DEADLINE, self.task).await.context("no request came")??
     }

@@ -1,4 +1,4 @@
-//! Whatever the broker promises holds behind a real nginx as well: as it comes, and as docs/proxies.md has it.
+//! The HTTP contract behind a real nginx, with its default configuration and with the one in docs/proxies.md.
 
 mod batches;
 mod body_sizes;
@@ -23,7 +23,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use self::server::{Nginx, installed};
 use crate::broker::{Broker, http};
 
-/// A route to the broker.
+/// A route to the broker: directly or through an nginx.
 struct Route {
     name: &'static str,
     address: SocketAddrV4,
@@ -41,14 +41,13 @@ impl Route {
         self.http.request(method, format!("http://{}{path}", self.address))
     }
 
-    /// Asks for a message, which must be there.
+    /// Pulls a message, which must be available.
     async fn pull(&self, path_and_query: &str) -> Result<Response> {
         let answer = self.request(Method::GET, path_and_query).send().await?;
         ensure!(answer.status() == StatusCode::OK, "{self}: {answer:?}");
         Ok(answer)
     }
 
-    /// Settles the lease that an answer names.
     async fn settle(&self, lease: &str) -> Result<()> {
         let answer = self.request(Method::DELETE, lease).send().await?;
         ensure!(answer.status() == StatusCode::NO_CONTENT, "{self}: {answer:?}");
@@ -62,7 +61,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// Every route through nginx. It speaks HTTP/1.0 to the broker when it is an older one and told nothing.
+/// Every route through nginx. By default, older versions of nginx use HTTP/1.0 towards the broker.
 async fn nginx_routes(broker: &Broker) -> Result<Vec<Route>> {
     let (default_nginx, over_http_11, documented) = tokio::try_join!(
         Nginx::passing(broker, ""),
@@ -76,14 +75,13 @@ async fn nginx_routes(broker: &Broker) -> Result<Vec<Route>> {
     ])
 }
 
-/// Every route to a broker: past nginx, and through it.
+/// Every route to a broker: directly, and through nginx.
 async fn every_route(broker: &Broker) -> Result<Vec<Route>> {
     let mut routes = vec![Route::new("directly", broker, None)?];
     routes.extend(nginx_routes(broker).await?);
     Ok(routes)
 }
 
-/// A header that must be there.
 fn header(answer: &Response, name: &str) -> Result<String> {
     let value = answer.headers().get(name).with_context(|| format!("no {name} in {answer:?}"))?;
     Ok(value.to_str()?.to_owned())

@@ -1,4 +1,4 @@
-//! The name by which clients ask for the broker, which an open broker compares with those that it has.
+//! The host name of a request, which the broker compares with `--allowed-hosts`.
 
 use anyhow::{Result, ensure};
 use reqwest::Method;

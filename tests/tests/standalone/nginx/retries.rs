@@ -1,4 +1,4 @@
-//! Requests that nginx tries again at another upstream when an answer is lost.
+//! Requests that nginx retries at another upstream when an answer is lost.
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
@@ -7,10 +7,10 @@ use super::{Route, header, installed, losing_upstream::LosingUpstream, server::N
 use crate::broker::{Broker, channel};
 
 const PATH: &str = "/v1/messages/acme/orders";
-/// As nginx is told to try a POST again.
+/// Makes nginx retry POSTs too.
 const RETRY_POSTS: &str = "proxy_next_upstream error timeout http_503 non_idempotent;";
 
-/// A route whose first answer is lost.
+/// A route through an nginx whose first upstream loses its answer.
 async fn route_that_loses_an_answer(broker: &Broker, lines: &str) -> Result<(Route, LosingUpstream)> {
     let upstream = LosingUpstream::in_front_of(broker).await?;
     let (first, second) = (upstream.address, broker.data);
@@ -24,7 +24,7 @@ async fn route_that_loses_an_answer(broker: &Broker, lines: &str) -> Result<(Rou
     Ok((Route::new("through nginx that loses an answer", broker, Some(nginx))?, upstream))
 }
 
-/// A header of the answer that was lost.
+/// A header of the lost answer.
 fn lost_header(answer: &str, name: &str) -> Result<String> {
     let mut lines = answer.lines().filter_map(|line| line.split_once(": "));
     let found = lines.find(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -96,7 +96,7 @@ async fn a_pull_by_get_that_nginx_retries_gets_the_same_message_only_with_an_att
         for content in ["one", "two"] {
             direct.request(Method::POST, PATH).body(content).send().await?.error_for_status()?;
         }
-        // A GET is tried again by nginx as it comes.
+        // A default nginx retries a GET.
         let (route, upstream) = route_that_loses_an_answer(&broker, "").await?;
         let mut pull = route.request(Method::GET, &format!("{PATH}?wait=5&lease=60"));
         if let Some(attempt) = attempt {

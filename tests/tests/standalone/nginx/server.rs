@@ -1,4 +1,4 @@
-//! The nginx of Debian's package, with a configuration of the test's own.
+//! nginx from Debian's package, with a configuration for each test.
 
 use std::{
     fs,
@@ -13,23 +13,23 @@ use tokio::net::TcpStream;
 
 use crate::broker::{Broker, DEADLINE};
 
-/// The broker and the port of nginx in the configuration that docs/proxies.md shows.
+/// The addresses of the broker and of nginx in the configuration of docs/proxies.md.
 const DOCUMENTED_BROKER: &str = "server 127.0.0.1:8080;";
 const DOCUMENTED_LISTEN: &str = "listen 80;";
 
-/// Whether there is an nginx. Without one, the test says that it is skipped; under CI it must be there.
+/// Whether nginx is installed. If not, the reason is printed, and it is an error in CI.
 pub(super) fn installed() -> Result<bool> {
     has_program("nginx", "-v", "nginx-light")
 }
 
-/// The configuration that docs/proxies.md shows.
+/// The configuration in docs/proxies.md.
 pub(super) fn documented_configuration() -> Result<String> {
     let text = fs::read_to_string(tools::workspace().join("docs/proxies.md"))?;
     let block = text.split("```nginx\n").nth(1).and_then(|rest| rest.split("```").next());
     block.map(str::to_owned).context("docs/proxies.md shows no configuration of nginx")
 }
 
-/// A running nginx. It ends with this value.
+/// A running nginx, killed when it is dropped.
 pub(super) struct Nginx {
     pub(super) address: SocketAddrV4,
     _process: Process,
@@ -37,7 +37,7 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    /// One that passes everything to the broker, and has these lines besides.
+    /// Starts an nginx that passes every request to the broker, with these additional lines.
     pub(super) async fn passing(broker: &Broker, lines: &str) -> Result<Self> {
         let broker_address = broker.data;
         Self::configured(broker, |listen| {
@@ -48,7 +48,7 @@ impl Nginx {
         .await
     }
 
-    /// One that is configured as docs/proxies.md shows.
+    /// Starts an nginx with the configuration of docs/proxies.md.
     pub(super) async fn documented(broker: &Broker) -> Result<Self> {
         let documented = documented_configuration()?;
         for expected in [DOCUMENTED_BROKER, DOCUMENTED_LISTEN] {
@@ -64,13 +64,13 @@ impl Nginx {
         .await
     }
 
-    /// One with this inside of its `http` block, in front of a broker.
+    /// Starts an nginx with this `http` block, at an address of the broker's IP.
     pub(super) async fn configured(
         broker: &Broker,
         http_block: impl FnOnce(SocketAddrV4) -> String,
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        // On the broker's own address nobody else takes the port meanwhile.
+        // No other program uses the broker's address, so the port stays free.
         let ip = *broker.data.ip();
         let port = TcpListener::bind((ip, 0))?.local_addr()?.port();
         let address = SocketAddrV4::new(ip, port);
@@ -85,7 +85,7 @@ impl Nginx {
             let running = process.check_running();
             async move {
                 running?;
-                // Nothing is asked: what is behind may be there for one request only.
+                // Only connect: the upstream may serve only one request.
                 TcpStream::connect(address).await.map(drop).map_err(anyhow::Error::from)
             }
         })
@@ -94,8 +94,8 @@ impl Nginx {
     }
 }
 
-/// What nginx needs to run in a folder of its own, without a `nginx` account: nothing of it changes how it passes things
-/// on. One process: workers would outlive a master that is killed.
+/// Adds the settings that nginx needs to run in its own folder without the account `nginx`. None of them affects
+/// proxying. One process, because workers would outlive a killed master.
 fn complete_configuration(folder: impl std::fmt::Display, http_block: &str) -> String {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = temporary.map(|what| format!("{what}_temp_path {folder}/{what};"));

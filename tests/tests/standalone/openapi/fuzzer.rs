@@ -1,5 +1,5 @@
-//! Schemathesis reads the document, and asks the broker whatever the document allows, and what it forbids: for every answer
-//! its status code, media type, headers, schema and problem type must be described.
+//! Schemathesis reads the OpenAPI document, and sends the broker requests that the document allows and requests that it
+//! forbids. The document must describe the status code, media type, headers, schema and problem type of every answer.
 
 use std::{fs, time::Duration};
 
@@ -15,19 +15,19 @@ use tokio::task::JoinSet;
 use super::tools;
 use crate::broker::{Broker, channel, http};
 
-/// Channels that always hold some messages: most of the fuzzer's pulls get one.
+/// Channels that always have messages, so that most of the fuzzer's pulls get one.
 const FILLED: [&str; 3] = ["acme/orders", "acme/streams", "acme/bridge/factory"];
-/// How many: as many as one pull may take (`BATCH_ITEMS_MAX`).
+/// Messages per channel: the maximum of one pull (`BATCH_ITEMS_MAX`).
 const MESSAGES: usize = 1000;
-/// The fuzzer takes minutes at most.
+/// Limit of a run of the fuzzer, which takes minutes.
 const FUZZED_WITHIN: Duration = Duration::from_secs(3600);
-/// Leases that it may settle.
+/// Leases that the fuzzer may settle.
 const LEASES: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fuzzer_finds_no_answer_that_the_openapi_document_does_not_describe() -> Result<()> {
     let Some(programs) = tools::programs()? else { return Ok(()) };
-    // Nobody waits: a fuzzer asks empty channels too.
+    // Pulls do not wait, because the fuzzer also pulls from empty channels.
     let at_once = "delivery: {waitSeconds: 0, maxWaitSeconds: 0}\n  limits: {messages: 1000000}";
     let manifests = [
         channel("orders", at_once),
@@ -49,7 +49,7 @@ async fn a_fuzzer_finds_no_answer_that_the_openapi_document_does_not_describe() 
     }
     let quoted: Vec<_> = leases.iter().map(|lease| format!("\"{lease}\"")).collect();
     fs::write(folder.path().join("leases.txt"), quoted.join("\n"))?;
-    // Read from the broker and not by the fuzzer, which would leave out the operation that reads it.
+    // The fuzzer gets the document as a file: if it read the document itself, it would not test that operation.
     let document = document(&http, &base).await?;
     fs::write(folder.path().join("openapi.json"), document.to_string())?;
     let mut fuzzer =
@@ -57,7 +57,7 @@ async fn a_fuzzer_finds_no_answer_that_the_openapi_document_does_not_describe() 
     fuzzer.current_dir(folder.path()).args(["run", "openapi.json", "--url", &base]);
     let said = run(&mut fuzzer)?;
     ensure!(fillers.try_join_next().is_none(), "a channel could not be filled");
-    // A fuzzer that tested little would find little: each phase passed, and the first two with every operation.
+    // Check that the fuzzer tested enough: each phase passed, and the first two covered every operation.
     let operations = operations(&document)?;
     let passed = said.matches(&format!("✅ {operations} passed")).count();
     ensure!(
@@ -72,16 +72,16 @@ async fn document(http: &Client, base: &str) -> Result<Value> {
     Ok(http.get(format!("{base}/openapi.json")).send().await?.error_for_status()?.json().await?)
 }
 
-/// How many operations the document has.
+/// The number of operations in the document.
 fn operations(document: &Value) -> Result<usize> {
     let paths = document["paths"].as_object().context("a document without paths")?;
     Ok(paths.values().filter_map(Value::as_object).map(serde_json::Map::len).sum())
 }
 
-/// Fills a channel again whenever receivers have taken of it, until the task is dropped.
+/// Refills a channel whenever messages were leased or settled, until the task is dropped.
 async fn keep_filled(http: Client, base: String, address: &'static str) -> Result<()> {
     loop {
-        wait::until_async("receivers to take messages", FUZZED_WITHIN, || async {
+        wait::until_async("receivers to lease messages", FUZZED_WITHIN, || async {
             let ready = ready(&http, &base, address).await?;
             ensure!(ready < MESSAGES, "{address} has {ready}");
             Ok(())
@@ -91,7 +91,7 @@ async fn keep_filled(http: Client, base: String, address: &'static str) -> Resul
     }
 }
 
-/// Messages that a channel has ready.
+/// The number of ready messages of a channel.
 async fn ready(http: &Client, base: &str, address: &str) -> Result<usize> {
     let counted = http.head(format!("{base}/v1/messages/{address}")).send().await?.error_for_status()?;
     Ok(counted.headers().get("Message-Ready").context("no count")?.to_str()?.parse()?)
@@ -104,7 +104,7 @@ async fn fill(http: &Client, base: &str, address: &str) -> Result<()> {
     Ok(())
 }
 
-/// Leases of messages in this channel.
+/// Leases messages of this channel, and returns the leases.
 async fn leased(http: &Client, base: &str, address: &str) -> Result<Vec<String>> {
     let url = format!("{base}/v1/batches/{address}?max={LEASES}&lease=3600");
     let pulled: Value = http.get(url).send().await?.error_for_status()?.json().await?;

@@ -1,4 +1,4 @@
-//! A client that a kept generator makes of the document, and a program of a stranger's on top of it.
+//! A client that openapi-python-client generates from the OpenAPI document, and a program that uses it.
 
 use std::fs;
 
@@ -18,16 +18,16 @@ async fn a_client_generated_from_the_openapi_document_works() -> Result<()> {
     let broker = Broker::serving(&manifests.concat()).await?;
 
     let folder = tempfile::tempdir()?;
-    // No formatting of what nobody reads.
+    // Formatting the generated code is unnecessary.
     fs::write(folder.path().join("generator.yaml"), "post_hooks: []\n")?;
     let mut generator = command(programs.join("openapi-python-client"), ["generate", "--meta", "none"]);
     generator.args(["--output-path", "restante", "--config", "generator.yaml"]);
     generator.args(["--url", &format!("{}/openapi.json", broker.url())]);
     run(generator.current_dir(folder.path()))?;
 
-    let mut stranger = command(programs.join("python"), [tools::sources().join("stranger.py")]);
-    stranger.arg(broker.url()).env("PYTHONPATH", folder.path()).env("NO_PROXY", "*");
-    let said = run(&mut stranger)?;
-    ensure!(said.contains("a stranger's client works"), "{said}");
+    let mut program = command(programs.join("python"), [tools::sources().join("generated_client.py")]);
+    program.arg(broker.url()).env("PYTHONPATH", folder.path()).env("NO_PROXY", "*");
+    let said = run(&mut program)?;
+    ensure!(said.contains("the generated client works"), "{said}");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What strangers do with `/openapi.json`: a fuzzer that reads it finds no answer that it does not describe, and a client
-//! that is generated from it works.
+//! `/openapi.json` used by other people's tools: a fuzzer finds no answer that the document does not describe, and a
+//! generated client works.
 
 mod fuzzer;
 mod generated_client;

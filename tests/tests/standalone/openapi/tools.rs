@@ -1,4 +1,4 @@
-//! The programs that read OpenAPI documents: Python's, installed by `tests/openapi/install.sh`.
+//! Python programs that read OpenAPI documents, installed by `tests/openapi/install.sh`.
 
 use std::{
     io::{Write, stderr},
@@ -13,12 +13,12 @@ use restante_tests::{
     tools,
 };
 
-/// The folder with what the test runs besides.
+/// The folder with the other files that the tests need.
 pub(super) fn sources() -> PathBuf {
     tools::workspace().join("tests/openapi")
 }
 
-/// The folder of the programs. Where they cannot be had, the test says that it is skipped; under CI they must be there.
+/// The folder of the programs. `None`, with a printed reason, if they cannot be installed; an error in CI.
 pub(super) fn programs() -> Result<Option<PathBuf>> {
     let installed = run(&mut command::<&str>(sources().join("install.sh"), []));
     match installed {
@@ -26,7 +26,7 @@ pub(super) fn programs() -> Result<Option<PathBuf>> {
         Err(error) if Config::from_environment().is_ci() => Err(error),
         Err(error) => {
             let test = thread::current().name().unwrap_or("a test").to_owned();
-            // Past the test runner, which keeps the words of tests that pass to itself.
+            // Written directly, because the test runner hides the output of passing tests.
             let _ = writeln!(
                 stderr(),
                 "skipped: {test}: it needs Python 3 and, the first time, its package registry: {error:#}"

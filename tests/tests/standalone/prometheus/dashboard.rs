@@ -1,4 +1,4 @@
-//! The dashboard as the chart ships it: its variables, and the expressions of its panels.
+//! The dashboard of the chart: its variables, and the expressions of its panels.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,11 +9,10 @@ use super::repository_file;
 
 const FILE: &str = "charts/restante/files/dashboard.json";
 
-/// What of the dashboard goes to Prometheus.
+/// The parts of the dashboard that query Prometheus.
 pub(super) struct Dashboard {
-    /// The names of all variables.
     pub(super) variables: Vec<String>,
-    /// Those whose values come from Prometheus, in the order in which they depend on each other.
+    /// The variables whose values come from Prometheus, in the order of their dependencies.
     pub(super) queries: Vec<Variable>,
     pub(super) expressions: Vec<Expression>,
 }
@@ -25,7 +24,6 @@ pub(super) struct Variable {
     pub(super) label: String,
 }
 
-/// One expression of one panel.
 pub(super) struct Expression {
     pub(super) row: String,
     panel: String,
@@ -59,14 +57,14 @@ impl Variable {
         Ok(Self { name, selector: selector.to_owned(), label: label.to_owned() })
     }
 
-    /// Its selector, with the values of the variables before it.
+    /// The selector, with the values of the variables before it.
     pub(super) fn selector(&self, values: &BTreeMap<String, String>) -> String {
         substituted(&self.selector, values)
     }
 }
 
 impl Expression {
-    /// As Grafana sends it.
+    /// The expression that Grafana sends.
     pub(super) fn with(&self, values: &BTreeMap<String, String>, rate_interval: &str) -> String {
         substituted(&self.text.replace("$__rate_interval", rate_interval), values)
     }
@@ -78,7 +76,7 @@ impl fmt::Display for Expression {
     }
 }
 
-/// The expressions of panels in the order of the page: a row is followed by its panels, or holds them when it is folded.
+/// Collects the expressions of panels in page order. A row is followed by its panels, or contains them if it is folded.
 fn collect(panels: &Value, row: &mut String, expressions: &mut Vec<Expression>) -> Result<()> {
     for panel in panels.as_array().context("panels are a list")? {
         let title = panel["title"].as_str().context("every panel has a title")?.to_owned();

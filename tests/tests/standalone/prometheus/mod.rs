@@ -19,9 +19,9 @@ use self::{
 };
 use crate::broker::{Broker, DEADLINE, channel};
 
-/// What Grafana puts for `$__rate_interval`: longer than the test, so that what happened once is seen for its rest.
+/// Value of Grafana's `$__rate_interval`: longer than the test, so that an increase stays visible until its end.
 const RATE_INTERVAL: &str = "5m";
-/// The row of an operator, whose panels have data where one runs.
+/// The row of the operator. Its panels have no data here, because no operator runs.
 const OPERATOR_ROW: &str = "Operator";
 
 #[test]
@@ -61,7 +61,7 @@ async fn every_expression_of_the_dashboard_returns_data() -> Result<()> {
     broker.start()?;
     broker.ready().await?;
     let prometheus = Prometheus::scraping(broker.admin).await?;
-    // Some series begin with what they count, so it happens twice: what happens after a scrape is an increase.
+    // A series may appear only with its first count. So everything happens twice, and the second time is an increase.
     exercise(&broker, "first").await?;
     for scraped in
         ["restante_http_request_duration_seconds_count{code='204'}", "restante_channel_pushed_total"]
@@ -74,7 +74,7 @@ async fn every_expression_of_the_dashboard_returns_data() -> Result<()> {
     let mut values = BTreeMap::new();
     for variable in &dashboard.queries {
         let found = prometheus.label_values(&variable.selector(&values), &variable.label).await?;
-        ensure!(!found.is_empty(), "the variable {} has no values to choose from", variable.name);
+        ensure!(!found.is_empty(), "the variable {} has no values", variable.name);
         values.insert(variable.name.clone(), format!("({})", found.join("|")));
     }
     assert_eq!(values["job"], "(restante|restante-channels)");
@@ -88,15 +88,15 @@ async fn every_expression_of_the_dashboard_returns_data() -> Result<()> {
         let text = expression.with(&values, RATE_INTERVAL);
         prometheus.until_data(&text, DEADLINE).await.with_context(|| expression.to_string())?;
     }
-    // What they say is what happened: two rates of exercise that are not zero by accident.
+    // Two rates must be above zero, because `exercise` increased their counters.
     for series in ["restante_messages_redelivered_total", "restante_push_replays_total"] {
         prometheus.until_data(&format!("increase({series}[{RATE_INTERVAL}]) > 0"), DEADLINE).await?;
     }
     Ok(())
 }
 
-/// Everything that a panel shows happens at least once: messages in and out, one given back, one sent twice, a refusal,
-/// a time-out.
+/// Causes everything that a panel shows: messages are pushed, pulled, released and repeated, a request is refused, and
+/// a pull times out.
 async fn exercise(broker: &Broker, key: &str) -> Result<()> {
     let client = broker.client()?;
     for address in ["acme/orders", "acme/parcels"] {
@@ -108,7 +108,7 @@ async fn exercise(broker: &Broker, key: &str) -> Result<()> {
         receiver.receive().await?.release().await?;
         receiver.receive().await?.settle().await?;
         if address == "acme/parcels" {
-            // Stays, for the gauges.
+            // This message stays, for the gauges.
             sender.send(Message::new("eight bolts")).await?;
         }
     }
@@ -116,7 +116,7 @@ async fn exercise(broker: &Broker, key: &str) -> Result<()> {
     assert_eq!(refused.status(), 404);
     let receiver = Receiver::new(&client, "acme/orders".parse()?, ReceiverOptions::default());
     let nothing = receiver.receive_once(None).await?;
-    ensure!(nothing.is_none(), "the channel should be empty: {nothing:?}");
+    ensure!(nothing.is_none(), "the channel is not empty: {nothing:?}");
     Ok(())
 }
 
@@ -129,7 +129,7 @@ fn promtool_accepts_the_documented_scrape_configuration() -> Result<()> {
     let documented = server::documented_configurations()?;
     assert_eq!(documented.len(), 2, "one for a cluster, one for a machine");
     for configuration in documented {
-        // Debian's Prometheus is built without Kubernetes.
+        // Debian builds Prometheus without Kubernetes support.
         let configuration =
             configuration.replace("kubernetes_sd_configs: [{role: pod}]", "static_configs: []");
         let file = folder.path().join("prometheus.yaml");
@@ -139,12 +139,11 @@ fn promtool_accepts_the_documented_scrape_configuration() -> Result<()> {
     Ok(())
 }
 
-/// A file of the repository.
 fn repository_file(path: &str) -> Result<String> {
     fs::read_to_string(tools::workspace().join(path)).with_context(|| path.to_owned())
 }
 
-/// Tells an answer with data from one without: at least one sample that is a number.
+/// Succeeds if at least one sample is a number.
 fn has_data(samples: &[f64]) -> Result<()> {
     if samples.iter().any(|sample| sample.is_finite()) {
         Ok(())
@@ -160,7 +159,6 @@ fn an_answer_without_a_number_counts_as_no_data() {
     assert!(has_data(&[f64::NAN, 0.0]).is_ok());
 }
 
-/// Waits for data.
 impl Prometheus {
     async fn until_data(&self, expression: &str, within: std::time::Duration) -> Result<()> {
         wait::until_async(expression, within, || async { has_data(&self.query(expression).await?) }).await

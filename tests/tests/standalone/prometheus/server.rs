@@ -1,4 +1,4 @@
-//! The Prometheus of Debian's package, with the scrape configuration that the documents show.
+//! Prometheus from Debian's package, with the scrape configuration of docs/metrics.md.
 
 use std::{
     fs,
@@ -15,23 +15,23 @@ use tempfile::TempDir;
 use super::repository_file;
 use crate::broker::{DEADLINE, http};
 
-/// Where the documents' configuration expects a broker of the same machine.
+/// The target of a broker on the same machine in the documented configuration.
 const DOCUMENTED_TARGET: &str = "127.0.0.1:8081";
 
-/// Whether there is a Prometheus. Without one, the test says that it is skipped; under CI it must be there.
+/// Whether Prometheus is installed. If not, the reason is printed, and it is an error in CI.
 pub(super) fn installed() -> Result<bool> {
     Ok(has_program("prometheus", "--version", "prometheus")?
         && has_program("promtool", "--version", "prometheus")?)
 }
 
-/// The blocks of docs/metrics.md that are scrape configurations.
+/// The scrape configurations in docs/metrics.md.
 pub(super) fn documented_configurations() -> Result<Vec<String>> {
     let text = repository_file("docs/metrics.md")?;
     let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     Ok(blocks.filter(|block| block.starts_with("scrape_configs:")).map(str::to_owned).collect())
 }
 
-/// A running Prometheus. It ends with this value.
+/// A running Prometheus, killed when it is dropped.
 pub(super) struct Prometheus {
     url: String,
     http: Client,
@@ -40,7 +40,8 @@ pub(super) struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that scrapes this admin port each second, in the jobs that docs/metrics.md shows for one machine.
+    /// Starts a Prometheus that scrapes this admin port each second, with the jobs that docs/metrics.md has for one
+    /// machine.
     pub(super) async fn scraping(admin: SocketAddrV4) -> Result<Self> {
         let documented = documented_configurations()?;
         let jobs = documented
@@ -52,7 +53,7 @@ impl Prometheus {
         let file = folder.path().join("prometheus.yaml");
         fs::write(&file, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n{jobs}"))?;
 
-        // On the broker's own address nobody else takes the port meanwhile.
+        // No other program uses the broker's address, so the port stays free.
         let listen = TcpListener::bind((*admin.ip(), 0))?.local_addr()?;
         let mut prometheus = Command::new("prometheus");
         prometheus.arg(format!("--config.file={}", file.display()));
@@ -73,7 +74,7 @@ impl Prometheus {
         Ok(Self { url, http, _process: process, _folder: folder })
     }
 
-    /// The samples of an expression, now.
+    /// The current samples of an expression.
     pub(super) async fn query(&self, expression: &str) -> Result<Vec<f64>> {
         let data = self.get("query", &[("query", expression)]).await?;
         let samples = data["result"].as_array().context("the result is a list")?;
@@ -81,7 +82,7 @@ impl Prometheus {
         samples.iter().map(|sample| value(sample).with_context(|| sample.to_string())).collect()
     }
 
-    /// The values that a label has on the series of a selector, as Grafana asks for them.
+    /// The values of a label on the series of a selector, by Grafana's query.
     pub(super) async fn label_values(&self, selector: &str, label: &str) -> Result<Vec<String>> {
         let data = self.get(&format!("label/{label}/values"), &[("match[]", selector)]).await?;
         Ok(serde_json::from_value(data)?)

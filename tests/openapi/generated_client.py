@@ -1,4 +1,4 @@
-"""A stranger's program: knows Restante by the client that was generated from /openapi.json, and by nothing else."""
+"""A program that uses Restante only through the client generated from /openapi.json."""
 
 import sys
 from io import BytesIO
@@ -18,7 +18,7 @@ def lease_of(answer):
     return answer.headers["location"].rsplit("/", 1)[1]
 
 
-# One message in, the same repeated, one out, settled.
+# Push a message, repeat it with the same key, pull it once, and settle it twice.
 every_byte = bytes(range(256))
 for replayed in (None, "true"):
     sent = push.sync_detailed(**orders, body=File(BytesIO(every_byte)), idempotency_key="key-1", message_group="g")
@@ -32,7 +32,7 @@ for _ in range(2):
     assert settle.sync_detailed(lease_of(received), client=client).status_code == 204
 assert pull.sync_detailed(**orders, wait=0).status_code == 204
 
-# A batch in, one item refused; the others out, settled at once.
+# Push a batch with one invalid item; pull the others, and settle them in one request.
 items = [Item(content="seven bolts"), Item(content64="/wAB"), Item(content="none", group="two words")]
 results = push_batch.sync(**orders, body=PushBatch(messages=items)).results
 assert [result.status for result in results] == [201, 201, 400], results
@@ -43,11 +43,11 @@ assert [message.content or message.content64 for message in messages] == ["seven
 done = settle_many.sync(client=client, body=Settlements(ack=[message.lease for message in messages]))
 assert [result.status for result in done.ack] == [204, 204], done
 
-# A problem is one of the generated client's own.
+# The generated client returns a problem as its model Problem.
 nothing = pull.sync("acme", "nothing", client=client)
 assert isinstance(nothing, Problem) and nothing.status == 404, nothing
 
-# The ends of a link: what one sends, the other receives.
+# Each end of a link receives the messages that the other end sends.
 ends = [{"namespace": "acme", "link": "bridge", "end": end, "client": client} for end in ("factory", "office")]
 for here, there in (ends, ends[::-1]):
     content = here["end"].encode()
@@ -56,4 +56,4 @@ for here, there in (ends, ends[::-1]):
     assert received.content == content, received
     assert settle.sync_detailed(lease_of(received), client=client).status_code == 204
 
-print("a stranger's client works")
+print("the generated client works")

@@ -84,7 +84,7 @@ fn refused_values_of_the_default_broker_are_a_condition_until_they_are_accepted(
     ensure!(message.contains("trustedProxies") && message.contains("ConfigMap recipe"), "{message}");
     ensure!(message.contains("helm upgrade"), "{message}");
     let broker = operator.get(BROKER)?;
-    condition_is(&broker, "Ready", "True", "Ready").context("the running broker is unchanged")?;
+    condition_is(&broker, "Ready", "True", "Ready").context("the running broker should be unchanged")?;
     // Another refusal replaces the first one.
     operator.apply(&config_map("default-differs", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
     operator.until("the other refusal", BROKER, |broker| {

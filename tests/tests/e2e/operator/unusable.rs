@@ -71,7 +71,7 @@ fn an_immutable_secret_without_a_token_is_reported_with_the_command_that_repairs
     operator.patch(secret, &json!({"immutable": true}))?;
     operator
         .broker_becomes_ready("mine", "  keepAliveSeconds: 700\n")
-        .context("a broker with its token is served")?;
+        .context("a broker with its token should be served")?;
     let empty = json!({
         "apiVersion": "v1", "kind": "Secret", "immutable": true,
         "metadata": {

@@ -142,7 +142,7 @@ fn a_retained_claim_is_used_again_with_its_store() -> Result<()> {
 fn a_stateful_set_deleted_without_its_pod_is_created_again_with_the_current_size_and_the_pod_keeps_running()
 -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
-    let operator = Operator::start(cluster, "set-anew", &[])?;
+    let operator = Operator::start(cluster, "set-again", &[])?;
     operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
     let pod = operator.get("pod/restante-main-0")?;
     operator.apply_broker("main", &storage("size: 2Gi, storageClassName: local-growing"))?;

@@ -1,4 +1,4 @@
-//! What the schema lets through is what the broker can obey: each number at its bounds, and one beyond.
+//! The schema and the broker accept the same numbers: each number is tested at its bounds, and one beyond.
 
 use restante_wire::channel::{
     BACKOFF_SECONDS_MAX, DEDUPLICATION_WINDOW_SECONDS_MAX, DELAY_SECONDS_MAX, DELIVERIES_MAX,
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{MessageChannel, compile, definitions, manifest};
 
-/// A field under `spec`, its least and its highest value, and what else a spec must say for it to be valid at both.
+/// A field under `spec`, its bounds, and the rest of a spec in which both bounds are valid.
 fn numbers() -> Vec<(&'static str, u64, u64, Value)> {
     let long_waits = json!({ "delivery": { "maxWaitSeconds": WAIT_SECONDS_MAX } });
     let no_wait = json!({ "delivery": { "waitSeconds": 0 } });
@@ -35,7 +35,7 @@ fn numbers() -> Vec<(&'static str, u64, u64, Value)> {
     ]
 }
 
-/// A channel whose spec has a number at a field.
+/// A channel whose `field` has the value `number`.
 fn channel(field: &str, number: i64, mut spec: Value) -> Value {
     spec["access"] = json!({ "anonymous": true });
     *field.split('.').fold(&mut spec, |at, part| &mut at[part]) = number.into();
@@ -60,7 +60,7 @@ fn schema_and_broker_have_the_same_bounds() {
             let by_broker = compile(&channel);
             assert_eq!(by_broker.is_ok(), fits, "{field}: {number}: the broker says {by_broker:?}");
             if let Err(error) = by_broker {
-                // A bound that is another field is told with that one.
+                // If the bound is another field, the error names that field.
                 let name = field.rsplit('.').next().unwrap_or(field);
                 assert!(error.to_string().contains(name), "{field}: {error}");
             }
@@ -82,7 +82,7 @@ fn no_number_of_a_channel_is_left_out() {
     assert_eq!(found, tested);
 }
 
-/// The paths of all integers, each with its bounds told in its description.
+/// Collects the paths of all integers, and asserts that each description contains the bounds.
 fn integers(path: &str, schema: &Value, found: &mut Vec<String>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
@@ -90,9 +90,9 @@ fn integers(path: &str, schema: &Value, found: &mut Vec<String>) {
         if property["type"] == "integer" {
             let bound =
                 |which: &str| property[which].as_f64().unwrap_or_else(|| panic!("{path} has no {which}"));
-            let told = format!("{} to {}", bound("minimum"), bound("maximum"));
+            let bounds = format!("{} to {}", bound("minimum"), bound("maximum"));
             let description = property["description"].as_str().unwrap_or_default().replace('\n', " ");
-            assert!(description.contains(&told), "{path} does not say {told:?}: {description}");
+            assert!(description.contains(&bounds), "{path} does not contain {bounds:?}: {description}");
             found.push(path);
         }
     }

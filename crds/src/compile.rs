@@ -1,4 +1,5 @@
-//! From a MessageChannel to what a broker is told of it. Pure, and the same for the operator and the standalone broker.
+//! Compiles a MessageChannel to the configuration that its broker gets. Pure, and the same for the operator and the
+//! standalone broker.
 
 use kube::ResourceExt;
 use restante_wire::{
@@ -13,43 +14,43 @@ use crate::{
     quantity::{self, QuantityError},
 };
 
-/// Why a MessageChannel cannot be programmed.
+/// Why a MessageChannel cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// `metadata.uid` or `metadata.namespace` is absent, or the UID is none: nothing an API server hands out.
-    #[error("metadata.{0} is missing or malformed")]
+    /// `metadata.namespace` is absent, or `metadata.uid` is absent or invalid. An API server sets both.
+    #[error("metadata.{0} is missing or invalid")]
     Metadata(&'static str),
-    /// An address that the broker would refuse.
-    #[error("spec.{field}: {relative:?} is no address in namespace {namespace}: {error}")]
+    /// An invalid address.
+    #[error("spec.{field}: {relative:?} is not a valid address in namespace {namespace}: {error}")]
     Address {
         /// `destinations` or `source`.
         field: &'static str,
-        /// What the spec says.
+        /// The address in the spec.
         relative: String,
         /// The channel's namespace.
         namespace: String,
-        /// What is wrong with it.
+        /// The rule that it breaks.
         error: AddressError,
     },
-    /// A size that is none.
+    /// An invalid size.
     #[error("spec.limits.{field}: {error}")]
     Quantity {
         /// The field under `spec.limits`.
         field: &'static str,
-        /// What is wrong with it.
+        /// The rule that it breaks.
         error: QuantityError,
     },
-    /// A number below zero, which the schema refuses.
+    /// A negative number. The schema refuses it as well.
     #[error("spec.{0} must not be negative")]
     Negative(&'static str),
-    /// Out of the bounds that the broker keeps.
+    /// A value outside the broker's bounds.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
-/// The channel as its broker is told of it: every default filled in, every address absolute, every bound checked.
+/// The channel's configuration for its broker: every default filled in, every address absolute, every bound checked.
 ///
-/// Needs what the API server gives each object: a namespace and a UID. The generation is 1 where there is none.
+/// The channel needs a namespace and a UID, as set by an API server. Without a generation, 1 is used.
 pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> {
     let metadata = &channel.metadata;
     let namespace = metadata.namespace.clone().ok_or(CompileError::Metadata("namespace"))?;
@@ -98,36 +99,36 @@ pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> 
 }
 
 fn delivery(spec: &MessageChannelSpec) -> Result<Delivery, CompileError> {
-    let said = &spec.delivery;
+    let delivery = &spec.delivery;
     Ok(Delivery {
-        wait_seconds: unsigned("delivery.waitSeconds", said.wait_seconds)?,
-        max_wait_seconds: unsigned("delivery.maxWaitSeconds", said.max_wait_seconds)?,
-        lease_seconds: unsigned("delivery.leaseSeconds", said.lease_seconds)?,
-        max_lease_seconds: unsigned("delivery.maxLeaseSeconds", said.max_lease_seconds)?,
-        max_deliveries: unsigned("delivery.maxDeliveries", said.max_deliveries)?,
+        wait_seconds: unsigned("delivery.waitSeconds", delivery.wait_seconds)?,
+        max_wait_seconds: unsigned("delivery.maxWaitSeconds", delivery.max_wait_seconds)?,
+        lease_seconds: unsigned("delivery.leaseSeconds", delivery.lease_seconds)?,
+        max_lease_seconds: unsigned("delivery.maxLeaseSeconds", delivery.max_lease_seconds)?,
+        max_deliveries: unsigned("delivery.maxDeliveries", delivery.max_deliveries)?,
         backoff: Backoff {
-            policy: said.backoff.policy.into(),
-            initial_seconds: unsigned("delivery.backoff.initialSeconds", said.backoff.initial_seconds)?,
-            max_seconds: unsigned("delivery.backoff.maxSeconds", said.backoff.max_seconds)?,
+            policy: delivery.backoff.policy.into(),
+            initial_seconds: unsigned("delivery.backoff.initialSeconds", delivery.backoff.initial_seconds)?,
+            max_seconds: unsigned("delivery.backoff.maxSeconds", delivery.backoff.max_seconds)?,
         },
-        order: said.order.into(),
+        order: delivery.order.into(),
     })
 }
 
 fn limits(spec: &MessageChannelSpec) -> Result<Limits, CompileError> {
-    let said = &spec.limits;
+    let limits = &spec.limits;
     let size = |field, given| quantity::bytes(given).map_err(|error| CompileError::Quantity { field, error });
     Ok(Limits {
-        messages: unsigned("limits.messages", said.messages)?,
-        bytes: size("bytes", &said.bytes)?,
-        message_bytes: size("messageBytes", &said.message_bytes)?,
-        ttl_seconds: unsigned("limits.ttlSeconds", said.ttl_seconds)?,
-        max_delay_seconds: unsigned("limits.maxDelaySeconds", said.max_delay_seconds)?,
-        pushes_per_second: unsigned("limits.pushesPerSecond", said.pushes_per_second)?,
+        messages: unsigned("limits.messages", limits.messages)?,
+        bytes: size("bytes", &limits.bytes)?,
+        message_bytes: size("messageBytes", &limits.message_bytes)?,
+        ttl_seconds: unsigned("limits.ttlSeconds", limits.ttl_seconds)?,
+        max_delay_seconds: unsigned("limits.maxDelaySeconds", limits.max_delay_seconds)?,
+        pushes_per_second: unsigned("limits.pushesPerSecond", limits.pushes_per_second)?,
     })
 }
 
-/// The schema has signed numbers only, because API servers warn about the others.
+/// Numbers of the schema are signed, because API servers warn about unsigned formats.
 fn unsigned<S, U: TryFrom<S>>(field: &'static str, value: S) -> Result<U, CompileError> {
     U::try_from(value).map_err(|_| CompileError::Negative(field))
 }
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_says_nothing_gets_every_default() {
+    fn an_empty_spec_gets_every_default() {
         let config = compile(&channel(json!({ "access": { "anonymous": true } }))).unwrap();
         assert_eq!(config.destinations[..], ["acme/orders".parse().unwrap()]);
         assert_eq!(config.source, "acme/orders".parse().unwrap());
@@ -180,11 +181,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_would_refuse_is_refused_here_too() {
+    fn compile_refuses_what_the_schema_refuses() {
         let error = |spec| compile(&channel(spec)).unwrap_err().to_string();
         let open = json!({ "anonymous": true });
         assert!(
-            error(json!({ "source": "Out", "access": open })).contains("spec.source: \"Out\" is no address")
+            error(json!({ "source": "Out", "access": open }))
+                .contains("spec.source: \"Out\" is not a valid address")
         );
         assert!(
             error(json!({ "limits": { "bytes": "1 Gi" }, "access": open })).contains("spec.limits.bytes")
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_closes_when_it_is_deleted_and_is_to_drain() {
+    fn a_channel_closes_when_it_is_deleted_with_policy_drain() {
         let closing = |policy: &str, deleted: bool| {
             let mut channel = channel(json!({ "deletionPolicy": policy, "access": { "anonymous": true } }));
             channel.metadata.deletion_timestamp =

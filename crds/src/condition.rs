@@ -1,54 +1,54 @@
-//! Conditions: what every resource tells of its state.
+//! Conditions in the status of the custom resources.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// The names of the conditions.
+/// The types of conditions.
 pub mod kind {
-    /// The spec is valid here.
+    /// The spec is valid, and the channel conflicts with no other.
     pub const ACCEPTED: &str = "Accepted";
-    /// Every broker pod has this generation in its address store.
+    /// The address store of every broker pod has this generation of the channel.
     pub const PROGRAMMED: &str = "Programmed";
-    /// The summary.
+    /// The summary of the other conditions.
     pub const READY: &str = "Ready";
-    /// The volume is not what the spec asks for.
+    /// The volume differs from the spec.
     pub const STORAGE_DIFFERS: &str = "StorageDiffers";
-    /// The default MessageBroker is not as its installation asks.
+    /// The default MessageBroker differs from the chart's values.
     pub const DEFAULT_DIFFERS: &str = "DefaultDiffers";
-    /// The broker has another data folder than it had.
+    /// The broker's data folder was replaced by another one.
     pub const STORE_REPLACED: &str = "StoreReplaced";
-    /// The resource is deleted and something keeps it.
+    /// The deletion of the resource waits, and the message says for what.
     pub const DELETION_BLOCKED: &str = "DeletionBlocked";
-    /// Waiting is in vain: somebody has to edit this resource, or another one has been missing for long.
+    /// Waiting does not help: a person has to edit this resource, or another resource has been missing for long.
     pub const STALLED: &str = "Stalled";
-    /// Those that the operator tells of a MessageBroker, in their order.
+    /// The operator's conditions of a MessageBroker, in order.
     pub const OF_MESSAGE_BROKER: &[&str] =
         &[READY, STORAGE_DIFFERS, DEFAULT_DIFFERS, STORE_REPLACED, STALLED];
-    /// Those that the operator tells of a MessageChannel, in their order. Others may be there as well, and are not its own.
+    /// The operator's conditions of a MessageChannel, in order. Other managers may add conditions of their own.
     pub const OF_MESSAGE_CHANNEL: &[&str] = &[ACCEPTED, PROGRAMMED, READY, DELETION_BLOCKED, STALLED];
 }
 
-/// The condition of a type, if it is there.
+/// The condition of a type, if present.
 pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// The conditions of these types, in the order of the types. An API server gives them in an order of its own, and with
-/// those of other managers.
+/// The conditions of these types, in the order of `kinds`. An API server returns conditions in its own order, together
+/// with conditions of other managers.
 pub fn only(conditions: &[Condition], kinds: &[&str]) -> Vec<Condition> {
     kinds.iter().filter_map(|kind| find(conditions, kind)).cloned().collect()
 }
 
-/// A list of conditions, as far as it can be read: what another manager says in one must not make the whole object unreadable,
-/// and with it its channel unknown to the broker.
+/// Deserializes a list of conditions and skips invalid entries. An invalid condition of another manager must not make
+/// the whole object unreadable, because then the broker would not get the channel.
 pub(crate) fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
     let list = Vec::<Value>::deserialize(deserializer)?;
     Ok(list.into_iter().filter_map(|condition| serde_json::from_value(condition).ok()).collect())
 }
 
-/// The schema of a list of conditions: a map by type, each string as long as the API conventions allow.
+/// The schema of a list of conditions: a map by type. The strings have the maximum lengths of the API conventions.
 pub(crate) fn list_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -82,8 +82,8 @@ mod tests {
     use crate::MessageChannelStatus;
 
     #[test]
-    fn a_condition_that_cannot_be_read_hides_none_of_the_others() {
-        // An API server takes the second time for a date, as its form is one.
+    fn an_invalid_condition_does_not_hide_the_others() {
+        // An API server accepts the second time, because it has the form of a date.
         let condition = |kind: &str, time: &str| {
             json!({
                 "type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": time,

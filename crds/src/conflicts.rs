@@ -1,36 +1,37 @@
-//! Who wins when two channels of one broker claim the same name, source or destination.
+//! Decides which channel wins when two channels of one broker claim the same name, source or destination.
 //!
-//! The older one does, then the one with the smaller UID, so that every observer decides alike and no edit of a younger
-//! channel can take an address from an older one. A loser claims nothing: its other addresses are free.
+//! The older channel wins; of two channels of the same second, the one with the smaller UID. So every observer decides
+//! alike, and no edit of a younger channel can take an address from an older one. A losing channel claims nothing: its
+//! other addresses stay free.
 //!
-//! A destination may have several channels when each of them says so; whoever comes to one that is not shared, or does
-//! not share itself, loses as to any other claim.
+//! Several channels may have the same destination if all of them set `sharedDestination`. Otherwise the younger channel
+//! loses, as with any other claim.
 
 use std::collections::HashMap;
 
 use k8s_openapi::jiff::Timestamp;
 use restante_wire::{Address, ChannelConfig, channel::SHARED_DESTINATION_CHANNELS_MAX};
 
-/// A channel that wants to be programmed.
+/// The claim of a channel to its name and addresses.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
-    /// What it claims.
+    /// The channel, with its name and addresses.
     pub config: &'a ChannelConfig,
-    /// `metadata.creationTimestamp`. Absent (in a manifest) is younger than any.
+    /// `metadata.creationTimestamp`. Without one (in a manifest), a channel counts as younger than all others.
     pub created: Option<Timestamp>,
 }
 
-/// Why a channel lost.
+/// The reason why a channel lost, and to which channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} {what} is {}: {}", .reason.noun(), self.state(), .reason.remedy())]
 pub struct Conflict {
-    /// What is taken.
+    /// The kind of conflict.
     pub reason: ConflictReason,
-    /// The name or the address that is taken.
+    /// The name or the address that both claim.
     pub what: String,
-    /// `namespace/name` of the channel that has it; of several, of the oldest.
+    /// `namespace/name` of the channel that won it; of several, of the oldest.
     pub winner: String,
-    /// Whether that one is older. Otherwise both were created in one second, and it has the smaller UID.
+    /// Whether the winner is older. If not, both were created in the same second, and the winner has the smaller UID.
     pub is_older: bool,
 }
 
@@ -40,7 +41,7 @@ impl Conflict {
         match reason {
             ConflictReason::DestinationFull => {
                 format!(
-                    "shared by {SHARED_DESTINATION_CHANNELS_MAX} channels, the most, among them MessageChannel {winner}"
+                    "shared by {SHARED_DESTINATION_CHANNELS_MAX} channels, the limit, among them MessageChannel {winner}"
                 )
             }
             _ if self.is_older => format!("taken by the older MessageChannel {winner}"),
@@ -51,21 +52,21 @@ impl Conflict {
     }
 }
 
-/// What two channels claimed.
+/// Kinds of conflict between two channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConflictReason {
     /// The same namespace and name.
     NameTaken,
     /// The same source.
     SourceTaken,
-    /// The same destination, which not both of them share.
+    /// The same destination, which at least one of them does not share.
     DestinationTaken,
-    /// A destination that as many channels share as may.
+    /// A shared destination whose limit of channels is reached.
     DestinationFull,
 }
 
 impl ConflictReason {
-    /// The reason as a condition has it.
+    /// The reason in a condition.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NameTaken => "NameTaken",
@@ -89,16 +90,16 @@ impl ConflictReason {
             Self::SourceTaken => "give this channel another spec.source, or delete the other channel",
             Self::DestinationTaken => {
                 "give this channel other spec.destinations, delete the other channel, or set spec.sharedDestination \
-                 in both, for each message to be stored in both"
+                 in both to store each message in both"
             }
             Self::DestinationFull => {
-                "give this channel other spec.destinations, or delete one of those that share it"
+                "give this channel other spec.destinations, or delete a channel that shares this one"
             }
         }
     }
 }
 
-/// Judges the channels of one broker: for each claim, in the order given, why it lost, or `None` when it won.
+/// Decides the claims of one broker's channels: for each claim, in the order given, why it lost, or `None` if it won.
 pub fn judge(claims: &[Claim<'_>]) -> Vec<Option<Conflict>> {
     let mut taken = Taken::default();
     let mut verdicts = vec![None; claims.len()];
@@ -111,10 +112,11 @@ pub fn judge(claims: &[Claim<'_>]) -> Vec<Option<Conflict>> {
     verdicts
 }
 
-/// The places of the claims, the oldest first.
+/// The indices of the claims, oldest first.
 pub(crate) fn by_age(claims: &[Claim<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..claims.len()).collect();
-    // `None` sorts before any timestamp, so absence is said first. The sort is stable: the first given wins at the end.
+    // `None` sorts before any timestamp, so the first key is whether it is absent. The sort is stable: if all keys are
+    // equal, the first claim of the slice wins.
     order.sort_by_key(|&index| {
         let Claim { config, created } = &claims[index];
         (created.is_none(), *created, config.uid)
@@ -122,7 +124,7 @@ pub(crate) fn by_age(claims: &[Claim<'_>]) -> Vec<usize> {
     order
 }
 
-/// What the winners so far have.
+/// The names and addresses of the winners so far.
 #[derive(Default)]
 struct Taken<'a> {
     names: HashMap<(&'a str, &'a str), &'a Claim<'a>>,
@@ -130,7 +132,7 @@ struct Taken<'a> {
     destinations: HashMap<&'a Address, Holders<'a>>,
 }
 
-/// The winners that have one destination. Several only if each of them shares it.
+/// The winners of one destination. Several only if each of them shares it.
 struct Holders<'a> {
     oldest: &'a Claim<'a>,
     count: usize,
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_channel_wins_in_whatever_order_they_come() {
+    fn the_older_channel_wins_in_any_order_of_claims() {
         let (old, young) = (config(2, "old", "a", "x"), config(1, "young", "b", "x"));
         let taken = Some(ConflictReason::SourceTaken);
         assert_eq!(reasons(&[claim(&old, Some(1)), claim(&young, Some(2))]), [None, taken]);
@@ -201,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_without_an_age_is_the_youngest() {
+    fn a_channel_without_a_creation_time_is_the_youngest() {
         let (aged, ageless) = (config(2, "aged", "a", "x"), config(1, "ageless", "b", "x"));
         let verdicts = reasons(&[claim(&ageless, None), claim(&aged, Some(2))]);
         assert_eq!(verdicts, [Some(ConflictReason::SourceTaken), None]);
     }
 
     #[test]
-    fn of_two_born_in_one_second_the_smaller_uid_wins() {
+    fn of_two_channels_created_in_one_second_the_smaller_uid_wins() {
         let (small, large) = (config(1, "small", "a", "x"), config(2, "large", "a", "y"));
         let verdicts = judge(&[claim(&large, Some(1)), claim(&small, Some(1))]);
         let lost = verdicts[0].as_ref().unwrap();
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loser_takes_nothing_from_others() {
+    fn a_losing_channel_takes_no_address() {
         let first = config(1, "first", "a", "x");
         let loser = config(2, "loser", "b", "x");
         let third = config(3, "third", "b", "z");
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_is_shared_only_by_those_who_all_say_so() {
+    fn a_destination_is_shared_only_if_all_its_channels_share_it() {
         let taken = Some(ConflictReason::DestinationTaken);
         let (one, two) = (shared(1, "one", "a"), shared(2, "two", "a"));
         let alone = config(3, "alone", "a", "alone");
@@ -264,14 +266,14 @@ mod tests {
     fn the_youngest_finds_a_shared_destination_full_until_another_goes() {
         let most = SHARED_DESTINATION_CHANNELS_MAX as u128;
         let channels: Vec<_> = (0..=most).map(|number| shared(number, &format!("c{number}"), "a")).collect();
-        // The youngest is given first: the order in which they come says nothing.
+        // The youngest is given first: the order of the claims does not matter.
         let claims: Vec<_> =
             channels.iter().rev().map(|config| claim(config, Some(config.uid.as_u128() as i64))).collect();
         let verdicts = judge(&claims);
         let lost = verdicts[0].as_ref().unwrap();
         assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationFull, "acme/c0"));
         let told =
-            "destination acme/a is shared by 32 channels, the most, among them MessageChannel acme/c0: ";
+            "destination acme/a is shared by 32 channels, the limit, among them MessageChannel acme/c0: ";
         assert!(lost.to_string().starts_with(told), "{lost}");
         assert_eq!(verdicts.iter().flatten().count(), 1);
         assert!(judge(&claims[..claims.len() - 1]).iter().all(Option::is_none));
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn who_loses_one_destination_takes_no_place_at_another() {
+    fn a_channel_that_loses_one_destination_takes_no_place_at_another() {
         let owner = config(0, "owner", "b", "owner");
         let mut loser = shared(1, "loser", "a");
         loser.destinations.push("acme/b".parse().unwrap());

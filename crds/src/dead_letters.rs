@@ -1,8 +1,9 @@
-//! Which channels take the dead letters of which, and what is wrong with that.
+//! Checks the dead-letter channels of one broker's channels.
 //!
-//! A channel whose dead letters have nowhere to go goes on all the same: they stay in it, dead, and nobody's traffic stops
-//! because somebody deleted another channel. It is only told. What must not be is a circle, in which a message that nobody
-//! can process would travel for ever: of those that make one, the youngest keeps its dead letters to itself.
+//! A channel whose dead-letter channel is missing stays in service: its dead letters stay in it, in the state dead. So
+//! the deletion of one channel does not stop the traffic of another; the operator only reports it. A cycle, however,
+//! must not exist: a message that no receiver can process would travel in it for ever. In a cycle, the youngest channel
+//! keeps its dead letters.
 
 use std::collections::HashMap;
 
@@ -10,31 +11,31 @@ use restante_wire::ChannelConfig;
 
 use crate::conflicts::{Claim, by_age};
 
-/// Why the dead letters of a channel do not go where its spec says.
+/// Why the dead letters of a channel do not go to the channel of its spec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeadLetterFault {
-    /// There is no such channel at this broker.
+    /// The broker has no such channel.
     #[error(
-        "spec.deadLetter.channelRef: MessageChannel {0} does not exist, is not accepted, or is at another broker. This \
-         channel goes on, and keeps the dead letters of the meantime: create that one, or name another"
+        "spec.deadLetter.channelRef: MessageChannel {0} does not exist, is not accepted, or is at another broker; create \
+         it, or name another. Until then, this channel stays in service and keeps its dead letters"
     )]
     NotFound(String),
-    /// The channel is there and takes nothing more.
+    /// The dead-letter channel is being deleted and accepts no more messages.
     #[error(
-        "spec.deadLetter.channelRef: MessageChannel {0} is being deleted and takes no more messages. This channel goes \
-         on, and keeps its dead letters: name another"
+        "spec.deadLetter.channelRef: MessageChannel {0} is being deleted and accepts no more messages; name another. \
+         Until then, this channel stays in service and keeps its dead letters"
     )]
     Closing(String),
-    /// From there they would come back.
+    /// The dead letters would return to their channel.
     #[error(
-        "spec.deadLetter.channelRef: dead letters that go to MessageChannel {0} would come back to this one. This channel \
-         goes on, and keeps its dead letters: name another, or none"
+        "spec.deadLetter.channelRef: cycle: dead letters in MessageChannel {0} would return to this channel; name \
+         another, or none. Until then, this channel stays in service and keeps its dead letters"
     )]
     Cycle(String),
 }
 
 impl DeadLetterFault {
-    /// The reason as a condition has it.
+    /// The reason in a condition.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotFound(_) | Self::Closing(_) => "DeadLetterNotFound",
@@ -42,15 +43,15 @@ impl DeadLetterFault {
         }
     }
 
-    /// The channel that it names, as `namespace/name`.
+    /// The dead-letter channel, as `namespace/name`.
     pub fn channel(&self) -> &str {
         match self {
             Self::NotFound(channel) | Self::Closing(channel) | Self::Cycle(channel) => channel,
         }
     }
 
-    /// The channel as its broker is told of it. Where there is nobody to take dead letters, the broker finds that out by
-    /// itself, and when somebody is there; a circle it is never told of.
+    /// The configuration without its dead-letter channel, if that would close a cycle. The broker itself handles a
+    /// missing dead-letter channel, and uses it once it exists, but it must never get a cycle.
     pub fn defused(&self, config: &ChannelConfig) -> Option<ChannelConfig> {
         matches!(self, Self::Cycle(_)).then(|| {
             let mut config = config.clone();
@@ -60,8 +61,8 @@ impl DeadLetterFault {
     }
 }
 
-/// Judges the channels that one broker has, all of which won their claims: for each, in the order given, what is wrong
-/// with where its dead letters go.
+/// Checks the dead-letter channels of one broker's channels, all of which won their claims. Returns the fault of each
+/// channel, in the order given.
 pub fn judge(winners: &[Claim<'_>]) -> Vec<Option<DeadLetterFault>> {
     let places: HashMap<(&str, &str), usize> = winners
         .iter()
@@ -79,7 +80,7 @@ pub fn judge(winners: &[Claim<'_>]) -> Vec<Option<DeadLetterFault>> {
             Some(&to) if ends.of(to) == index => Some(DeadLetterFault::Cycle(target)),
             Some(&to) => {
                 ends.0[index] = to;
-                // The broker leaves dead letters where they are while the target is closing.
+                // While the target is closing, the broker leaves dead letters in their own channel.
                 winners[to].config.closing.then_some(DeadLetterFault::Closing(target))
             }
         };
@@ -87,12 +88,12 @@ pub fn judge(winners: &[Claim<'_>]) -> Vec<Option<DeadLetterFault>> {
     faults
 }
 
-/// For each channel, one further on the way of its dead letters; itself for a channel that keeps its own.
+/// Per channel, the index of a channel further along the path of its dead letters; its own index if it keeps them.
 struct Ends(Vec<usize>);
 
 impl Ends {
-    /// Where dead letters of a channel end. Every channel on the way is one step from there afterwards, so that a million
-    /// channels in a row cost no more than the row.
+    /// The index of the channel in which the dead letters of a channel end. Afterwards every channel on the path points
+    /// directly to it (path compression), so a chain of a million channels takes linear time.
     fn of(&mut self, index: usize) -> usize {
         let mut end = index;
         while self.0[end] != end {
@@ -114,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// A channel and to which its dead letters go.
+    /// A channel `name` with the dead-letter channel `to`.
     fn config(name: &str, to: &str) -> ChannelConfig {
         let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
         let mut config = ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap());
@@ -128,14 +129,14 @@ mod tests {
         let claims: Vec<_> =
             configs.iter().enumerate().map(|(age, config)| Claim { config, created: created(age) }).collect();
         let faults = judge(&claims);
-        // The order in which they are given says nothing.
+        // The order of the claims does not matter.
         let reversed: Vec<_> = claims.iter().rev().copied().collect();
         assert_eq!(judge(&reversed).into_iter().rev().collect::<Vec<_>>(), faults);
         faults.iter().map(|fault| fault.as_ref().map(DeadLetterFault::reason)).collect()
     }
 
     #[test]
-    fn a_channel_that_is_there_takes_dead_letters_whatever_its_age() {
+    fn an_existing_channel_takes_dead_letters_at_any_age() {
         assert_eq!(reasons(&[config("orders", "dead"), config("dead", "")]), [None, None]);
         assert_eq!(
             reasons(&[config("dead", ""), config("orders", "dead"), config("bills", "dead")]),
@@ -144,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_is_not_there_is_told_of_and_the_broker_keeps_looking_for_it() {
+    fn a_missing_dead_letter_channel_is_reported_and_stays_in_the_configuration() {
         let orders = config("orders", "dead");
         assert_eq!(reasons(std::slice::from_ref(&orders)), [Some("DeadLetterNotFound")]);
         assert_eq!(DeadLetterFault::NotFound("acme/dead".into()).defused(&orders), None);
     }
 
     #[test]
-    fn a_channel_of_the_same_name_in_another_namespace_is_not_there() {
+    fn a_channel_of_the_same_name_in_another_namespace_is_not_found() {
         let elsewhere = ChannelConfig { namespace: "other".into(), ..config("dead", "") };
         assert_eq!(reasons(&[elsewhere, config("orders", "dead")]), [None, Some("DeadLetterNotFound")]);
     }
@@ -163,28 +164,28 @@ mod tests {
     }
 
     #[test]
-    fn the_youngest_of_a_circle_keeps_its_dead_letters_and_the_others_go_on() {
-        let circle = [config("a", "b"), config("b", "c"), config("c", "a")];
-        assert_eq!(reasons(&circle), [None, None, Some("DeadLetterCycle")]);
+    fn the_youngest_channel_of_a_cycle_keeps_its_dead_letters() {
+        let cycle = [config("a", "b"), config("b", "c"), config("c", "a")];
+        assert_eq!(reasons(&cycle), [None, None, Some("DeadLetterCycle")]);
         let fault = DeadLetterFault::Cycle("acme/a".into());
-        let defused = fault.defused(&circle[2]).unwrap();
+        let defused = fault.defused(&cycle[2]).unwrap();
         assert_eq!(defused, config("c", ""));
-        assert_eq!(reasons(&[circle[0].clone(), circle[1].clone(), defused]), [None; 3]);
+        assert_eq!(reasons(&[cycle[0].clone(), cycle[1].clone(), defused]), [None; 3]);
     }
 
     #[test]
-    fn a_channel_that_names_itself_is_a_circle() {
+    fn a_channel_that_names_itself_is_a_cycle() {
         assert_eq!(reasons(&[config("a", "a")]), [Some("DeadLetterCycle")]);
     }
 
     #[test]
-    fn two_ways_to_one_channel_are_no_circle() {
+    fn two_paths_to_one_channel_are_not_a_cycle() {
         let configs = [config("d", ""), config("b", "d"), config("c", "d"), config("a", "b")];
         assert_eq!(reasons(&configs), [None; 4]);
     }
 
     #[test]
-    fn a_long_row_is_judged_at_once() {
+    fn a_long_chain_is_checked_in_linear_time() {
         let mut row: Vec<_> = (0..50_000).map(|n| config(&format!("c{n}"), &format!("c{}", n + 1))).collect();
         row.push(config("c50000", "c0"));
         let told = reasons(&row);

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions as YAML: for `kubectl apply`, and as templates of the Helm chart.
+//! The CustomResourceDefinitions as YAML, for `kubectl apply` and as templates of the Helm chart.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
@@ -9,24 +9,24 @@ use crate::{MessageBroker, MessageChannel, condition::kind};
 /// A generated file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
-    /// Where it lies, relative to the root of the repository.
+    /// The path, relative to the root of the repository.
     pub path: String,
-    /// What it holds.
+    /// The YAML.
     pub content: String,
 }
 
-/// Why the YAML could not be made: a defect of the types.
+/// Why the YAML could not be generated: a defect of the types.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// The definition does not become JSON.
-    #[error("a definition does not become JSON: {0}")]
+    /// Serialization to JSON failed.
+    #[error("cannot write a definition as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// The JSON does not become YAML.
-    #[error("a definition does not become YAML: {0}")]
+    /// Serialization to YAML failed.
+    #[error("cannot write a definition as YAML: {0}")]
     Yaml(#[from] serde_saphyr::SerializeError),
 }
 
-/// Says in every generated file what to do instead of editing it.
+/// The first line of every generated file.
 const HEADER: &str = "# Generated from the types in crds/src by `cargo crdgen write`. Do not edit.\n";
 
 /// Every definition.
@@ -35,15 +35,15 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         with_default_status(MessageBroker::crd(), "waiting for an operator in this namespace"),
         with_default_status(
             MessageChannel::crd(),
-            "waiting for an operator: the one in the namespace of spec.brokerRef, or without one the default operator, which \
-             ClusterRole restante-default-operator names",
+            "waiting for an operator: the one in spec.brokerRef.namespace, or by default the operator that ClusterRole \
+             restante-default-operator names",
         ),
     ]
 }
 
-/// The definition with a status that each object has from its creation on, so that nobody takes an object that no operator
-/// has looked at for one without conditions to wait for. On `status` as a whole: a default further down applies only
-/// where there is a status.
+/// The definition with a default status. So every object has the condition Ready, with status Unknown, before an
+/// operator has seen it, and `kubectl wait` and tools like it wait. The default is set on `status` as a whole, because
+/// a default of a field inside applies only if there is a status.
 fn with_default_status(mut definition: CustomResourceDefinition, message: &str) -> CustomResourceDefinition {
     let status = json!({ "conditions": [{
         "type": kind::READY,
@@ -62,7 +62,7 @@ fn with_default_status(mut definition: CustomResourceDefinition, message: &str) 
     definition
 }
 
-/// Every generated file: each definition as it is, and once more as a template of the chart.
+/// Every generated file: each definition as plain YAML, and as a template of the chart.
 pub fn files() -> Result<Vec<Generated>, GenerateError> {
     let mut files = Vec::new();
     for definition in all() {
@@ -83,7 +83,7 @@ pub fn files() -> Result<Vec<Generated>, GenerateError> {
     Ok(files)
 }
 
-/// Writes bounds as people do: the types of Kubernetes hold `maximum: 300` as 300.0.
+/// Writes whole numbers without a fraction: the types of Kubernetes store `maximum: 300` as 300.0.
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
@@ -100,7 +100,7 @@ fn whole_numbers(value: &mut Value) {
 
 /// The definition as a template: installed if `crds.install`, and kept at `helm uninstall` if `crds.keep`.
 fn chart_template(yaml: &str) -> String {
-    // Helm would read `{{` in a description as its own.
+    // Helm would read `{{` in a description as the begin of an action.
     let escaped = yaml.replace("{{", "{{ \"{{\" }}");
     let annotated = escaped.replacen(
         "metadata:\n",
@@ -149,7 +149,7 @@ mod tests {
             if schema["additionalProperties"].is_object() {
                 assert!(schema["maxProperties"].is_u64(), "{path} has no maxProperties");
             }
-            // kind and apiVersion are the API server's own; a date has a form.
+            // The API server defines kind and apiVersion; the length of a date follows from its format.
             let own =
                 path.ends_with(".kind") || path.ends_with(".apiVersion") || schema["format"] == "date-time";
             if schema["type"] == "string" && !own {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_told_in_the_description() {
+    fn every_description_contains_the_default() {
         each_schema(&mut |path, schema| {
             let default = &schema["default"];
             if default.is_object() || default.is_null() {
@@ -187,13 +187,13 @@ mod tests {
             let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
             let condition = &schema["properties"]["status"]["default"]["conditions"][0];
             assert_eq!((&condition["type"], &condition["status"]), (&json!("Ready"), &json!("Unknown")));
-            // What the operator reads must be what the schema lets in.
+            // The operator must be able to read the default.
             serde_json::from_value::<Condition>(condition.clone()).unwrap();
         }
     }
 
     #[test]
-    fn what_may_be_selected_is_in_the_schema_and_is_no_list() {
+    fn every_selectable_field_is_a_single_value_of_the_schema() {
         let definition = serde_json::to_value(MessageChannel::crd()).unwrap();
         let version = &definition["spec"]["versions"][0];
         let selectable = version["selectableFields"].as_array().unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chart_keeps_the_definitions_if_told_so() {
+    fn the_chart_keeps_the_definitions_if_crds_keep_is_set() {
         let files = files().unwrap();
         let template = files.iter().find(|file| file.path.ends_with("crds/messagechannels.yaml")).unwrap();
         assert!(template.content.starts_with("{{- if .Values.crds.install }}\n"));

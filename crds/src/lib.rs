@@ -1,7 +1,7 @@
-//! Restante's custom resources: their types, their rules, and what a broker is told of them.
+//! Restante's custom resources: their types, their rules, and the channel configuration compiled from them.
 //!
-//! Architecture Invariant: this crate knows no Kubernetes client and does no IO, so that the broker can take the very
-//! YAML that `kubectl apply` takes without depending on Kubernetes. `crdgen` prints the definitions made from the types.
+//! Architecture Invariant: this crate uses no Kubernetes client and does no IO. So the broker reads the same YAML as
+//! `kubectl apply` without depending on Kubernetes. `crdgen` prints the definitions generated from the types.
 
 #![warn(missing_docs)]
 
@@ -25,18 +25,19 @@ pub use message_channel::{Backlog, MessageChannel, MessageChannelSpec, MessageCh
 pub const GROUP: &str = "restante.dev";
 /// The version of every kind.
 pub const VERSION: &str = "v1alpha1";
-/// The annotation that deletes a channel together with the messages in it, if its value is [`FORCE_DELETE_VALUE`].
+/// The annotation that deletes a channel together with its messages, if its value is [`FORCE_DELETE_VALUE`].
 pub const FORCE_DELETE: &str = "restante.dev/force-delete";
-/// The one value that does. Whoever writes `false` does not mean it.
+/// The only value of [`FORCE_DELETE`] that deletes messages: an annotation with the value `false` must not.
 pub const FORCE_DELETE_VALUE: &str = "true";
-/// The annotation on a MessageBroker that accepts another data folder than the one it had: the id of that one.
+/// The annotation that makes a MessageBroker accept a replaced data folder. Its value is the `storeId` of the new
+/// folder.
 pub const ACCEPT_STORE: &str = "restante.dev/accept-store";
-/// The MessageBroker that a channel belongs to when it names none.
+/// The MessageBroker of a channel whose `brokerRef` has no name.
 pub const DEFAULT_BROKER: &str = "default";
 /// The longest name of a MessageChannel: one DNS label (RFC 1123).
 pub const CHANNEL_NAME_BYTES_MAX: usize = 63;
-/// The longest name of a MessageBroker. Its children are called `restante-<name>` and its pods are labelled
-/// `restante-<name>-<revision hash of 10>`, which must fit a label value of 63 bytes.
+/// The longest name of a MessageBroker. Its children are named `restante-<name>`. Its pods have the label
+/// `restante-<name>-<revision hash of 10>`, which must fit into a label value of 63 bytes.
 pub const BROKER_NAME_BYTES_MAX: usize = 40;
 
 #[cfg(test)]

@@ -3,26 +3,27 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// What a size looks like. Kubernetes' exponents (`1e3`) and fractions of a byte (`m`) are left out: no one means them.
+/// The form of a size. Kubernetes' exponents (`1e3`) and fractions of a byte (`m`) are excluded, as they are always
+/// typing errors.
 const BYTES_PATTERN: &str = r"^[0-9]{1,18}(\.[0-9]{1,3})?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$";
-/// What any quantity looks like, as far as a typing error can be told. Kubernetes has the last word.
+/// The form of any quantity, to catch typing errors early. Kubernetes validates quantities itself.
 const ANY_PATTERN: &str =
     r"^[0-9]{1,18}(\.[0-9]{1,9})?(m|u|n|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,3})?$";
 
-/// Why a text is no size.
+/// Why a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// Not a number with one of the suffixes.
     #[error(
-        "{0:?} is no size: write a number with k, M, G, T, P, Ki, Mi, Gi, Ti, Pi or nothing after it, such as 1Gi"
+        "{0:?} is not a size: write a number, optionally followed by k, M, G, T, P, Ki, Mi, Gi, Ti or Pi, such as 1Gi"
     )]
     Malformed(String),
     /// More than 64 bits.
-    #[error("{0:?} is more bytes than any disk has")]
+    #[error("{0:?} exceeds the largest size, 2^64 - 1 bytes")]
     TooLarge(String),
 }
 
-/// The bytes that a quantity stands for, rounded up to whole ones as Kubernetes does.
+/// The bytes of a quantity, rounded up to whole bytes as Kubernetes does.
 pub fn bytes(quantity: &Quantity) -> Result<u64, QuantityError> {
     let text = quantity.0.as_str();
     let malformed = || QuantityError::Malformed(text.to_owned());
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused() {
+    fn an_invalid_size_is_refused() {
         for text in ["", "Gi", "1 Gi", "1gi", "-1", "1.", ".5Gi", "1.5.5", "1e3", "1m", "1.2345Gi"] {
             assert_eq!(bytes(&Quantity(text.into())), Err(QuantityError::Malformed(text.into())), "{text}");
         }

@@ -1,4 +1,4 @@
-//! The CEL rules of the definitions, run as an API server runs them. Schema rules are run by the manifests' tests.
+//! Tests of the definitions' CEL rules, evaluated as on an API server. The tests of manifests cover the schemas.
 
 use restante_wire::channel::{KeepHeaders, NEVER_KEPT, NEVER_KEPT_PREFIXES};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn broker(spec: Value) -> MessageBroker {
 }
 
 #[test]
-fn a_channel_of_defaults_is_valid() {
+fn a_channel_with_all_defaults_is_valid() {
     channel("orders", json!({ "access": { "anonymous": true } })).validate_cel().unwrap();
     broker(json!({})).validate_cel().unwrap();
 }
@@ -52,11 +52,11 @@ fn a_channel_never_moves_to_another_broker() {
 }
 
 #[test]
-fn durability_is_never_changed() {
+fn durability_is_immutable() {
     let with = |durability: &str| {
         channel("orders", json!({ "durability": durability, "access": { "anonymous": true } }))
     };
-    // What 0.1.0 stored says nothing of it, and means Fsync.
+    // A channel stored by 0.1.0 has no durability, which means Fsync.
     let silent = channel("orders", json!({ "access": { "anonymous": true } }));
     with("Fsync").validate_cel_update(&silent).unwrap();
     with("Memory").validate_cel_update(&with("Memory")).unwrap();
@@ -78,7 +78,7 @@ fn dead_letters_go_to_another_channel() {
 }
 
 #[test]
-fn a_header_that_is_never_kept_is_refused_by_the_rule_as_by_the_broker() {
+fn rule_and_broker_refuse_the_same_headers() {
     let kept = ["stripe-signature", "x-github-*", "webhook-*", "content-disposition", "c", "x-f"];
     let never = ["content-*", "x-*", "x-f*", "x-forwarded-for", "message-id", "m*", "if-none-match"];
     let prefixes = NEVER_KEPT_PREFIXES.iter().map(|prefix| format!("{prefix}*"));
@@ -94,7 +94,7 @@ fn a_header_that_is_never_kept_is_refused_by_the_rule_as_by_the_broker() {
 }
 
 #[test]
-fn an_entry_that_is_no_header_name_is_refused_by_the_schema_as_by_the_broker() {
+fn schema_and_broker_refuse_the_same_invalid_header_names() {
     for (name, fits) in [
         ("webhook-id", true),
         ("webhook-*", true),
@@ -118,7 +118,7 @@ fn an_entry_that_is_no_header_name_is_refused_by_the_schema_as_by_the_broker() {
 }
 
 #[test]
-fn a_pause_is_no_longer_than_the_longest() {
+fn the_first_pause_is_at_most_the_longest() {
     let with = |backoff: Value| {
         channel("orders", json!({ "delivery": { "backoff": backoff }, "access": { "anonymous": true } }))
     };
@@ -130,7 +130,7 @@ fn a_pause_is_no_longer_than_the_longest() {
 }
 
 #[test]
-fn a_message_of_the_largest_size_fits_the_channel_by_the_rule_as_by_the_broker() {
+fn rule_and_broker_require_that_a_message_of_the_largest_size_fits_the_channel() {
     for (limits, fits) in [
         (json!({}), true),
         (json!({ "bytes": "1Mi" }), true),
@@ -138,7 +138,7 @@ fn a_message_of_the_largest_size_fits_the_channel_by_the_rule_as_by_the_broker()
         (json!({ "bytes": "1.5Ki", "messageBytes": 1536 }), true),
         (json!({ "bytes": "1k", "messageBytes": "1Ki" }), false),
         (json!({ "bytes": 1, "messageBytes": 2 }), false),
-        // The default of messageBytes does not follow: what is in force is what the object shows.
+        // The default of messageBytes does not depend on bytes: the object shows the values in force.
         (json!({ "bytes": "512Ki" }), false),
         (json!({ "messageBytes": "16Mi", "bytes": "15Mi" }), false),
     ] {
@@ -160,7 +160,7 @@ fn the_embedded_engine_has_one_replica() {
 }
 
 #[test]
-fn storage_is_not_tiny_and_may_be_edited() {
+fn storage_has_a_minimum_and_may_grow() {
     let sized = |size: Value| broker(json!({ "engine": { "embedded": { "storage": { "size": size } } } }));
     sized(json!("20Gi")).validate_cel_update(&sized(json!("10Gi"))).unwrap();
     assert!(sized(json!("64Mi")).validate_cel().is_ok());
@@ -169,7 +169,7 @@ fn storage_is_not_tiny_and_may_be_edited() {
 }
 
 #[test]
-fn a_broker_is_not_called_as_another_broker_s_objects_are() {
+fn a_broker_s_name_does_not_collide_with_another_broker_s_objects() {
     let named = |name: &str| {
         let mut broker = broker(json!({}));
         broker.metadata.name = Some(name.to_owned());
@@ -211,7 +211,7 @@ fn a_trusted_proxy_is_a_network_or_an_address() {
 }
 
 #[test]
-fn names_and_origins_of_a_broker_are_what_requests_bring() {
+fn allowed_hosts_and_origins_have_the_form_of_the_request_s_headers() {
     let refused = |field: &str, value: &str| {
         let text = format!(
             "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {{name: default}}\n\
@@ -222,7 +222,7 @@ fn names_and_origins_of_a_broker_are_what_requests_bring() {
     for host in ["mq", "mq.example.com", "10.0.0.1", "*"] {
         assert!(!refused("allowedHosts", host), "{host}");
     }
-    // A flag divides them by commas, and a port is none of their business.
+    // The broker's flag separates hosts by commas, and compares them without the port.
     for host in ["", "a,b", "MQ.example.com", "mq.example.com:8080", "*.example.com", "https://mq"] {
         assert!(refused("allowedHosts", host), "{host}");
     }

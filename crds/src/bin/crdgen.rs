@@ -1,11 +1,11 @@
-//! Prints, writes or checks the YAML that is made from the types: `cargo crdgen [print|write|check]`.
+//! Prints, writes or checks the YAML generated from the types: `cargo crdgen [print|write|check]`.
 
 use std::{env, error::Error, fs, io::Write as _, path::Path, process::ExitCode};
 
 use restante_crds::definitions::{Generated, files};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    // The crate lies one folder below the root, wherever the repository was cloned to.
+    // The crate is one folder below the repository's root.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let files = files()?;
     match env::args().nth(1).as_deref() {
@@ -13,7 +13,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         Some("write") => write(&root, &files)?,
         Some("check") => return check(&root, &files),
         Some(other) => {
-            writeln!(std::io::stderr(), "crdgen: {other:?} is unknown: say print, write or check")?;
+            writeln!(std::io::stderr(), "crdgen: unknown command {other:?}; use print, write or check")?;
             return Ok(ExitCode::from(2));
         }
     }
@@ -50,7 +50,7 @@ fn check(root: &Path, files: &[Generated]) -> Result<ExitCode, Box<dyn Error>> {
     }
     writeln!(
         std::io::stderr(),
-        "crdgen: not what the types in crds/src say: {}. Run `cargo crdgen write` and commit what it wrote.",
+        "crdgen: stale: {}. Run `cargo crdgen write`, and commit the files.",
         stale.join(", ")
     )?;
     Ok(ExitCode::FAILURE)

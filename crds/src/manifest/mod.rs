@@ -1,5 +1,5 @@
-//! Channels from YAML files, for a broker without Kubernetes: the very text that `kubectl apply` takes, refused for the
-//! same reasons, with the line of what is wrong.
+//! Channels from YAML files, for a broker without Kubernetes. The parser accepts the same files as `kubectl apply`,
+//! refuses them for the same reasons, and names the line of each error.
 
 mod node;
 mod schema;
@@ -13,20 +13,20 @@ use uuid::Uuid;
 use self::node::Node;
 use crate::{CHANNEL_NAME_BYTES_MAX, GROUP, MessageBroker, MessageChannel, VERSION};
 
-/// The namespace of a manifest that names none, as kubectl's is.
+/// The namespace of a manifest without one, as with kubectl.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
-/// The namespace (RFC 9562 section 5.5) of the UIDs of channels from manifests. Drawn once at random, and never to be
-/// changed: a channel is its UID, and another one would make every channel of every standalone broker an orphan.
+/// The namespace (RFC 9562 section 5.5) of the UIDs of channels from manifests. Drawn once at random. It must never
+/// change: a channel is its UID, and new UIDs would make every channel of every standalone broker an orphan.
 const UID_NAMESPACE: Uuid = Uuid::from_u128(0x8a7f_2c41_5d0e_4b9a_9c36_e1f0_7b52_d84d);
 
-/// What some editors write before UTF-8.
+/// Written by some editors at the begin of a UTF-8 file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The most documents of a file: as many as there are channels in the largest broker.
+/// The limit of documents per file: the number of channels of the largest broker.
 const DOCUMENTS_MAX: usize = 1_000_000;
 
-/// The most names and values of a file, for its memory: those of two hundred thousand channels.
+/// The limit of names and values per file, which bounds memory: enough for two hundred thousand channels.
 const NODES_MAX: usize = 4_000_000;
 
 /// One document of a file.
@@ -34,20 +34,20 @@ const NODES_MAX: usize = 4_000_000;
 pub struct Document {
     /// The line in the file where the document's content begins, from 1.
     pub line: u64,
-    /// What it is.
+    /// The parsed content.
     pub manifest: Manifest,
 }
 
-/// What a document is.
+/// The content of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Manifest {
-    /// A channel, valid, with namespace, UID and generation filled in: ready for [`crate::compile`].
+    /// A valid channel, with namespace, UID and generation filled in, ready for [`crate::compile`].
     Channel(Box<MessageChannel>),
-    /// A MessageBroker, which means nothing without an operator. The string is its `namespace/name`.
+    /// A MessageBroker, which the standalone broker ignores. The string is its `namespace/name`.
     Broker(String),
 }
 
-/// What is wrong with a file, and where.
+/// An error in a file, and its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestError {
     /// The line, from 1; 0 when unknown.
@@ -56,7 +56,7 @@ pub struct ManifestError {
     pub column: u64,
     /// The field, such as `spec.destinations[0]`; empty for the whole document.
     pub field: String,
-    /// What is wrong with it and what to do.
+    /// The error, and its remedy.
     pub message: String,
 }
 
@@ -72,13 +72,13 @@ impl fmt::Display for ManifestError {
     }
 }
 
-/// Every document of a file. Fails with everything that is wrong in it, at least one error.
+/// Parses every document of a file. On failure, returns all errors of the file, at least one.
 ///
-/// Documents are divided by `---`; empty ones are skipped. Lines count from the beginning of `text`.
+/// Documents are separated by `---`; empty ones are skipped. Lines count from the beginning of `text`.
 pub fn parse(text: &str) -> Result<Vec<Document>, Vec<ManifestError>> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let options = serde_saphyr::options! {
-        // The library's own numbers are for a configuration of one program: 1,024 documents.
+        // The library's default limits are too small: 1,024 documents.
         budget: serde_saphyr::budget! {
             max_documents: DOCUMENTS_MAX,
             max_nodes: NODES_MAX,
@@ -98,8 +98,8 @@ pub fn parse(text: &str) -> Result<Vec<Document>, Vec<ManifestError>> {
     if errors.is_empty() { Ok(documents) } else { Err(errors) }
 }
 
-/// The UID of a channel from a manifest: always the same for the same `namespace/name`. A broker that has deleted the channel goes on
-/// to the next one of that name.
+/// The UID of a channel from a manifest: always the same for the same `namespace/name`. After a deletion of the
+/// channel, the broker derives the next UID for that name.
 pub fn uid(namespace: &str, name: &str) -> Uuid {
     Uuid::new_v5(&UID_NAMESPACE, format!("{namespace}/{name}").as_bytes())
 }
@@ -110,7 +110,7 @@ fn yaml_error(error: &serde_saphyr::Error) -> ManifestError {
         line: location.map_or(0, |location| location.line()),
         column: location.map_or(0, |location| location.column()),
         field: String::new(),
-        message: format!("is no YAML: {}", error.without_snippet()),
+        message: format!("invalid YAML: {}", error.without_snippet()),
     }
 }
 
@@ -120,7 +120,7 @@ fn document(node: &Node) -> Result<Manifest, Vec<ManifestError>> {
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if api_version != format!("{GROUP}/{VERSION}") {
-        return Err(error(&["apiVersion"], format!("must be {GROUP}/{VERSION}, and is {api_version:?}")));
+        return Err(error(&["apiVersion"], format!("must be {GROUP}/{VERSION}, but is {api_version:?}")));
     }
     match kind {
         "MessageChannel" => channel(node, value).map(|channel| Manifest::Channel(Box::new(channel))),
@@ -131,9 +131,7 @@ fn document(node: &Node) -> Result<Manifest, Vec<ManifestError>> {
         }
         other => Err(error(
             &["kind"],
-            format!(
-                "{other:?} means nothing to the broker: it takes MessageChannel (and passes over MessageBroker)"
-            ),
+            format!("unknown kind {other:?}; the broker reads MessageChannel, and ignores MessageBroker"),
         )),
     }
 }
@@ -156,8 +154,8 @@ fn channel(node: &Node, value: Value) -> Result<MessageChannel, Vec<ManifestErro
     let metadata = &mut channel.metadata;
     metadata.uid = Some(uid(&namespace, &name).to_string());
     metadata.namespace = Some(namespace);
-    // What an API server would have written means nothing here: an age from another cluster must not decide a conflict,
-    // and a deletion there closes nothing here.
+    // Values from an API server are reset: the age of a channel in another cluster must not decide a conflict here, and
+    // a deletion there must not close the channel here.
     metadata.generation = Some(1);
     metadata.creation_timestamp = None;
     metadata.deletion_timestamp = None;

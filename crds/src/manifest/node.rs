@@ -1,4 +1,4 @@
-//! YAML that remembers where it was read.
+//! YAML values with their positions in the file.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde_saphyr::Spanned;
 
 use super::ManifestError;
 
-/// A YAML value and where it stands: line and column, from 1.
+/// A YAML value and its location: line and column, from 1.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) location: (u64, u64),
@@ -22,12 +22,12 @@ pub(super) struct Node {
 enum Content {
     Scalar(Value),
     List(Vec<Node>),
-    /// Each key with where it stands.
+    /// Key, location of the key, and value.
     Map(Vec<(String, (u64, u64), Node)>),
 }
 
 impl Node {
-    /// The value without its places.
+    /// The value without locations.
     pub(super) fn value(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
@@ -40,7 +40,8 @@ impl Node {
         }
     }
 
-    /// An error about the field at a path of keys and indices, at its line or at that of what should hold it.
+    /// An error about the field at a path of keys and indices, located at the field. If the field is absent, the error
+    /// is located at the innermost existing parent.
     pub(super) fn error(&self, path: &[&str], message: String) -> ManifestError {
         let (line, column) = self.locate(path);
         ManifestError { line, column, field: dotted(path), message }
@@ -52,8 +53,8 @@ impl Node {
         };
         match &self.content {
             Content::Map(entries) => match entries.iter().find(|(key, ..)| key == first) {
-                // The key's own place: the value of a map begins on the next line.
-                Some((_, place, _)) if rest.is_empty() => *place,
+                // The location of the key, because the value of a map begins on the next line.
+                Some((_, location, _)) if rest.is_empty() => *location,
                 Some((_, _, node)) => node.locate(rest),
                 None => self.location,
             },
@@ -66,7 +67,7 @@ impl Node {
     }
 }
 
-/// A path as people write it: `spec.destinations[0]`.
+/// A path in the usual notation: `spec.destinations[0]`.
 fn dotted(path: &[&str]) -> String {
     path.iter().fold(String::new(), |mut text, segment| {
         if segment.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -81,14 +82,14 @@ fn dotted(path: &[&str]) -> String {
     })
 }
 
-fn place<T>(spanned: &Spanned<T>) -> (u64, u64) {
+fn location<T>(spanned: &Spanned<T>) -> (u64, u64) {
     (spanned.referenced.line(), spanned.referenced.column())
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Content>::deserialize(deserializer)?;
-        Ok(Self { location: place(&spanned), content: spanned.value })
+        Ok(Self { location: location(&spanned), content: spanned.value })
     }
 }
 
@@ -150,7 +151,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Content, A::Error> {
         let mut entries = Vec::new();
         while let Some((key, node)) = access.next_entry::<Spanned<String>, Node>()? {
-            let at = place(&key);
+            let at = location(&key);
             entries.push((key.value, at, node));
         }
         Ok(Content::Map(entries))

@@ -1,4 +1,4 @@
-//! The rules of a definition, applied to a manifest: the schema, then CEL, as an API server does.
+//! Validates a manifest as an API server does: against the schema of its definition, then against its CEL rules.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -11,25 +11,23 @@ use serde_json::{Map, Value, json};
 use super::{ManifestError, node::Node};
 use crate::{MessageBroker, MessageChannel};
 
-/// The rules of one kind.
+/// The schema and CEL rules of one kind.
 pub(super) struct Rules {
     schema: jsonschema::Validator,
-    /// What it was made from, to look up which fields there are.
+    /// The schema as JSON, to look up the names of fields.
     pub(super) strict: Value,
-    /// The definition as it is: CEL rules are in it.
+    /// The unchanged schema of the definition, with the CEL rules.
     definition: Value,
 }
 
-/// The rules of MessageChannel.
 pub(super) static CHANNEL: LazyLock<Rules> = LazyLock::new(rules::<MessageChannel>);
-/// The rules of MessageBroker.
 pub(super) static BROKER: LazyLock<Rules> = LazyLock::new(rules::<MessageBroker>);
 
-/// The most errors that one document tells: more do not help.
+/// The limit of reported errors per document: more do not help.
 const ERRORS_MAX: usize = 20;
 
 fn rules<K: CustomResourceExt>() -> Rules {
-    let definition = serde_json::to_value(K::crd()).expect("a definition is made of JSON's own types");
+    let definition = serde_json::to_value(K::crd()).expect("a definition consists of JSON types");
     let definition = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
     let mut strict = definition.clone();
     strict["properties"]["apiVersion"] = json!({ "type": "string" });
@@ -41,7 +39,7 @@ fn rules<K: CustomResourceExt>() -> Rules {
     Rules { schema, strict, definition }
 }
 
-/// Any of the fields that an API server writes may be there, since people apply what they have exported.
+/// Accepts every field that an API server writes, because people apply exported manifests.
 fn metadata_schema() -> Value {
     let known = [
         "annotations",
@@ -65,8 +63,8 @@ fn metadata_schema() -> Value {
     json!({ "type": "object", "properties": properties, "required": ["name"] })
 }
 
-/// Makes JSON Schema of OpenAPI's dialect: unknown fields are refused (an API server drops them with a warning, kubectl
-/// refuses), `nullable` and Kubernetes' int-or-string become types, and the entries of a set differ.
+/// Converts OpenAPI's dialect to JSON Schema. Unknown fields are refused, as by kubectl (an API server drops them with
+/// a warning), `nullable` and Kubernetes' int-or-string become types, and the entries of a set must differ.
 fn make_strict(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
@@ -101,7 +99,7 @@ fn make_strict(schema: &mut Value) {
     }
 }
 
-/// Reads a value as its kind, or tells everything that is wrong with it.
+/// Deserializes a value as its kind, or returns its errors, at most [`ERRORS_MAX`].
 pub(super) fn check<K>(rules: &Rules, node: &Node, value: Value) -> Result<K, Vec<ManifestError>>
 where
     K: DeserializeOwned + Serialize,
@@ -124,7 +122,7 @@ fn schema_error(rules: &Rules, node: &Node, error: &jsonschema::ValidationError<
     let pointer = error.instance_path().as_str().to_owned();
     let mut path: Vec<&str> = pointer.split('/').skip(1).collect();
     match error.kind() {
-        // Point at the unknown field itself instead of at what holds it.
+        // Locate the error at the unknown field instead of at its parent.
         ValidationErrorKind::AdditionalProperties { unexpected } if !unexpected.is_empty() => {
             let fields: BTreeSet<&str> = unexpected.iter().map(String::as_str).collect();
             path.push(unexpected[0].as_str());
@@ -132,7 +130,9 @@ fn schema_error(rules: &Rules, node: &Node, error: &jsonschema::ValidationError<
             let hint = did_you_mean(&unexpected[0], known.iter().copied());
             let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
             let message = match hint {
-                hint if hint.is_empty() => format!("unknown field {fields}; known are {}", known.join(", ")),
+                hint if hint.is_empty() => {
+                    format!("unknown field {fields}; known fields: {}", known.join(", "))
+                }
                 hint => format!("unknown field {fields}{hint}"),
             };
             node.error(&path, message)
@@ -147,7 +147,7 @@ fn schema_error(rules: &Rules, node: &Node, error: &jsonschema::ValidationError<
     }
 }
 
-/// The fields beside an `additionalProperties` of the schema.
+/// The names of `properties` beside an `additionalProperties` in the schema.
 fn known_fields<'a>(rules: &'a Rules, additional: &str) -> Vec<&'a str> {
     let holder = additional.rsplit_once('/').map_or("", |(holder, _)| holder);
     let fields = rules.strict.pointer(&format!("{holder}/properties")).and_then(Value::as_object);

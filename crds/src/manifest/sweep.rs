@@ -1,11 +1,11 @@
-//! The sweep of the manifests: every field of both kinds, with a good value and with those that are refused. A field of the
-//! schema without a row fails the test.
+//! Tests every field of both kinds in a manifest, with a valid value and with invalid ones. A field of the schema
+//! without a row fails the test.
 
 use serde_json::{Value, json};
 
 use super::{ManifestError, parse, schema};
 
-/// A field below `spec`, a good value, and values that are unknown, empty or out of bounds.
+/// A field below `spec`, a valid value, and values that are unknown, empty or out of bounds.
 type Row = (&'static str, Value, Vec<Value>);
 
 fn channel_rows() -> Vec<Row> {
@@ -288,7 +288,7 @@ fn paths(schema: &Value, before: &str, found: &mut Vec<String>) {
     }
 }
 
-/// A manifest in JSON, which is YAML, with this at a path of its spec.
+/// A manifest in JSON, which is also YAML, with `value` in a field of its spec.
 fn manifest(kind: &str, path: &str, field: &str, value: &Value) -> Value {
     let mut spec = if kind == "MessageChannel" { json!({"access": {"anonymous": true}}) } else { json!({}) };
     let mut at = &mut spec;
@@ -298,7 +298,7 @@ fn manifest(kind: &str, path: &str, field: &str, value: &Value) -> Value {
     if at.is_null() {
         *at = json!({});
     }
-    // What its siblings need to be there for.
+    // Siblings that the field requires.
     if path == "deadLetter.channelRef" {
         at["name"] = json!("dead");
     }
@@ -334,7 +334,7 @@ fn sweep(kind: &str, rules: &schema::Rules, rows: &[Row]) {
         assert!(errors.iter().any(|error| error.message.contains(field)), "{path}: {errors:?}");
         for value in [json!([[5]])].iter().chain(bad) {
             let errors = refused(&format!("{path}: {value}"), &text(field, value));
-            // At the field, in it, or, for a rule of several fields, at what holds it.
+            // At the field, inside it, or, for a rule about several fields, at their parent.
             let fits = |error: &ManifestError| {
                 let at = format!("spec.{path}");
                 error.field.starts_with(&at) || at.starts_with(&error.field)
@@ -345,17 +345,17 @@ fn sweep(kind: &str, rules: &schema::Rules, rows: &[Row]) {
 }
 
 #[test]
-fn each_field_of_a_channel_is_refused_by_its_path_when_it_could_not_be_obeyed() {
+fn an_invalid_value_of_a_channel_s_field_is_refused_with_its_path() {
     sweep("MessageChannel", &schema::CHANNEL, &channel_rows());
 }
 
 #[test]
-fn each_field_of_a_broker_is_refused_by_its_path_when_it_could_not_be_obeyed() {
+fn an_invalid_value_of_a_broker_s_field_is_refused_with_its_path() {
     sweep("MessageBroker", &schema::BROKER, &broker_rows());
 }
 
 #[test]
-fn what_a_document_is_must_be_known_and_given_once() {
+fn api_version_kind_metadata_and_spec_must_be_valid_and_given_once() {
     let good = manifest("MessageChannel", "", "paused", &json!(true));
     for (pointer, value) in [
         ("/apiVersion", json!("restante.dev/v1")),

@@ -1,4 +1,4 @@
-//! What a standalone broker takes, and what it says of the rest.
+//! Tests of the manifests that a standalone broker accepts, and of the errors for others.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn channel_of(text: &str) -> MessageChannel {
     assert_eq!(documents.len(), 1);
     match documents.remove(0).manifest {
         Manifest::Channel(channel) => *channel,
-        other => panic!("{other:?} is no channel"),
+        other => panic!("{other:?} is not a channel"),
     }
 }
 
@@ -44,7 +44,7 @@ fn sizes_are_quantities_or_numbers() {
 }
 
 #[test]
-fn what_was_exported_from_a_cluster_is_taken() {
+fn a_manifest_exported_from_a_cluster_is_accepted() {
     let text = format!(
         "{HEAD}  namespace: acme\n  uid: b4a2b1c0-0000-4000-8000-000000000000\n  resourceVersion: \"7\"\n  \
          generation: 9\n  creationTimestamp: \"2026-01-01T00:00:00Z\"\n  deletionTimestamp: \"2026-01-02T00:00:00Z\"\n\
@@ -53,7 +53,10 @@ fn what_was_exported_from_a_cluster_is_taken() {
     );
     let channel = channel_of(&text);
     assert_eq!(channel.metadata.uid, Some(uid("acme", "orders").to_string()));
-    assert!(!crate::compile(&channel).unwrap().closing, "a deletion elsewhere closes nothing here");
+    assert!(
+        !crate::compile(&channel).unwrap().closing,
+        "a deletion elsewhere does not close the channel here"
+    );
     assert_eq!((channel.metadata.generation, channel.status), (Some(1), None));
 }
 
@@ -68,7 +71,7 @@ fn a_broker_is_recognised_and_anything_else_is_an_error() {
     let errors = parse("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n").unwrap_err();
     assert_eq!(
         errors[0].to_string(),
-        "line 1, column 1: apiVersion: must be restante.dev/v1alpha1, and is \"v1\""
+        "line 1, column 1: apiVersion: must be restante.dev/v1alpha1, but is \"v1\""
     );
 }
 
@@ -84,7 +87,7 @@ fn every_document_of_a_file_is_read_and_lines_count_from_its_beginning() {
 }
 
 #[test]
-fn an_empty_file_holds_nothing() {
+fn an_empty_file_has_no_documents() {
     assert_eq!(parse("").unwrap(), []);
     assert_eq!(parse("# nothing yet\n---\n").unwrap(), []);
 }
@@ -174,7 +177,7 @@ fn schema_and_cel_refuse_what_an_api_server_refuses() {
 }
 
 #[test]
-fn a_name_that_is_no_dns_label_is_refused() {
+fn a_name_that_is_not_a_dns_label_is_refused() {
     for name in ["a.b", "Orders", "-a", &"n".repeat(64)] {
         let text =
             format!("{HEAD}spec:\n  access: {{anonymous: true}}\n").replace("orders", &format!("{name:?}"));
@@ -184,9 +187,9 @@ fn a_name_that_is_no_dns_label_is_refused() {
 }
 
 #[test]
-fn text_that_is_no_yaml_is_refused_with_its_line() {
+fn invalid_yaml_is_refused_with_its_line() {
     let errors = parse(&format!("{HEAD}spec:\n  access: {{anonymous: true\nx: [\n")).unwrap_err();
-    assert!(errors[0].line >= 6 && errors[0].message.starts_with("is no YAML"), "{errors:?}");
+    assert!(errors[0].line >= 6 && errors[0].message.starts_with("invalid YAML"), "{errors:?}");
     let errors = parse(&format!("{HEAD}kind: again\n")).unwrap_err();
     assert_eq!(errors[0].line, 5, "{errors:?}");
 }

@@ -1,4 +1,4 @@
-//! `MessageBroker`: the broker that channels live in.
+//! `MessageBroker`: a broker, which stores and serves channels.
 
 mod storage;
 mod template;
@@ -13,7 +13,7 @@ pub use template::{
     TolerationOperator,
 };
 
-/// A broker: the operator keeps a StatefulSet, its Services, its credential and its volume for it.
+/// A broker. The operator manages its StatefulSet, Services, credential and volume.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "restante.dev",
@@ -25,12 +25,12 @@ pub use template::{
     category = "restante",
     derive = "PartialEq",
     cel,
-    doc = "A broker: the operator keeps a StatefulSet, its Services, its credential and its volume for it.",
+    doc = "A broker. The operator manages its StatefulSet, Services, credential and volume.",
     validation = Rule::new("size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')")
         .message("metadata.name must be one DNS label of at most 40 characters, without dots"),
-    // The objects of MessageBroker x are called restante-x, restante-x-headless and restante-x-control.
+    // The objects of MessageBroker x are named restante-x, restante-x-headless and restante-x-control.
     validation = Rule::new("!self.metadata.name.endsWith('-headless') && !self.metadata.name.endsWith('-control')")
-        .message("metadata.name must not end with -headless or -control: another MessageBroker's objects are called so"),
+        .message("metadata.name must not end with -headless or -control: another MessageBroker's objects may have that name"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Channels", type_ = "integer", json_path = ".status.channels"),
@@ -60,15 +60,16 @@ pub use template::{
         .message("trustedProxies must be addresses, or networks such as 10.0.0.0/8 or fd00::/8 without bits beyond their prefix"),
 )]
 pub struct MessageBrokerSpec {
-    /// Where messages are kept (default: the embedded engine with a volume of 10Gi).
+    /// Storage engine (default: the embedded engine with a volume of 10Gi).
     #[serde(default)]
     pub engine: Engine,
-    /// Broker pods (default: 1). The embedded engine has one.
+    /// Number of broker pods (default: 1). Must be 1 with the embedded engine.
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 16))]
     pub replicas: i32,
-    /// What clients outside the cluster use, such as https://mq.example.com or https://example.com/mq; the URLs in the status
-    /// of channels are made from it (default: the Service in the cluster). Its host is ASCII, and its path needs no encoding.
+    /// URL of the broker for clients outside the cluster, such as https://mq.example.com or https://example.com/mq
+    /// (default: the Service in the cluster). The URLs in the status of channels begin with it. Its host must be ASCII,
+    /// and its path must need no encoding.
     #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 8, max = 1024),
@@ -77,9 +78,9 @@ pub struct MessageBrokerSpec {
         )
     )]
     pub external_url: Option<String>,
-    /// Further names by which clients call the broker, at most 16. On an open broker a request's `Host` is an IP address,
-    /// localhost, a name of the Service, the host of the externalURL, or one of these; any other is refused with 403, so
-    /// that no web page can reach the broker by a name of its own. `*` allows any.
+    /// Additional host names of the broker, at most 16. On an open broker, the `Host` of a request must be an IP
+    /// address, localhost, a name of the Service, the host of externalURL, or one of these. Any other is refused with
+    /// 403, so that no web page can reach the broker under a name of its own (DNS rebinding). `*` allows any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -90,8 +91,8 @@ pub struct MessageBrokerSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allowed_hosts: Vec<String>,
-    /// Web origins whose pages may use an open broker, such as https://app.example.com, at most 16; `*` allows any. A
-    /// request with any other `Origin` is refused with 403.
+    /// Web origins whose pages may use an open broker, such as https://app.example.com, at most 16. A request with any
+    /// other `Origin` is refused with 403. `*` allows any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -102,8 +103,8 @@ pub struct MessageBrokerSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allowed_origins: Vec<String>,
-    /// Networks, or single addresses, of the proxies in front of the broker, such as 10.0.0.0/8, at most 64. What they say in X-Forwarded-For and
-    /// X-Forwarded-Prefix is believed; what any other client says there is ignored.
+    /// Networks or single addresses of the proxies in front of the broker, such as 10.0.0.0/8, at most 64. The broker
+    /// trusts the headers X-Forwarded-For and X-Forwarded-Prefix of these, and ignores them from any other client.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -111,21 +112,22 @@ pub struct MessageBrokerSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub trusted_proxies: Vec<String>,
-    /// How long a connection may be idle between two requests, in seconds, 1 to 86400 (default: 620). Longer than the balancer
-    /// in front of the broker keeps its own, so that the balancer closes them and not the broker.
+    /// Maximum idle time of a connection between two requests, in seconds, 1 to 86400 (default: 620). Should exceed the
+    /// idle time-out of the load balancer in front of the broker, so that the balancer closes idle connections and not
+    /// the broker.
     #[serde(default = "keep_alive_seconds")]
     #[schemars(range(min = 1, max = 86400))]
     pub keep_alive_seconds: i32,
-    /// What the broker pods are given.
+    /// Settings of the broker pods.
     #[serde(default)]
     pub template: PodTemplate,
 }
 
-/// Where messages are kept.
+/// The storage engine.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Engine {
-    /// A log on a volume of the broker's own.
+    /// The embedded engine: a log on the broker's own volume.
     pub embedded: Embedded,
 }
 
@@ -135,51 +137,52 @@ impl Default for Engine {
     }
 }
 
-/// The embedded engine: a log on a volume of the broker's own.
+/// The embedded engine: a log on the broker's own volume.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Embedded {
-    /// How many cores take and give messages, 1 to 64 (default: 1). Each has a part of the channels, and on the volume a log
-    /// of its own, of four segments of 64Mi at least; its container needs as much CPU. May be changed: the pod starts again,
-    /// and keeps what it has.
+    /// Number of worker threads, 1 to 64 (default: 1). Each worker owns a part of the channels and a log of its own,
+    /// which takes at least four segments of 64Mi of the volume. The container needs one CPU per worker. A change
+    /// restarts the pod and keeps all messages.
     #[serde(default = "cores")]
     #[schemars(range(min = 1, max = 64))]
     pub cores: i32,
-    /// The volume.
+    /// The broker's volume.
     #[serde(default)]
     pub storage: Storage,
 }
 
-/// What the operator tells of a broker.
+/// The status of a broker, as observed by its operator.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageBrokerStatus {
-    /// The generation of the spec that this status is about.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, StorageDiffers, StoreReplaced, DefaultDiffers while the values of the default broker are refused, and Stalled
-    /// when waiting is in vain.
+    /// Ready, StorageDiffers and StoreReplaced; DefaultDiffers while the chart's values for the default broker are
+    /// refused; Stalled when the broker needs an edit, or an object has been missing for long.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::condition::readable")]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
-    /// What the URLs of channels begin with.
+    /// The URL with which the URLs of all channels begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub url: Option<String>,
-    /// Broker pods that are ready.
+    /// Number of ready broker pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Channels in the broker's address store, as it was up to half a minute ago.
+    /// Number of channels in the broker's address store, at most half a minute old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<i64>,
-    /// Channels whose messages the broker keeps though nothing asks for them any more.
+    /// Number of orphans: channels that have no MessageChannel any more, and whose messages the broker retains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<i64>,
     /// The revision of the broker's address store: the sum of the hashes of its channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub address_revision: Option<String>,
-    /// The broker's data folder, as it was first seen or last accepted. When the broker shows another, StoreReplaced is True.
+    /// The id of the broker's data folder when it was first seen or last accepted. If the broker reports another one,
+    /// the condition StoreReplaced is True.
     #[serde(default, rename = "storeID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     pub store_id: Option<String>,
@@ -189,7 +192,7 @@ fn replicas() -> i32 {
     1
 }
 
-/// GKE's balancers keep idle connections for 600 s, and others for less.
+/// Load balancers of GKE close idle connections after 600 s, others earlier.
 fn keep_alive_seconds() -> i32 {
     620
 }

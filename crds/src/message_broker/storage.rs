@@ -1,11 +1,11 @@
-//! The volume of a broker.
+//! The broker's volume.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// A volume claim. Its size grows with the spec; what else differs from a claim that is bound is told by the condition
-/// StorageDiffers, and stays.
+/// The settings of the PersistentVolumeClaim. The claim grows with the size of the spec. Other changes do not apply to
+/// a bound claim; the condition StorageDiffers names them.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -32,18 +32,18 @@ impl Default for Storage {
     }
 }
 
-/// How a volume may be mounted.
+/// Access mode of the claim.
 #[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessMode {
-    /// By one node.
+    /// One node may mount the volume.
     #[default]
     ReadWriteOnce,
-    /// By one pod.
+    /// One pod may mount the volume.
     ReadWriteOncePod,
 }
 
 impl AccessMode {
-    /// The word that Kubernetes uses.
+    /// The value in the Kubernetes API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ReadWriteOnce => "ReadWriteOnce",

@@ -1,4 +1,4 @@
-//! What the broker pods are given, field by field as a pod has it.
+//! Settings of the broker pods, named like the fields of a pod.
 
 use std::collections::BTreeMap;
 
@@ -8,37 +8,38 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What the broker pods are given. What Kubernetes does not take of it is told by the condition Ready, reason ApplyFailed.
+/// Settings of the broker pods. If Kubernetes refuses a value, the condition Ready has the reason ApplyFailed and names
+/// the error.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(
         "!has(self.labels) || self.labels.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('restante.dev/'))"
     )
-        .message("labels that begin with app.kubernetes.io/ or restante.dev/ are the operator's own"),
+        .message("labels must not begin with app.kubernetes.io/ or restante.dev/, which are reserved for the operator"),
     validation = Rule::new("!has(self.annotations) || self.annotations.all(key, !key.startsWith('restante.dev/'))")
-        .message("annotations that begin with restante.dev/ are the operator's own"),
+        .message("annotations must not begin with restante.dev/, which is reserved for the operator"),
 )]
 pub struct PodTemplate {
     /// CPU and memory of the broker's container.
     #[serde(default)]
     pub resources: Resources,
-    /// The broker's image, with a tag or a digest (default: the one that the operator came with).
+    /// The broker's image, with a tag or a digest (default: the operator's --broker-image).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// When the image is pulled (default: as the operator was told).
+    /// When the kubelet pulls the image (default: the operator's --broker-image-pull-policy).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<PullPolicy>,
-    /// Secrets with which the image is pulled, at most 16, besides those that the operator was told.
+    /// Secrets for pulling the image, at most 16, in addition to the operator's --broker-image-pull-secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<LocalReference>,
-    /// Annotations of the pods, besides the operator's own.
+    /// Annotations of the pods, in addition to the operator's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "annotations_schema")]
     pub annotations: BTreeMap<String, String>,
-    /// Labels of the pods, besides the operator's own.
+    /// Labels of the pods, in addition to the operator's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "labels_schema")]
     pub labels: BTreeMap<String, String>,
@@ -46,7 +47,7 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "annotations_schema")]
     pub service_account_annotations: BTreeMap<String, String>,
-    /// Labels of the nodes that the pods may run on.
+    /// Labels that a node must have to run the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "labels_schema")]
     pub node_selector: BTreeMap<String, String>,
@@ -54,11 +55,11 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub tolerations: Vec<Toleration>,
-    /// Which nodes and pods the pods are drawn to: `kubectl explain pod.spec.affinity`.
+    /// Node and pod affinity of the pods: see `kubectl explain pod.spec.affinity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "affinity_schema")]
     pub affinity: Option<Value>,
-    /// How the pods are spread, at most 16: `kubectl explain pod.spec.topologySpreadConstraints`.
+    /// Topology spread constraints of the pods, at most 16: see `kubectl explain pod.spec.topologySpreadConstraints`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "spread_schema")]
     pub topology_spread_constraints: Vec<Value>,
@@ -66,24 +67,24 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// Whom the pods run as.
+    /// User and groups of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<PodSecurity>,
 }
 
-/// When an image is pulled.
+/// When the kubelet pulls an image.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullPolicy {
-    /// At each start.
+    /// At each start of the container.
     Always,
-    /// If the node does not have it.
+    /// If the node does not have the image.
     IfNotPresent,
-    /// Never: the node must have it.
+    /// Never: the node must have the image.
     Never,
 }
 
 impl PullPolicy {
-    /// The word that Kubernetes uses.
+    /// The value in the Kubernetes API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Always => "Always",
@@ -93,20 +94,20 @@ impl PullPolicy {
     }
 }
 
-/// An object of the MessageBroker's namespace.
+/// A reference to an object in the MessageBroker's namespace.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalReference {
-    /// Its name.
+    /// The object's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
 
-/// A taint that is tolerated.
+/// A toleration of a taint.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Toleration {
-    /// The taint's key. Absent, with operator Exists: every taint.
+    /// The taint's key. If absent, with operator Exists: every taint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 316))]
     pub key: Option<String>,
@@ -117,10 +118,10 @@ pub struct Toleration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub value: Option<String>,
-    /// The taint's effect. Absent: every effect.
+    /// The taint's effect. If absent: every effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<TolerationEffect>,
-    /// How long NoExecute is tolerated, in seconds. Absent: for ever.
+    /// How long NoExecute is tolerated, in seconds. If absent: without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toleration_seconds: Option<i64>,
 }
@@ -128,37 +129,37 @@ pub struct Toleration {
 /// How the value of a taint is compared.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TolerationOperator {
-    /// The value is the same.
+    /// Equal values.
     Equal,
     /// Any value.
     Exists,
 }
 
-/// What a taint does.
+/// The effect of a taint.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TolerationEffect {
-    /// No new pods.
+    /// New pods are not scheduled.
     NoSchedule,
-    /// Rather no new pods.
+    /// New pods are scheduled elsewhere if possible.
     PreferNoSchedule,
-    /// No pods.
+    /// New pods are not scheduled, and running pods are evicted.
     NoExecute,
 }
 
-/// Whom the pods run as. Each is 65532 unless it is given, or the cluster's choice where the operator was told so
-/// (--broker-users=cluster).
+/// User and groups of the pods. Each is 65532 unless it is set, or chosen by the cluster if the operator runs with
+/// --broker-users=cluster.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSecurity {
-    /// The user, 1 to 2147483647.
+    /// User id, 1 to 2147483647.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2147483647))]
     pub run_as_user: Option<i64>,
-    /// The user's group, 0 to 2147483647.
+    /// Primary group id of the user, 0 to 2147483647.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2147483647))]
     pub run_as_group: Option<i64>,
-    /// The group of the volume, 0 to 2147483647.
+    /// Group id of the volume, 0 to 2147483647.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2147483647))]
     pub fs_group: Option<i64>,
@@ -168,18 +169,18 @@ pub struct PodSecurity {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// What the scheduler keeps free for it.
+    /// Resources that the scheduler reserves for the container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::quantity::resources_schema")]
     pub requests: BTreeMap<String, Quantity>,
-    /// What it gets at the most.
+    /// Maximum resources of the container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::quantity::resources_schema")]
     pub limits: BTreeMap<String, Quantity>,
 }
 
 impl Resources {
-    /// As a container has them.
+    /// The resources in the form of a container spec.
     pub fn requirements(&self) -> ResourceRequirements {
         let given = |map: &BTreeMap<String, Quantity>| (!map.is_empty()).then(|| map.clone());
         ResourceRequirements { requests: given(&self.requests), limits: given(&self.limits), claims: None }
@@ -202,7 +203,8 @@ fn annotations_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Kubernetes checks it when the pods are made of it; its schema would be longer than that of all the rest.
+/// No schema of its own: it would be longer than all the other schemas together, and Kubernetes validates the affinity
+/// when the StatefulSet is applied.
 fn affinity_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }

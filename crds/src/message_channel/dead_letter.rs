@@ -1,26 +1,26 @@
-//! Where messages of a channel go that nobody settles.
+//! The dead-letter settings of a channel.
 
 use kube::KubeSchema;
 use restante_wire::channel::{NAME_BYTES_MAX, TTL_SECONDS_MAX};
 use serde::{Deserialize, Serialize};
 
-/// Where messages go that nobody settles: those that were delivered too often, those that a receiver rejected, and with
-/// `expired: DeadLetter` those whose time is over.
+/// Where dead letters go: messages that reached the delivery limit or that a receiver rejected, and with
+/// `expired: DeadLetter` also expired messages.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterSpec {
-    /// The channel that takes them. Without one, and while that one does not exist or has no room, they stay in their
-    /// own channel, dead.
+    /// The dead-letter channel. Without one, and while it does not exist or is full, dead letters stay in their own
+    /// channel, in the state dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_ref: Option<ChannelRef>,
-    /// How long dead letters stay in their own channel before they go for ever, in seconds, 0 to 31536000 (default: 0).
-    /// 0 means for ever.
+    /// How long a dead letter stays in its own channel before the broker deletes it, in seconds, 0 to 31536000
+    /// (default: 0). 0 means without limit.
     #[serde(default)]
     #[schemars(range(min = 0, max = TTL_SECONDS_MAX))]
     pub ttl_seconds: i32,
 }
 
-/// Another MessageChannel of the same namespace and of the same broker.
+/// A reference to another MessageChannel in the same namespace and at the same broker.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelRef {

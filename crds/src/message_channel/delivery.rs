@@ -1,4 +1,4 @@
-//! How messages of a channel are handed out.
+//! The delivery settings of a channel: waits, leases, redeliveries and order.
 
 use kube::KubeSchema;
 use restante_wire::channel::{
@@ -7,7 +7,7 @@ use restante_wire::channel::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How messages are handed out.
+/// How the channel delivers messages to receivers.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -17,33 +17,36 @@ use serde::{Deserialize, Serialize};
         .message("delivery.leaseSeconds (default: 30) must be at most delivery.maxLeaseSeconds (default: 3600)"),
 )]
 pub struct DeliverySpec {
-    /// The predetermined time period: how long a pull that names no wait is held while the channel is empty, in
-    /// seconds, 0 to 300 (default: 10).
+    /// Default wait of a pull, in seconds, 0 to 300 (default: 10): how long the broker holds a pull that names no wait
+    /// while the channel is empty. The predetermined time period of the claim.
     #[serde(default = "wait_seconds")]
     #[schemars(range(min = 0, max = WAIT_SECONDS_MAX))]
     pub wait_seconds: i32,
-    /// The longest wait; a pull that asks for more gets this. In seconds, 0 to 300 (default: 20, to stay under the
-    /// time-outs of proxies).
+    /// Maximum wait of a pull, in seconds, 0 to 300 (default: 20, to stay below the time-outs of proxies). A longer
+    /// requested wait is shortened to this.
     #[serde(default = "max_wait_seconds")]
     #[schemars(range(min = 0, max = WAIT_SECONDS_MAX))]
     pub max_wait_seconds: i32,
-    /// How long a message is the receiver's when the pull names no lease, in seconds, 1 to 43200 (default: 30).
+    /// Default lease duration, in seconds, 1 to 43200 (default: 30). Applies to a pull that names no lease.
     #[serde(default = "lease_seconds")]
     #[schemars(range(min = 1, max = LEASE_SECONDS_MAX))]
     pub lease_seconds: i32,
-    /// The longest lease; a pull or a renewal that asks for more gets this. In seconds, 1 to 43200 (default: 3600).
+    /// Maximum lease duration, in seconds, 1 to 43200 (default: 3600). A longer lease requested by a pull or a renewal
+    /// is shortened to this.
     #[serde(default = "max_lease_seconds")]
     #[schemars(range(min = 1, max = LEASE_SECONDS_MAX))]
     pub max_lease_seconds: i32,
-    /// After how many deliveries that ended without a settle a message is a dead letter, 1 to 1000 (default: 10).
+    /// Delivery limit, 1 to 1000 (default: 10). A message becomes a dead letter after this number of deliveries without
+    /// a settle.
     #[serde(default = "max_deliveries")]
     #[schemars(range(min = 1, max = DELIVERIES_MAX))]
     pub max_deliveries: i32,
-    /// The pause before a message that was given back is handed out again.
+    /// The pause before a message is delivered again.
     #[serde(default)]
     pub backoff: BackoffSpec,
-    /// In which order (default: Fifo). Fifo: the ready message that was stored first is next, and any number are leased
-    /// at once. Strict: one message is leased at a time, and the next follows when it is gone.
+    /// Delivery order (default: Fifo). Fifo: the ready message that was stored first is delivered next; any number of
+    /// messages are leased at once. Strict: at most one message is leased at a time; the next follows once it has left
+    /// the channel.
     #[serde(default)]
     pub order: Order,
 }
@@ -62,8 +65,7 @@ impl Default for DeliverySpec {
     }
 }
 
-/// The pause before a message that was given back is handed out again: after a release without a delay, and after a
-/// lease that ended.
+/// The pause before a message is delivered again, after a release without a delay or an expired lease.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -71,11 +73,11 @@ impl Default for DeliverySpec {
         .message("backoff.initialSeconds (default: 1) must be at most backoff.maxSeconds (default: 300)"),
 )]
 pub struct BackoffSpec {
-    /// How the pause grows (default: Exponential). Exponential: it doubles with each delivery. Constant: it stays as it
-    /// is.
+    /// How the pause grows (default: Exponential). Exponential: it doubles with each delivery. Constant: it does not
+    /// grow.
     #[serde(default)]
     pub policy: BackoffPolicy,
-    /// The pause after the first delivery, in seconds, 0 to 43200 (default: 1). 0 means none, ever.
+    /// The pause after the first delivery, in seconds, 0 to 43200 (default: 1). 0 means no pause after any delivery.
     #[serde(default = "initial_seconds")]
     #[schemars(range(min = 0, max = BACKOFF_SECONDS_MAX))]
     pub initial_seconds: i32,
@@ -95,13 +97,13 @@ impl Default for BackoffSpec {
     }
 }
 
-/// How the pause grows before a message that was given back is handed out again.
+/// How the pause before the next delivery grows.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackoffPolicy {
-    /// It doubles with each delivery.
+    /// The pause doubles with each delivery.
     #[default]
     Exponential,
-    /// It stays as it is.
+    /// The pause does not grow.
     Constant,
 }
 
@@ -114,13 +116,13 @@ impl From<BackoffPolicy> for channel::BackoffPolicy {
     }
 }
 
-/// In which order messages are handed out.
+/// The delivery order.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The ready message that was stored first is next; any number are leased at once.
+    /// The ready message that was stored first is delivered next; any number of messages are leased at once.
     #[default]
     Fifo,
-    /// The whole channel is one group: one message is leased at a time.
+    /// The whole channel is one message group: at most one message is leased at a time.
     Strict,
 }
 
@@ -137,7 +139,7 @@ fn wait_seconds() -> i32 {
     10
 }
 
-/// Many proxies give up after 30 s or 60 s.
+/// Below the time-outs of many proxies, 30 s or 60 s.
 fn max_wait_seconds() -> i32 {
     20
 }

@@ -1,8 +1,8 @@
-//! The rule that no channel keeps a header that is never kept. The lists are those that the broker checks by.
+//! The rule that `keepHeaders` covers no forbidden header. The lists of forbidden headers are the broker's own.
 
 use restante_wire::channel::{NEVER_KEPT, NEVER_KEPT_PREFIXES};
 
-/// The rule, in CEL: no entry is, and no entry that ends with `*` covers, a header that is never kept.
+/// The rule in CEL: no entry equals a forbidden header, and no entry that ends with `*` covers one.
 pub(super) fn rule() -> String {
     let list = |names: &[&str]| {
         let quoted: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();

@@ -1,11 +1,11 @@
-//! What a channel holds at the most.
+//! The limits of a channel.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use restante_wire::channel::{DELAY_SECONDS_MAX, MESSAGES_MAX, PUSHES_PER_SECOND_MAX, TTL_SECONDS_MAX};
 use serde::{Deserialize, Serialize};
 
-/// What a channel holds at the most.
+/// The limits of a channel.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -14,35 +14,36 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("quantity(string(self.messageBytes)).compareTo(quantity('1')) >= 0 && quantity(string(self.messageBytes)).compareTo(quantity('16Mi')) <= 0")
         .message("limits.messageBytes must be 1 to 16Mi"),
     validation = Rule::new("quantity(string(self.messageBytes)).compareTo(quantity(string(self.bytes))) <= 0")
-        .message("limits.messageBytes (default: 1Mi) must be at most limits.bytes, or no message of that size ever fits: lower messageBytes, or raise bytes"),
+        .message("limits.messageBytes (default: 1Mi) must be at most limits.bytes, or a message of that size never fits: lower messageBytes, or raise bytes"),
 )]
 pub struct LimitsSpec {
-    /// Messages in the channel, dead letters included, 1 to 100000000 (default: 100000).
+    /// Maximum number of messages in the channel, dead letters included, 1 to 100000000 (default: 100000).
     #[serde(default = "messages")]
     #[schemars(range(min = 1, max = MESSAGES_MAX))]
     pub messages: i64,
-    /// Bytes of their contents and kept headers, 1 to 100Ti (default: 1Gi). A push that exceeds it alone is refused with 413:
-    /// besides its content a message takes what its Content-Type and its other kept headers take.
+    /// Maximum size of the channel in bytes, 1 to 100Ti (default: 1Gi): bodies and kept headers, of which Content-Type
+    /// is one. A push that exceeds this by itself is refused with 413.
     #[serde(default = "bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub bytes: Quantity,
-    /// Bytes of one message's content, 1 to 16Mi (default: 1Mi), and at most bytes: with less than 1Mi there, set this as well. A
-    /// larger push is refused with 413. Kept headers count in bytes and not here: for contents of messageBytes to fit, bytes is
-    /// larger by what the headers take, at most 2304.
+    /// Maximum size of one message's body in bytes, 1 to 16Mi (default: 1Mi), and at most `bytes`: if `bytes` is less
+    /// than 1Mi, set this too. A larger push is refused with 413. Kept headers count in `bytes` but not here: for a
+    /// body of messageBytes to fit, `bytes` must be larger by the size of the headers, at most 2304.
     #[serde(default = "message_bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub message_bytes: Quantity,
-    /// How long a message is kept that names no Message-TTL, and the longest that one may name, in seconds, 0 to 31536000
-    /// (default: 1209600, two weeks). 0 means for ever.
+    /// Default and maximum time to live of a message, in seconds, 0 to 31536000 (default: 1209600, two weeks). A push
+    /// may name a shorter one in Message-TTL. 0 means that messages do not expire, unless a push names a Message-TTL.
     #[serde(default = "ttl_seconds")]
     #[schemars(range(min = 0, max = TTL_SECONDS_MAX))]
     pub ttl_seconds: i32,
-    /// The longest Message-Delay that a push may name, in seconds, 0 to 31536000 (default: 43200, half a day). A longer one
-    /// is refused with 400.
+    /// Maximum Message-Delay of a push, in seconds, 0 to 31536000 (default: 43200, half a day). A longer delay is
+    /// refused with 400.
     #[serde(default = "max_delay_seconds")]
     #[schemars(range(min = 0, max = DELAY_SECONDS_MAX))]
     pub max_delay_seconds: i32,
-    /// Pushes a second, with bursts of as many, 0 to 1000000 (default: 0). 0 means any number. More are refused with 429.
+    /// Maximum rate of pushes per second, with bursts of the same number, 0 to 1000000 (default: 0). 0 means no limit.
+    /// Pushes beyond the limit are refused with 429.
     #[serde(default)]
     #[schemars(range(min = 0, max = PUSHES_PER_SECOND_MAX))]
     pub pushes_per_second: i32,
@@ -73,7 +74,7 @@ fn message_bytes() -> Quantity {
     Quantity("1Mi".into())
 }
 
-/// Two weeks: longer than any holiday, as the longest retention of SQS.
+/// Two weeks: longer than any holiday, and the longest retention of SQS.
 fn ttl_seconds() -> i32 {
     1_209_600
 }

@@ -19,7 +19,7 @@ pub use limits::LimitsSpec;
 pub use policy::{DeletionPolicy, Durability, Expired, WhenFull};
 pub use status::{Backlog, MessageChannelStatus};
 
-/// A durable queue: messages sent to its destinations are asked for at its source.
+/// A durable queue: senders push messages to its destinations, and receivers pull them from its source.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "restante.dev",
@@ -31,11 +31,11 @@ pub use status::{Backlog, MessageChannelStatus};
     category = "restante",
     derive = "PartialEq",
     cel,
-    doc = "A durable queue: messages sent to its destinations are asked for at its source.",
+    doc = "A durable queue: senders push messages to its destinations, and receivers pull them from its source.",
     validation = Rule::new("size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')")
         .message("metadata.name must be one DNS label of at most 63 characters, without dots"),
     validation = Rule::new("!has(self.spec.deadLetter.channelRef) || self.spec.deadLetter.channelRef == null || self.spec.deadLetter.channelRef.name != self.metadata.name")
-        .message("deadLetter.channelRef must name another channel: without it dead letters stay in their own"),
+        .message("deadLetter.channelRef must name another channel: omit it to keep dead letters in their own channel"),
     selectable = ".spec.brokerRef.name",
     selectable = ".spec.brokerRef.namespace",
     selectable = ".spec.source",
@@ -63,22 +63,22 @@ pub use status::{Backlog, MessageChannelStatus};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.brokerRef == oldSelf.brokerRef")
-        .message("brokerRef is immutable: delete the channel and create it at the other broker")
+        .message("brokerRef is immutable: delete the channel, and create it again at the other broker")
         .reason(Reason::FieldValueForbidden),
     validation = Rule::new("self.durability == oldSelf.durability")
-        .message("durability is immutable: delete the channel and create it with the other")
+        .message("durability is immutable: delete the channel, and create it again with the new durability")
         .reason(Reason::FieldValueForbidden),
     validation = Rule::new(keep_headers::rule())
-        .message("keepHeaders must not cover a header that is never kept, such as authorization, cookie, host, x-forwarded-* and message-*: use longer names"),
+        .message("keepHeaders must not cover a forbidden header, such as authorization, cookie, host, x-forwarded-* and message-*: use more specific names"),
     validation = Rule::new("self.access.anonymous")
-        .message("access.anonymous must be true: this version of the broker checks no credentials, and anyone who reaches it may use the channel"),
+        .message("access.anonymous must be true: this version of the broker checks no credentials, and every client that can reach it may use the channel"),
 )]
 pub struct MessageChannelSpec {
-    /// The MessageBroker that holds the channel (default: default, in the default operator's namespace). Immutable.
+    /// The channel's MessageBroker (default: default, in the default operator's namespace). Immutable.
     #[serde(default)]
     pub broker_ref: BrokerRef,
-    /// Where messages to this channel are sent (default: [<name>]). Relative: `orders` in namespace `acme` becomes
-    /// `acme/orders`. A destination belongs to one channel, unless each channel that has it says `sharedDestination: true`.
+    /// Addresses to which senders push messages (default: [<name>]). Relative: `orders` in namespace `acme` becomes
+    /// `acme/orders`. A destination belongs to one channel, unless all its channels set `sharedDestination: true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = DESTINATIONS_MAX),
@@ -89,11 +89,12 @@ pub struct MessageChannelSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub destinations: Option<Vec<String>>,
-    /// Whether other channels that say so too may have the same destinations, at most 32 of each (default: false). A
-    /// message is stored in all of them or in none: one that is full stops the destination.
+    /// Whether this channel shares its destinations with other channels that also set this (default: false). At most 32
+    /// channels share a destination. A message is stored in all of them or in none, so one full channel blocks the
+    /// destination.
     #[serde(default)]
     pub shared_destination: bool,
-    /// Where messages of this channel are asked for (default: <name>). Relative, as the destinations. A source belongs
+    /// Address from which receivers pull messages (default: <name>). Relative, like the destinations. A source belongs
     /// to one channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
@@ -101,38 +102,39 @@ pub struct MessageChannelSpec {
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?){0,6}$")
     )]
     pub source: Option<String>,
-    /// Whether pulls are answered as if the channel were empty (default: false). Pushes are stored; leases and the time
-    /// of messages go on.
+    /// Whether the broker answers pulls as if the channel were empty (default: false). Pushes are still stored; leases
+    /// and messages still expire.
     #[serde(default)]
     pub paused: bool,
-    /// How messages are handed out.
+    /// How the channel delivers messages to receivers.
     #[serde(default)]
     pub delivery: DeliverySpec,
-    /// Where messages go that nobody settles.
+    /// Where dead letters go, and how long they stay.
     #[serde(default)]
     pub dead_letter: DeadLetterSpec,
-    /// What the channel holds at the most. See `whenFull` for what becomes of a push beyond it.
+    /// The limits of the channel. `whenFull` decides about a push that exceeds them.
     #[serde(default)]
     pub limits: LimitsSpec,
-    /// What becomes of a message whose time is over (default: Drop). Drop: it goes. DeadLetter: it becomes a dead letter.
+    /// What happens to an expired message (default: Drop). Drop: it is deleted. DeadLetter: it becomes a dead letter.
     #[serde(default)]
     pub expired: Expired,
-    /// What becomes of a push when the channel is full (default: Reject). Reject: it is refused with 429. DropOldest: the
-    /// ready messages that were stored first make room for it, never a leased, delayed or dead one.
+    /// What happens to a push when the channel is full (default: Reject). Reject: the push is refused with 429.
+    /// DropOldest: the broker deletes the oldest ready messages to make room, never leased, delayed or dead ones.
     #[serde(default)]
     pub when_full: WhenFull,
-    /// How long a push is recognised by its Idempotency-Key, in seconds, 0 to 604800 (default: 300). 0 means never.
+    /// How long the broker remembers the Idempotency-Key of a push, in seconds, 0 to 604800 (default: 300). 0 means
+    /// that it remembers none.
     #[serde(default = "deduplication_window_seconds")]
     #[schemars(range(min = 0, max = DEDUPLICATION_WINDOW_SECONDS_MAX))]
     pub deduplication_window_seconds: i32,
-    /// What a 201 promises (default: Fsync). Fsync: the message is on disk. Memory: the message is there until the broker
-    /// stops, and a restart empties the channel. Immutable.
+    /// What a 201 guarantees (default: Fsync). Fsync: the message is on disk. Memory: the message is in memory only,
+    /// and a restart of the broker empties the channel. Immutable.
     #[serde(default)]
     pub durability: Durability,
-    /// Request headers that are kept with messages and handed back besides the standard ones, such as stripe-signature: at
-    /// most 16 names in lower case, or beginnings of names followed by `*`, such as x-github-*. Never kept are credentials,
-    /// the headers of one connection, those that proxies add (forwarded, x-forwarded-*), those that answers have, and the
-    /// broker's own (message-*, lease-*).
+    /// Request headers that are stored with a message and delivered with it, besides the standard ones, such as
+    /// stripe-signature. At most 16 names in lower case, or prefixes of names followed by `*`, such as x-github-*.
+    /// Forbidden are credentials, hop-by-hop headers, headers that proxies add (forwarded, x-forwarded-*), response
+    /// headers, and the broker's own headers (message-*, lease-*).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = KEEP_HEADERS_MAX),
@@ -143,15 +145,15 @@ pub struct MessageChannelSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub keep_headers: Vec<String>,
-    /// What happens to the messages when the channel is deleted (default: Block). Block: the channel stays, and goes on
-    /// as it was, until it is empty. Drain: the same, but pushes are refused with 410. Delete: the messages go with it.
+    /// What happens to the messages when the channel is deleted (default: Block). Block: the channel stays in service
+    /// until it is empty. Drain: the same, but pushes are refused with 410. Delete: the messages are deleted too.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// Who may use the channel. Required, so that an open channel is never an oversight.
+    /// Who may use the channel. Required, so that a channel is never open by oversight.
     pub access: AccessSpec,
 }
 
-/// The MessageBroker that holds a channel.
+/// The MessageBroker of a channel.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]
 pub struct BrokerRef {
@@ -159,8 +161,8 @@ pub struct BrokerRef {
     #[serde(default = "broker_name")]
     #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The MessageBroker's namespace, which is its operator's (default: that of the operator which programmed the channel, before
-    /// that the one of the default operator, which ClusterRole restante-default-operator names).
+    /// The MessageBroker's namespace, which is also its operator's (default: the namespace of the operator that
+    /// programmed the channel; until then, of the default operator, which ClusterRole restante-default-operator names).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
@@ -176,7 +178,8 @@ impl Default for BrokerRef {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessSpec {
-    /// Anyone who reaches the broker may use the channel. Must be true: this version checks no credentials.
+    /// Whether every client that can reach the broker may use the channel. Must be true: this version checks no
+    /// credentials.
     pub anonymous: bool,
 }
 
@@ -184,7 +187,7 @@ fn broker_name() -> String {
     crate::DEFAULT_BROKER.into()
 }
 
-/// Longer than any sender should repeat one push; short enough that the keys of a busy channel fit in memory.
+/// Longer than any sender should retry a push; short enough that the keys of a busy channel fit in memory.
 fn deduplication_window_seconds() -> i32 {
     300
 }

@@ -1,16 +1,16 @@
-//! Words of a channel's spec.
+//! The policies of a channel's spec.
 
 use restante_wire::channel;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a message whose time is over.
+/// What happens to an expired message.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expired {
-    /// It goes.
+    /// The message is deleted.
     #[default]
     Drop,
-    /// It becomes a dead letter.
+    /// The message becomes a dead letter.
     DeadLetter,
 }
 
@@ -23,13 +23,13 @@ impl From<Expired> for channel::Expired {
     }
 }
 
-/// What becomes of a push when the channel is full.
+/// What happens to a push when the channel is full.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is refused.
+    /// The push is refused.
     #[default]
     Reject,
-    /// The ready messages that were stored first make room for it.
+    /// The broker deletes the oldest ready messages to make room.
     DropOldest,
 }
 
@@ -42,13 +42,13 @@ impl From<WhenFull> for channel::WhenFull {
     }
 }
 
-/// What a 201 promises.
+/// What a 201 guarantees.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// The message is on disk.
     #[default]
     Fsync,
-    /// The message is in memory: it is there until the broker stops.
+    /// The message is in memory, until the broker stops.
     Memory,
 }
 
@@ -64,11 +64,11 @@ impl From<Durability> for channel::Durability {
 /// What happens to the messages when the channel is deleted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeletionPolicy {
-    /// The channel stays, and goes on as it was, until it is empty.
+    /// The channel stays in service until it is empty.
     #[default]
     Block,
-    /// The channel takes no more messages, and stays until it is empty.
+    /// The channel accepts no more messages, and stays until it is empty.
     Drain,
-    /// The messages go with the channel.
+    /// The messages are deleted with the channel.
     Delete,
 }

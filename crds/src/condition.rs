@@ -37,13 +37,13 @@ pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition
 
 /// The conditions of these types, in the order of `kinds`. An API server returns conditions in its own order, together
 /// with conditions of other managers.
-pub fn only(conditions: &[Condition], kinds: &[&str]) -> Vec<Condition> {
+pub fn of_kinds(conditions: &[Condition], kinds: &[&str]) -> Vec<Condition> {
     kinds.iter().filter_map(|kind| find(conditions, kind)).cloned().collect()
 }
 
 /// Deserializes a list of conditions and skips invalid entries. An invalid condition of another manager must not make
 /// the whole object unreadable, because then the broker would not get the channel.
-pub(crate) fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
+pub(crate) fn lenient_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
     let list = Vec::<Value>::deserialize(deserializer)?;
     Ok(list.into_iter().filter_map(|condition| serde_json::from_value(condition).ok()).collect())
 }

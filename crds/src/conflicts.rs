@@ -23,12 +23,12 @@ pub struct Claim<'a> {
 
 /// The reason why a channel lost, and to which channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} {what} is {}: {}", .reason.noun(), self.state(), .reason.remedy())]
+#[error("{} {claimed} is {}: {}", .reason.noun(), self.state(), .reason.remedy())]
 pub struct Conflict {
     /// The kind of conflict.
     pub reason: ConflictReason,
     /// The name or the address that both claim.
-    pub what: String,
+    pub claimed: String,
     /// `namespace/name` of the channel that won it; of several, of the oldest.
     pub winner: String,
     /// Whether the winner is older. If not, both were created in the same second, and the winner has the smaller UID.
@@ -100,16 +100,16 @@ impl ConflictReason {
 }
 
 /// Decides the claims of one broker's channels: for each claim, in the order given, why it lost, or `None` if it won.
-pub fn judge(claims: &[Claim<'_>]) -> Vec<Option<Conflict>> {
+pub fn resolve(claims: &[Claim<'_>]) -> Vec<Option<Conflict>> {
     let mut taken = Taken::default();
-    let mut verdicts = vec![None; claims.len()];
+    let mut results = vec![None; claims.len()];
     for index in by_age(claims) {
-        verdicts[index] = taken.conflict(&claims[index]);
-        if verdicts[index].is_none() {
+        results[index] = taken.conflict(&claims[index]);
+        if results[index].is_none() {
             taken.add(&claims[index]);
         }
     }
-    verdicts
+    results
 }
 
 /// The indices of the claims, oldest first.
@@ -141,9 +141,9 @@ struct Holders<'a> {
 impl<'a> Taken<'a> {
     fn conflict(&self, claim: &Claim<'_>) -> Option<Conflict> {
         let config = claim.config;
-        let lost = |reason, what: &str, winner: &Claim<'_>| {
-            let (what, is_older) = (what.to_owned(), winner.created != claim.created);
-            Some(Conflict { reason, what, winner: winner.config.qualified_name(), is_older })
+        let lost = |reason, claimed: &str, winner: &Claim<'_>| {
+            let (claimed, is_older) = (claimed.to_owned(), winner.created != claim.created);
+            Some(Conflict { reason, claimed, winner: winner.config.qualified_name(), is_older })
         };
         if let Some(winner) = self.names.get(&(config.namespace.as_str(), config.name.as_str())) {
             return lost(ConflictReason::NameTaken, &config.qualified_name(), winner);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn reasons(claims: &[Claim<'_>]) -> Vec<Option<ConflictReason>> {
-        judge(claims).into_iter().map(|verdict| verdict.map(|conflict| conflict.reason)).collect()
+        resolve(claims).into_iter().map(|result| result.map(|conflict| conflict.reason)).collect()
     }
 
     #[test]
@@ -205,21 +205,21 @@ mod tests {
     #[test]
     fn a_channel_without_a_creation_time_is_the_youngest() {
         let (aged, ageless) = (config(2, "aged", "a", "x"), config(1, "ageless", "b", "x"));
-        let verdicts = reasons(&[claim(&ageless, None), claim(&aged, Some(2))]);
-        assert_eq!(verdicts, [Some(ConflictReason::SourceTaken), None]);
+        let results = reasons(&[claim(&ageless, None), claim(&aged, Some(2))]);
+        assert_eq!(results, [Some(ConflictReason::SourceTaken), None]);
     }
 
     #[test]
     fn of_two_channels_created_in_one_second_the_smaller_uid_wins() {
         let (small, large) = (config(1, "small", "a", "x"), config(2, "large", "a", "y"));
-        let verdicts = judge(&[claim(&large, Some(1)), claim(&small, Some(1))]);
-        let lost = verdicts[0].as_ref().unwrap();
+        let results = resolve(&[claim(&large, Some(1)), claim(&small, Some(1))]);
+        let lost = results[0].as_ref().unwrap();
         assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationTaken, "acme/small"));
         let told = "destination acme/a is taken by MessageChannel acme/small, which was created in the same second and has the \
                     smaller UID: ";
         assert!(lost.to_string().starts_with(told), "{lost}");
-        assert_eq!(verdicts[1], None);
-        let lost = judge(&[claim(&small, Some(2)), claim(&large, Some(1))]).remove(0).unwrap();
+        assert_eq!(results[1], None);
+        let lost = resolve(&[claim(&small, Some(2)), claim(&large, Some(1))]).remove(0).unwrap();
         let told = "destination acme/a is taken by the older MessageChannel acme/large: ";
         assert!(lost.to_string().starts_with(told), "{lost}");
     }
@@ -236,8 +236,8 @@ mod tests {
     #[test]
     fn the_same_name_twice_is_a_conflict_even_under_one_uid() {
         let (one, again) = (config(1, "orders", "a", "x"), config(1, "orders", "b", "y"));
-        let verdicts = reasons(&[claim(&one, None), claim(&again, None)]);
-        assert_eq!(verdicts, [None, Some(ConflictReason::NameTaken)]);
+        let results = reasons(&[claim(&one, None), claim(&again, None)]);
+        assert_eq!(results, [None, Some(ConflictReason::NameTaken)]);
     }
 
     #[test]
@@ -269,14 +269,14 @@ mod tests {
         // The youngest is given first: the order of the claims does not matter.
         let claims: Vec<_> =
             channels.iter().rev().map(|config| claim(config, Some(config.uid.as_u128() as i64))).collect();
-        let verdicts = judge(&claims);
-        let lost = verdicts[0].as_ref().unwrap();
+        let results = resolve(&claims);
+        let lost = results[0].as_ref().unwrap();
         assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationFull, "acme/c0"));
         let told =
             "destination acme/a is shared by 32 channels, the limit, among them MessageChannel acme/c0: ";
         assert!(lost.to_string().starts_with(told), "{lost}");
-        assert_eq!(verdicts.iter().flatten().count(), 1);
-        assert!(judge(&claims[..claims.len() - 1]).iter().all(Option::is_none));
+        assert_eq!(results.iter().flatten().count(), 1);
+        assert!(resolve(&claims[..claims.len() - 1]).iter().all(Option::is_none));
     }
 
     #[test]
@@ -285,8 +285,8 @@ mod tests {
             shared(1, "one", "a"),
             ChannelConfig { source: "acme/one".parse().unwrap(), ..shared(2, "two", "a") },
         );
-        let verdicts = reasons(&[claim(&one, Some(1)), claim(&two, Some(2))]);
-        assert_eq!(verdicts, [None, Some(ConflictReason::SourceTaken)]);
+        let results = reasons(&[claim(&one, Some(1)), claim(&two, Some(2))]);
+        assert_eq!(results, [None, Some(ConflictReason::SourceTaken)]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl DeadLetterFault {
 
     /// The configuration without its dead-letter channel, if that would close a cycle. The broker itself handles a
     /// missing dead-letter channel, and uses it once it exists, but it must never get a cycle.
-    pub fn defused(&self, config: &ChannelConfig) -> Option<ChannelConfig> {
+    pub fn without_cycle(&self, config: &ChannelConfig) -> Option<ChannelConfig> {
         matches!(self, Self::Cycle(_)).then(|| {
             let mut config = config.clone();
             config.dead_letter.channel = None;
@@ -63,13 +63,13 @@ impl DeadLetterFault {
 
 /// Checks the dead-letter channels of one broker's channels, all of which won their claims. Returns the fault of each
 /// channel, in the order given.
-pub fn judge(winners: &[Claim<'_>]) -> Vec<Option<DeadLetterFault>> {
+pub fn check(winners: &[Claim<'_>]) -> Vec<Option<DeadLetterFault>> {
     let places: HashMap<(&str, &str), usize> = winners
         .iter()
         .enumerate()
         .map(|(index, Claim { config, .. })| ((config.namespace.as_str(), config.name.as_str()), index))
         .collect();
-    let mut ends = Ends((0..winners.len()).collect());
+    let mut ends = ChainEnds((0..winners.len()).collect());
     let mut faults = vec![None; winners.len()];
     for index in by_age(winners) {
         let config = winners[index].config;
@@ -89,9 +89,9 @@ pub fn judge(winners: &[Claim<'_>]) -> Vec<Option<DeadLetterFault>> {
 }
 
 /// Per channel, the index of a channel further along the path of its dead letters; its own index if it keeps them.
-struct Ends(Vec<usize>);
+struct ChainEnds(Vec<usize>);
 
-impl Ends {
+impl ChainEnds {
     /// The index of the channel in which the dead letters of a channel end. Afterwards every channel on the path points
     /// directly to it (path compression), so a chain of a million channels takes linear time.
     fn of(&mut self, index: usize) -> usize {
@@ -128,10 +128,10 @@ mod tests {
         let created = |second: usize| Some(Timestamp::from_second(second as i64).unwrap());
         let claims: Vec<_> =
             configs.iter().enumerate().map(|(age, config)| Claim { config, created: created(age) }).collect();
-        let faults = judge(&claims);
+        let faults = check(&claims);
         // The order of the claims does not matter.
         let reversed: Vec<_> = claims.iter().rev().copied().collect();
-        assert_eq!(judge(&reversed).into_iter().rev().collect::<Vec<_>>(), faults);
+        assert_eq!(check(&reversed).into_iter().rev().collect::<Vec<_>>(), faults);
         faults.iter().map(|fault| fault.as_ref().map(DeadLetterFault::reason)).collect()
     }
 
@@ -148,7 +148,7 @@ mod tests {
     fn a_missing_dead_letter_channel_is_reported_and_stays_in_the_configuration() {
         let orders = config("orders", "dead");
         assert_eq!(reasons(std::slice::from_ref(&orders)), [Some("DeadLetterNotFound")]);
-        assert_eq!(DeadLetterFault::NotFound("acme/dead".into()).defused(&orders), None);
+        assert_eq!(DeadLetterFault::NotFound("acme/dead".into()).without_cycle(&orders), None);
     }
 
     #[test]
@@ -168,9 +168,9 @@ mod tests {
         let cycle = [config("a", "b"), config("b", "c"), config("c", "a")];
         assert_eq!(reasons(&cycle), [None, None, Some("DeadLetterCycle")]);
         let fault = DeadLetterFault::Cycle("acme/a".into());
-        let defused = fault.defused(&cycle[2]).unwrap();
-        assert_eq!(defused, config("c", ""));
-        assert_eq!(reasons(&[cycle[0].clone(), cycle[1].clone(), defused]), [None; 3]);
+        let without_cycle = fault.without_cycle(&cycle[2]).unwrap();
+        assert_eq!(without_cycle, config("c", ""));
+        assert_eq!(reasons(&[cycle[0].clone(), cycle[1].clone(), without_cycle]), [None; 3]);
     }
 
     #[test]

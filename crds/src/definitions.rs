@@ -8,7 +8,7 @@ use crate::{MessageBroker, MessageChannel, condition::kind};
 
 /// A generated file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Generated {
+pub struct GeneratedFile {
     /// The path, relative to the root of the repository.
     pub path: String,
     /// The YAML.
@@ -63,7 +63,7 @@ fn with_default_status(mut definition: CustomResourceDefinition, message: &str) 
 }
 
 /// Every generated file: each definition as plain YAML, and as a template of the chart.
-pub fn files() -> Result<Vec<Generated>, GenerateError> {
+pub fn files() -> Result<Vec<GeneratedFile>, GenerateError> {
     let mut files = Vec::new();
     for definition in all() {
         let plural = definition.spec.names.plural.clone();
@@ -71,11 +71,11 @@ pub fn files() -> Result<Vec<Generated>, GenerateError> {
         whole_numbers(&mut value);
         let yaml = serde_saphyr::to_string(&value)?;
         let yaml = yaml.trim_start_matches("---\n");
-        files.push(Generated {
+        files.push(GeneratedFile {
             path: format!("crds/{plural}.{}.yaml", crate::GROUP),
             content: format!("{HEADER}{yaml}"),
         });
-        files.push(Generated {
+        files.push(GeneratedFile {
             path: format!("charts/restante/templates/crds/{plural}.yaml"),
             content: chart_template(yaml),
         });

@@ -11,7 +11,10 @@ use restante_crds::{MessageBroker, MessageChannel};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{message_broker, message_channel, metrics::Metrics, not_ours::NotOurs, ownership::Ownership};
+use crate::{
+    foreign_channels::ForeignChannels, message_broker, message_channel, metrics::Metrics,
+    ownership::Ownership,
+};
 
 /// What the admin port shows.
 #[derive(Clone)]
@@ -48,7 +51,7 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     let channels = admin.channels.state();
-    admin.metrics.channels_not_ours.set(NotOurs::among(&admin.ownership, &channels).count());
+    admin.metrics.foreign_channels.set(ForeignChannels::among(&admin.ownership, &channels).count());
     let ours =
         channels.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|one| admin.ownership.is_ours(*one));
     let statuses = ours.filter_map(|channel| channel.status.as_ref());

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_begins_anew() {
+    fn a_success_resets_the_wait() {
         let backoffs = Backoffs::default();
         for _ in 0..8 {
             backoffs.failed("a");

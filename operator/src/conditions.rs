@@ -92,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_new_is_equal_to_the_old() {
+    fn unchanged_conditions_are_equal_to_the_old_ones() {
         let first = ready(&[], 10, true, "Ready");
         assert_eq!(ready(&first, 20, true, "Ready"), first);
         assert_eq!(transitions(&first, &first).count(), 0);
     }
 
     #[test]
-    fn the_transition_time_moves_with_the_status_only() {
+    fn the_transition_time_changes_only_with_the_status() {
         let first = ready(&[], 10, false, "A");
         let other_reason = ready(&first, 20, false, "B");
         assert_eq!(other_reason[0].last_transition_time, Time(at(10)));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_of_seconds_are_not_kept() {
+    fn fractions_of_seconds_are_dropped() {
         let now = Timestamp::from_millisecond(1_500).unwrap();
         let made = conditions(&[], None, now, [Assertion::holds("Ready", "Ready", "")]);
         assert_eq!(made[0].last_transition_time, Time(at(1)));

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn releasing_takes_the_deployment_and_what_selects_its_pods_or_neither() {
+    fn releasing_takes_both_deployment_and_selector_or_neither() {
         let parse = |arguments: &[&str]| {
             Cli::try_parse_from([&["restante-operator", "release-finalizers"], arguments].concat())
         };

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::{
     backoff::Backoffs, config::RunArgs, default_differs::DefaultDiffers, error::Error, events::Events,
-    fleet::Fleet, jitter, metrics::Metrics, ownership::Ownership, stalled::Failures, unreadable::Told,
-    written::Written,
+    fleet::Fleet, jitter, last_writes::LastWrites, metrics::Metrics, ownership::Ownership, stalled::Failures,
+    unreadable::Reported,
 };
 
 /// The longest reconcile. kube retries some answers by itself and has no read time-out.
@@ -33,11 +33,11 @@ pub struct Context {
     /// Failures in a row, by object.
     pub backoffs: Backoffs,
     /// Our own last writes, by object.
-    pub written: Arc<Written>,
+    pub last_writes: Arc<LastWrites>,
     /// Since when resources fail.
     pub failures: Failures,
     /// Objects that were told to be unreadable.
-    pub told: Told,
+    pub reported: Reported,
     /// Whether the default broker is as its installation asks.
     pub default_differs: DefaultDiffers,
     /// When the operator started: what it cannot reach yet is not away for that.
@@ -66,7 +66,7 @@ impl Context {
     /// Forgets an object that is gone.
     pub fn forget(&self, uid: &str) {
         self.backoffs.clear(uid);
-        self.written.forget(uid);
+        self.last_writes.forget(uid);
         self.failures.clear(uid);
         self.fleet.unsent().forget(uid);
     }

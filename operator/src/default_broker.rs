@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::RunArgs,
     context::Context,
-    default_differs::{Difference, Verdict},
+    default_differs::{Difference, ManifestState},
     error::Error,
     run,
 };
@@ -49,13 +49,13 @@ struct State {
     /// What was last applied: the ConfigMap's version, and what of the MessageBroker a hand may change.
     applied: Mutex<Option<(Option<String>, ObjectMeta)>>,
     /// What was last told to be in the way. Told again only when it is something else.
-    told: Mutex<Option<String>>,
+    reported: Mutex<Option<String>>,
     /// The UIDs of those that were told to be the default broker no more.
     left_behind: Mutex<HashSet<Option<String>>>,
 }
 
 /// Keeps the MessageBroker as the ConfigMap of this name says, until told to stop. A ConfigMap that is missing or malformed
-/// is told, and stops nothing else.
+/// is told, and signals nothing else.
 pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
     let namespace = context.args.namespace.clone();
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
@@ -69,7 +69,7 @@ pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
     let state = Arc::new(State {
         context,
         applied: Mutex::default(),
-        told: Mutex::default(),
+        reported: Mutex::default(),
         left_behind: Mutex::default(),
     });
     let policy = |config_map: Arc<ConfigMap>, _: &Error, state: Arc<State>| {
@@ -77,14 +77,14 @@ pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
     };
     tokio::join!(
         run::drive(KIND, &metrics, controller.run(reconcile, policy, Arc::clone(&state))),
-        tell_if_missing(&state, &store, name)
+        report_missing(&state, &store, name)
     );
 }
 
 /// No reconcile tells of what is not there.
-async fn tell_if_missing(state: &State, store: &Store<ConfigMap>, name: &str) {
+async fn report_missing(state: &State, store: &Store<ConfigMap>, name: &str) {
     if store.wait_until_ready().await.is_ok() && store.is_empty() {
-        state.context.default_differs.set(Verdict::AsAsked);
+        state.context.default_differs.set(ManifestState::Applied);
         state.context.metrics.reconcile_errors.with_label_values(&[KIND, "missing"]).inc();
         tracing::error!(
             "ConfigMap {name} (--default-broker-configmap) does not exist in namespace {}: there is no default \
@@ -111,7 +111,7 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
         Err(why) => {
             context.metrics.reconcile_errors.with_label_values(&[KIND, "malformed"]).inc();
             state.differs(config_map, name_in(config_map), "Malformed", why.clone());
-            state.tell(config_map, None, "DefaultBrokerMalformed", why).await;
+            state.report(config_map, None, "DefaultBrokerMalformed", why).await;
             return Ok(Action::await_change());
         }
     };
@@ -120,10 +120,10 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
     let there =
         there.map_err(Error::kube(format!("read MessageBroker {broker}")))?.map(|there| there.metadata);
     if there.as_ref().is_some_and(|there| state.is_applied(config_map, there)) {
-        state.is_as_asked();
+        state.set_applied();
         return Ok(Action::await_change());
     }
-    if there.is_none() && !is_still_there(context, config_map).await? {
+    if there.is_none() && !still_exists(context, config_map).await? {
         // Helm deletes the ConfigMap, Kubernetes then the MessageBroker, and the second may be seen first.
         return Ok(Action::await_change());
     }
@@ -136,14 +136,14 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
         Ok(applied) => {
             tracing::info!(broker, "the default MessageBroker is as the installation wants it");
             state.has_applied(config_map, &applied.metadata);
-            state.is_as_asked();
-            state.tell_left_behind(config_map, &broker).await;
+            state.set_applied();
+            state.report_left_behind(config_map, &broker).await;
             Ok(Action::await_change())
         }
         Err(error) => {
             if let Some(words) = error.refusal() {
                 state.differs(config_map, Some(broker), "Refused", words.clone());
-                state.tell(config_map, reference, "DefaultBrokerRefused", words).await;
+                state.report(config_map, reference, "DefaultBrokerRefused", words).await;
             }
             Err(error)
         }
@@ -151,7 +151,7 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
 }
 
 /// Whether the ConfigMap is there, and the same.
-async fn is_still_there(context: &Context, config_map: &ConfigMap) -> Result<bool, Error> {
+async fn still_exists(context: &Context, config_map: &ConfigMap) -> Result<bool, Error> {
     let name = config_map.name_any();
     let config_maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.args.namespace);
     let there =
@@ -168,8 +168,14 @@ fn reference(broker: &str, namespace: &str, there: &ObjectMeta) -> ObjectReferen
 
 impl State {
     /// Tells what is in the way on the ConfigMap, and on the MessageBroker if there is one.
-    async fn tell(&self, config_map: &ConfigMap, broker: Option<ObjectReference>, reason: &str, why: String) {
-        let last = self.told.lock().unwrap_or_else(PoisonError::into_inner).replace(why.clone());
+    async fn report(
+        &self,
+        config_map: &ConfigMap,
+        broker: Option<ObjectReference>,
+        reason: &str,
+        why: String,
+    ) {
+        let last = self.reported.lock().unwrap_or_else(PoisonError::into_inner).replace(why.clone());
         if last.as_ref() == Some(&why) {
             return;
         }
@@ -190,20 +196,21 @@ impl State {
             Difference { config_map: config_map.name_any(), uid: config_map.uid(), broker, reason, why };
         self.context.metrics.default_broker_refused.set(1);
         let broker = difference.broker.clone();
-        if let (true, Some(broker)) = (self.context.default_differs.set(Verdict::Differs(difference)), broker)
+        if let (true, Some(broker)) =
+            (self.context.default_differs.set(ManifestState::Differs(difference)), broker)
         {
             // Where it does not exist, they tell why.
             self.context.fleet.trigger_channels(&broker);
         }
     }
 
-    fn is_as_asked(&self) {
+    fn set_applied(&self) {
         self.context.metrics.default_broker_refused.set(0);
-        self.context.default_differs.set(Verdict::AsAsked);
+        self.context.default_differs.set(ManifestState::Applied);
     }
 
     /// Tells those that the ConfigMap made under another name: they stay, with their channels, until somebody deletes them.
-    async fn tell_left_behind(&self, config_map: &ConfigMap, broker: &str) {
+    async fn report_left_behind(&self, config_map: &ConfigMap, broker: &str) {
         for other in self.context.brokers.state() {
             let is_its =
                 other.owner_references().iter().any(|owner| Some(&owner.uid) == config_map.uid().as_ref());
@@ -227,19 +234,19 @@ impl State {
 
     fn is_applied(&self, config_map: &ConfigMap, there: &ObjectMeta) -> bool {
         let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        *applied == Some((config_map.resource_version(), in_hand(there)))
+        *applied == Some((config_map.resource_version(), editable_part(there)))
     }
 
     fn has_applied(&self, config_map: &ConfigMap, there: &ObjectMeta) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let applied = Some((config_map.resource_version(), in_hand(there)));
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let applied = Some((config_map.resource_version(), editable_part(there)));
         *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
     }
 }
 
 /// Whether a MessageBroker is made by the values of an installation, which has this ConfigMap: what is edited by hand is put
 /// back.
-pub fn is_made_by_values(broker: &ObjectMeta, args: &RunArgs) -> bool {
+pub fn is_from_values(broker: &ObjectMeta, args: &RunArgs) -> bool {
     let config_map = args.default_broker_configmap.as_ref();
     config_map.is_some_and(|name| {
         let owners = broker.owner_references.iter().flatten();
@@ -248,7 +255,7 @@ pub fn is_made_by_values(broker: &ObjectMeta, args: &RunArgs) -> bool {
 }
 
 /// What of a MessageBroker changes when somebody edits it, and not when its status is written.
-fn in_hand(metadata: &ObjectMeta) -> ObjectMeta {
+fn editable_part(metadata: &ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         uid: metadata.uid.clone(),
         generation: metadata.generation,
@@ -315,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_broker_is_named() {
+    fn the_error_of_an_invalid_manifest_names_its_cause() {
         let error = build(&config_map("spec: ["), "mq").unwrap_err();
         assert!(error.starts_with("broker.yaml is no MessageBroker: "), "{error}");
         assert_eq!(name_in(&config_map("spec: [")), None);
@@ -325,13 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn a_written_status_is_no_edit() {
+    fn a_written_status_is_not_an_edit() {
         let metadata = |version: &str, generation: i64| ObjectMeta {
             resource_version: Some(version.into()),
             generation: Some(generation),
             ..ObjectMeta::default()
         };
-        assert_eq!(in_hand(&metadata("5", 1)), in_hand(&metadata("6", 1)));
-        assert_ne!(in_hand(&metadata("5", 1)), in_hand(&metadata("6", 2)));
+        assert_eq!(editable_part(&metadata("5", 1)), editable_part(&metadata("6", 1)));
+        assert_ne!(editable_part(&metadata("5", 1)), editable_part(&metadata("6", 2)));
     }
 }

@@ -21,12 +21,12 @@ pub const CORRECT_VALUES: &str = "Correct the values broker.* and run `helm upgr
 
 /// What became of the ConfigMap's manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ManifestState {
     /// The operator has not tried since it started: the condition stays unchanged.
     #[default]
     Unknown,
     /// The MessageBroker is as asked, or none is asked for.
-    AsAsked,
+    Applied,
     /// It is not.
     Differs(Difference),
 }
@@ -56,7 +56,7 @@ impl Difference {
     }
 
     /// What to do where there is no MessageBroker of this name, if it is the refused one.
-    fn why_missing(&self, name: &str) -> Option<String> {
+    fn missing_cause(&self, name: &str) -> Option<String> {
         (self.broker.as_deref() == Some(name)).then(|| {
             format!(
                 "the operator makes it from ConfigMap {}, whose manifest is not applied: {}. {CORRECT_VALUES}",
@@ -73,7 +73,7 @@ impl Difference {
     }
 }
 
-impl Verdict {
+impl ManifestState {
     /// The condition that a MessageBroker should have, given those that it has.
     fn condition(&self, broker: &MessageBroker, old: &[Condition]) -> Option<Assertion> {
         match self {
@@ -86,14 +86,14 @@ impl Verdict {
             Self::Differs(difference) if difference.is_about(broker) => {
                 Some(Assertion::holds(kind::DEFAULT_DIFFERS, difference.reason, difference.message()))
             }
-            Self::AsAsked | Self::Differs(_) => None,
+            Self::Applied | Self::Differs(_) => None,
         }
     }
 }
 
-/// The verdict, and whom it concerns.
+/// The state, and whom it concerns.
 pub struct DefaultDiffers {
-    verdict: Mutex<Verdict>,
+    state: Mutex<ManifestState>,
     brokers: Store<DeserializeGuard<MessageBroker>>,
     triggers: Triggers<DeserializeGuard<MessageBroker>>,
 }
@@ -105,14 +105,14 @@ impl DefaultDiffers {
         brokers: Store<DeserializeGuard<MessageBroker>>,
         triggers: Triggers<DeserializeGuard<MessageBroker>>,
     ) -> Self {
-        let verdict = if has_config_map { Verdict::Unknown } else { Verdict::AsAsked };
-        Self { verdict: Mutex::new(verdict), brokers, triggers }
+        let state = if has_config_map { ManifestState::Unknown } else { ManifestState::Applied };
+        Self { state: Mutex::new(state), brokers, triggers }
     }
 
-    /// Takes a verdict, and has it told if it is another. Gives whether it is.
-    pub fn set(&self, verdict: Verdict) -> bool {
-        let before = std::mem::replace(&mut *self.lock(), verdict.clone());
-        let is_news = before != verdict;
+    /// Takes a state, and has it told if it is another. Gives whether it is.
+    pub fn set(&self, state: ManifestState) -> bool {
+        let before = std::mem::replace(&mut *self.lock(), state.clone());
+        let is_news = before != state;
         if is_news {
             // Those that are not in the store yet are reconciled when they are.
             let brokers = self.brokers.state();
@@ -122,10 +122,10 @@ impl DefaultDiffers {
     }
 
     /// Why there is no MessageBroker of this name and what to do, if it is the default one and refused.
-    pub fn why_missing(&self, name: &str) -> Option<String> {
+    pub fn missing_cause(&self, name: &str) -> Option<String> {
         match &*self.lock() {
-            Verdict::Differs(difference) => difference.why_missing(name),
-            Verdict::Unknown | Verdict::AsAsked => None,
+            ManifestState::Differs(difference) => difference.missing_cause(name),
+            ManifestState::Unknown | ManifestState::Applied => None,
         }
     }
 
@@ -134,8 +134,8 @@ impl DefaultDiffers {
         self.lock().condition(broker, old)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Verdict> {
-        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, ManifestState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,8 +156,8 @@ mod tests {
         .unwrap()
     }
 
-    fn differs(name: Option<&str>) -> Verdict {
-        Verdict::Differs(Difference {
+    fn differs(name: Option<&str>) -> ManifestState {
+        ManifestState::Differs(Difference {
             config_map: "recipe".into(),
             uid: Some("u1".into()),
             broker: name.map(Into::into),
@@ -167,24 +167,24 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_of_the_name_is_told_what_was_refused_and_what_to_do() {
+    fn the_condition_of_the_named_broker_contains_the_error_and_the_remedy() {
         let told = differs(Some("main")).condition(&broker("main"), &[]).unwrap();
         assert!(told.holds && told.message.contains("ConfigMap recipe"), "{told:?}");
         assert!(told.message.contains("not applied: spec.size: too small. Correct"), "{told:?}");
         assert_eq!(differs(Some("main")).condition(&broker("other"), &[]), None);
-        assert_eq!(Verdict::AsAsked.condition(&broker("main"), &[]), None);
+        assert_eq!(ManifestState::Applied.condition(&broker("main"), &[]), None);
     }
 
     #[test]
-    fn a_refused_broker_that_is_missing_is_cured_by_the_values() {
-        let Verdict::Differs(difference) = differs(Some("main")) else { panic!("it does not differ") };
-        let why = difference.why_missing("main").unwrap();
+    fn the_cause_of_a_missing_default_broker_is_its_refused_manifest() {
+        let ManifestState::Differs(difference) = differs(Some("main")) else { panic!("it does not differ") };
+        let why = difference.missing_cause("main").unwrap();
         assert!(why.contains("not applied: spec.size: too small. Correct the values"), "{why}");
-        assert_eq!(difference.why_missing("other"), None);
+        assert_eq!(difference.missing_cause("other"), None);
     }
 
     #[test]
-    fn a_manifest_that_names_nobody_is_told_to_whom_it_made() {
+    fn a_manifest_without_a_name_concerns_the_brokers_that_its_config_map_owns() {
         let mut made = broker("main");
         assert_eq!(differs(None).condition(&made, &[]), None);
         let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "recipe", "uid": "u1" }]);
@@ -193,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_stays_until_somebody_tries_again() {
+    fn the_condition_stays_until_the_manifest_is_applied_again() {
         let main = broker("main");
         let told = differs(Some("main")).condition(&main, &[]).unwrap();
         let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
         let old = conditions(&[], None, now, [told.clone()]);
-        assert_eq!(Verdict::Unknown.condition(&main, &old), Some(told));
-        assert_eq!(Verdict::AsAsked.condition(&main, &old), None);
+        assert_eq!(ManifestState::Unknown.condition(&main, &old), Some(told));
+        assert_eq!(ManifestState::Applied.condition(&main, &old), None);
     }
 }

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_role_names_nobody_once_the_list_is_whole() {
+    fn an_absent_role_names_no_operator_once_the_list_is_complete() {
         let mut listed = None;
         assert_eq!(named(Event::Init, &mut listed), None);
         assert_eq!(named(Event::InitDone, &mut listed), Some(None));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_begun_anew_says_nothing_before_it_is_whole() {
+    fn a_restarted_list_names_no_operator_until_it_is_complete() {
         let mut listed = None;
         assert_eq!(named(Event::InitApply(role("mq/restante")), &mut listed), None);
         assert_eq!(named(Event::Init, &mut listed), None);

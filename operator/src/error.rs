@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_what_was_tried_and_the_api_server_s_sentence() {
+    fn a_refusal_names_the_action_and_the_message_of_the_api_server() {
         let error = refused(403, "exceeded quota", None);
         assert_eq!(error.to_string(), "cannot apply Service x: exceeded quota");
         assert_eq!(error.refusal(), Some(error.to_string()));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_field_that_the_api_server_names_is_cured_by_an_edit_alone() {
+    fn only_an_error_about_a_field_requires_an_edit() {
         assert!(refused(422, "invalid", Some("spec.template")).is_of_a_field());
         assert!(refused(500, "failed to create typed patch object: unknown field", None).is_of_a_field());
         assert!(!refused(422, "a policy denied the request", None).is_of_a_field());

@@ -79,7 +79,7 @@ pub fn channel_reference(qualified_name: &str) -> ObjectReference {
 
 /// Whether a transition to this condition is worth an event, and of which type. Three conditions that turn true together
 /// are one event, Ready.
-pub fn worth_telling(condition: &Condition) -> Option<EventType> {
+pub fn event_type(condition: &Condition) -> Option<EventType> {
     match (condition.type_.as_str(), condition.status.as_str()) {
         // A deletion that is blocked is news by itself.
         (kind::READY, "True") => (condition.reason != DELETING).then_some(EventType::Normal),

@@ -34,7 +34,7 @@ fn namespace_in(finalizer: &str) -> Option<&str> {
 }
 
 /// Puts the finalizer on the object, and gives what the object's metadata are then.
-pub async fn put_on(
+pub async fn add(
     api: &Api<MessageChannel>,
     metadata: &ObjectMeta,
     namespace: &str,
@@ -45,11 +45,7 @@ pub async fn put_on(
 }
 
 /// Takes the finalizer off the object, after which it may be gone.
-pub async fn take_off(
-    api: &Api<MessageChannel>,
-    metadata: &ObjectMeta,
-    namespace: &str,
-) -> Result<(), Error> {
+pub async fn remove(api: &Api<MessageChannel>, metadata: &ObjectMeta, namespace: &str) -> Result<(), Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
     list.retain(|one| namespace_in(one) != Some(namespace));
     match patch(api, metadata, &list).await {
@@ -87,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finalizer_names_the_operator_and_others_are_none() {
+    fn a_finalizer_names_its_operator() {
         let with = |list: &[&str]| ObjectMeta {
             finalizers: Some(list.iter().map(|one| (*one).to_owned()).collect()),
             ..ObjectMeta::default()

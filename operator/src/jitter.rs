@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_stays_within_a_fifth() {
+    fn the_duration_varies_by_at_most_a_fifth() {
         let ten = Duration::from_secs(10);
         assert_eq!((scale(ten, 0).as_secs(), scale(ten, u32::MAX).as_secs()), (8, 12));
     }

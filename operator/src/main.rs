@@ -10,7 +10,7 @@ use clap::Parser;
 use restante_operator::{
     config::{Cli, Command},
     logging, release_finalizers, run,
-    signals::Stops,
+    signals::ShutdownSignals,
 };
 use restante_wire::terminal;
 
@@ -36,14 +36,14 @@ fn started(cli: Cli) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        let mut stops = Stops::listen().context("cannot listen for signals")?;
+        let mut signals = ShutdownSignals::listen().context("cannot listen for signals")?;
         let client = async {
             let client = kube::Client::try_default().await;
             client.context("no cluster: run in a pod with a ServiceAccount, or set KUBECONFIG")
         };
         match cli.command.unwrap_or(Command::Run) {
-            Command::Run => match stops.or_done(client).await {
-                Some(client) => Ok(run::run(client?, cli.run, stops).await?),
+            Command::Run => match signals.race(client).await {
+                Some(client) => Ok(run::run(client?, cli.run, signals).await?),
                 None => Ok(()),
             },
             Command::ReleaseFinalizers(args) => {
@@ -54,7 +54,7 @@ fn started(cli: Cli) -> anyhow::Result<()> {
                 // What it has done stays done, but whoever waits for it must not take it for all.
                 let told =
                     || Err(anyhow!("told to stop before every MessageChannel was let go: run it again"));
-                stops.or_done(released).await.unwrap_or_else(told)
+                signals.race(released).await.unwrap_or_else(told)
             }
         }
     })

@@ -32,7 +32,7 @@ pub struct Metrics {
     /// Address stores that were found to hold something else than they were given.
     pub drifts: IntCounter,
     /// MessageChannels that other operators serve, or none. Sampled at each scrape.
-    pub channels_not_ours: IntGauge,
+    pub foreign_channels: IntGauge,
     /// Whether the ConfigMap of the default MessageBroker is refused.
     pub default_broker_refused: IntGauge,
     /// Resources by kind, condition and status. Sampled at each scrape.
@@ -67,11 +67,11 @@ impl Metrics {
             "Address stores that held something else than they were given.",
         )?;
         registry.register(Box::new(drifts.clone()))?;
-        let channels_not_ours = IntGauge::new(
-            "restante_operator_channels_not_ours",
+        let foreign_channels = IntGauge::new(
+            "restante_operator_foreign_channels",
             "MessageChannels that another operator serves, or none.",
         )?;
-        registry.register(Box::new(channels_not_ours.clone()))?;
+        registry.register(Box::new(foreign_channels.clone()))?;
         let default_broker_refused = IntGauge::new(
             "restante_operator_default_broker_refused",
             "1 while the ConfigMap of the default MessageBroker is malformed or refused, else 0.",
@@ -97,7 +97,7 @@ impl Metrics {
             syncs: counters("syncs_total", "Whole sets of channels sent to broker pods.", &["result"])?,
             puts: counters("puts_total", "Single channels sent to broker pods.", &["result"])?,
             drifts,
-            channels_not_ours,
+            foreign_channels,
             default_broker_refused,
             resources,
             registry,
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_has_a_name_of_its_own() {
+    fn every_metric_name_is_unique() {
         let metrics = Metrics::new().unwrap();
         metrics.reconciles.with_label_values(&["MessageChannel"]).inc();
         metrics.sample_resources("MessageChannel", []);

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_named_namespace_goes_before_the_finalizer_and_that_before_what_was_told_and_the_default() {
+    fn the_owner_is_the_named_namespace_then_the_finalizer_s_then_the_status_s_then_the_default() {
         let (free, held) = (ObjectMeta::default(), held_by(&["held"]));
         let owner = |named, metadata, broker, default| owner(Claims { named, metadata, broker }, default);
         assert_eq!(owner(Some("named"), &held, Some("told/main"), Some("default")), Some("named"));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_is_told_by_the_finalizer_and_without_one_stays_what_was_told() {
+    fn the_broker_follows_from_the_finalizer_or_else_from_the_status() {
         let channel = |finalizers: &[&str], status: serde_json::Value| -> MessageChannel {
             serde_json::from_value(serde_json::json!({
                 "apiVersion": "restante.dev/v1alpha1",
@@ -167,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn of_two_finalizers_the_first_decides_for_both_operators_alike() {
+    fn the_first_of_two_finalizers_decides_the_owner() {
         let held = held_by(&["one", "other"]);
         assert_eq!(owner(Claims::of_metadata(&held), Some("other")), Some("one"));
     }
 
     #[test]
-    fn another_default_operator_takes_no_channel_that_was_programmed() {
+    fn a_new_default_operator_takes_no_programmed_channel() {
         let ownership = Ownership::new("mq".into());
         let (free, held) = (ObjectMeta::default(), held_by(&["mq"]));
         let ours = |metadata| ownership.is_ours(Claims::of_metadata(metadata));

@@ -52,7 +52,7 @@ pub enum ReleaseError {
     TimedOut(u64),
 }
 
-/// Stops the operator, if told how, and takes its finalizer off every MessageChannel that has it, which its status tells
+/// ShutdownSignals the operator, if told how, and takes its finalizer off every MessageChannel that has it, which its status tells
 /// before. Deletes nothing: what is at brokers stays there.
 pub async fn release_finalizers(
     client: Client,
@@ -66,10 +66,10 @@ pub async fn release_finalizers(
         }
         let now = Instant::now();
         // Half of the time that is left.
-        let tell_until = now + end.saturating_duration_since(now) / 2;
+        let report_until = now + end.saturating_duration_since(now) / 2;
         let events = Events::new(client.clone(), namespace.to_owned());
-        let release = Release { client: &client, operator: namespace, events: &events, tell_until };
-        let (released, ()) = tokio::join!(release_all(release), tell_brokers(release));
+        let release = Release { client: &client, operator: namespace, events: &events, report_until };
+        let (released, ()) = tokio::join!(release_all(release), report_to_brokers(release));
         let released = released?;
         tracing::info!(
             released,
@@ -112,12 +112,12 @@ struct Release<'a> {
     /// Tells of what goes.
     events: &'a Events,
     /// Until when statuses are written. They must not take the finalizers' time.
-    tell_until: Instant,
+    report_until: Instant,
 }
 
 /// Tells in the status of every MessageBroker of an operator that nobody looks after it any more. Those that go with the release
 /// go all the same. What is not told is logged, and keeps nothing.
-async fn tell_brokers(release: Release<'_>) {
+async fn report_to_brokers(release: Release<'_>) {
     let brokers: Api<DeserializeGuard<MessageBroker>> =
         Api::namespaced(release.client.clone(), release.operator);
     let telling = async {
@@ -130,13 +130,13 @@ async fn tell_brokers(release: Release<'_>) {
         // One that cannot be read is not Ready, and says so.
         let readable = found.into_iter().filter_map(|broker| broker.0.ok());
         stream::iter(readable)
-            .map(|broker| async move { tell_broker(release.client, &broker).await })
+            .map(|broker| async move { report_to_broker(release.client, &broker).await })
             .buffer_unordered(AT_ONCE)
             .for_each(|()| future::ready(()))
             .await;
         Ok(())
     };
-    let error = match timeout_at(release.tell_until, telling).await {
+    let error = match timeout_at(release.report_until, telling).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(_) => "there is no time left for it".to_owned(),
@@ -149,7 +149,7 @@ async fn tell_brokers(release: Release<'_>) {
     );
 }
 
-async fn tell_broker(client: &Client, broker: &MessageBroker) {
+async fn report_to_broker(client: &Client, broker: &MessageBroker) {
     let status = message_broker::uninstalled(broker, Timestamp::now());
     match message_broker::status::apply(client, broker, &status).await {
         Err(error) if !error.is_of_absence() => {
@@ -173,7 +173,7 @@ async fn release_all(release: Release<'_>) -> Result<usize, ReleaseError> {
             Err(error) => return Err(Error::kube("list MessageChannels")(error).into()),
         };
         let held = page.items.iter().filter(|channel| finalizer::is_on(channel.meta(), release.operator));
-        let going = stream::iter(held).map(|channel| let_go(release, channel));
+        let going = stream::iter(held).map(|channel| release_channel(release, channel));
         released += going
             .buffer_unordered(AT_ONCE)
             .try_fold(0, |released, ()| future::ready(Ok(released + 1)))
@@ -186,12 +186,12 @@ async fn release_all(release: Release<'_>) -> Result<usize, ReleaseError> {
 }
 
 /// Tells in a channel's status that its operator is gone, if that can be, and takes the finalizer off.
-async fn let_go(
+async fn release_channel(
     release: Release<'_>,
     channel: &DeserializeGuard<MessageChannel>,
 ) -> Result<(), ReleaseError> {
     let told = match &channel.0 {
-        Ok(channel) => tell(release, channel).await,
+        Ok(channel) => report_uninstalled(release, channel).await,
         // No broker has it.
         Err(_) => None,
     };
@@ -200,10 +200,10 @@ async fn let_go(
     let name = metadata.name.clone().unwrap_or_default();
     let api: Api<MessageChannel> = Api::namespaced(release.client.clone(), &namespace);
     for _ in 0..TRIES {
-        match finalizer::take_off(&api, &metadata, release.operator).await {
+        match finalizer::remove(&api, &metadata, release.operator).await {
             Ok(()) => {
                 if let Ok(channel) = &channel.0 {
-                    tell_if_deleted(release, channel).await;
+                    report_orphan(release, channel).await;
                 }
                 return Ok(());
             }
@@ -223,26 +223,26 @@ async fn let_go(
 }
 
 /// Tells of a channel that was deleted and kept for its messages: now it is gone, and its status with it.
-async fn tell_if_deleted(release: Release<'_>, channel: &MessageChannel) {
+async fn report_orphan(release: Release<'_>, channel: &MessageChannel) {
     let Some(note) = orphaned(channel, release.operator) else { return };
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
     tracing::warn!(channel = name, namespace, "{note}");
     let event = release.events.publish(channel, EventType::Warning, "Orphaned", note);
     // Of what there is no time for, the log tells.
-    let _in_time = timeout_at(release.tell_until, event).await;
+    let _in_time = timeout_at(release.report_until, event).await;
 }
 
 /// Writes the status of a channel that is let go, and gives its metadata then. What is not told is logged, and keeps nothing.
-async fn tell(release: Release<'_>, channel: &MessageChannel) -> Option<ObjectMeta> {
+async fn report_uninstalled(release: Release<'_>, channel: &MessageChannel) -> Option<ObjectMeta> {
     let status = uninstalled(channel, release.operator, Timestamp::now());
-    let written = timeout_at(release.tell_until, status::apply(release.client, channel, &status)).await;
+    let written = timeout_at(release.report_until, status::apply(release.client, channel, &status)).await;
     let error = match written {
         Ok(Ok(metadata)) => return Some(metadata),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "there is no time left for it".to_owned(),
     };
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
-    let next = whose_next(channel, release.operator);
+    let next = next_owner(channel, release.operator);
     tracing::warn!(
         channel = name,
         namespace,
@@ -253,7 +253,7 @@ async fn tell(release: Release<'_>, channel: &MessageChannel) -> Option<ObjectMe
 }
 
 /// Whose a channel is without the finalizer of an operator.
-fn whose_next(channel: &MessageChannel, operator: &str) -> String {
+fn next_owner(channel: &MessageChannel, operator: &str) -> String {
     let mut metadata = channel.metadata.clone();
     metadata.finalizers.get_or_insert_default().retain(|one| *one != finalizer::of(operator));
     match (Claims { metadata: &metadata, ..channel.into() }).operator() {
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_waits_for_the_operator_that_it_names_or_whose_broker_has_it() {
+    fn the_next_owner_is_the_named_operator_or_the_operator_of_the_broker() {
         let next = |spec: Value, status: Value, finalizers: &[&str]| {
             let channel: MessageChannel = serde_json::from_value(json!({
                 "apiVersion": "restante.dev/v1alpha1",
@@ -279,7 +279,7 @@ mod tests {
                 "status": status,
             }))
             .unwrap();
-            whose_next(&channel, "mq")
+            next_owner(&channel, "mq")
         };
         let waits = |namespace: &str| format!("it waits for an operator in namespace {namespace}");
         let (nothing, held) = (json!({}), ["restante.dev/mq"]);

@@ -1,4 +1,4 @@
-//! Starts everything, waits until it is told to stop or something that must not end did, and stops everything.
+//! Starts everything, waits until it is told to stop or something that must not end did, and signals everything.
 
 use std::{
     fmt::Debug,
@@ -38,16 +38,16 @@ use crate::{
     default_operator,
     error::Error,
     events::Events,
-    fleet::{Fleet, Surroundings, Triggers, control},
-    message_broker::{self, leftovers, mapping},
+    fleet::{Fleet, FleetContext, Triggers, control},
+    foreign_channels,
+    message_broker::{self, mapping, orphaned_children},
     message_channel,
     metrics::Metrics,
     names::BROKER_LABEL,
-    not_ours,
     ownership::Ownership,
-    signals::Stops,
+    signals::ShutdownSignals,
     stalled::Failures,
-    unreadable::Told,
+    unreadable::Reported,
     watchdog,
 };
 
@@ -84,12 +84,12 @@ pub enum RunError {
 }
 
 /// Reconciles until SIGTERM or SIGINT. An error means that the process must start anew.
-pub async fn run(client: Client, args: RunArgs, mut stops: Stops) -> Result<(), RunError> {
+pub async fn run(client: Client, args: RunArgs, mut signals: ShutdownSignals) -> Result<(), RunError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let running = serve(client, args, stop.clone(), tasks.clone());
     tokio::pin!(running);
-    let result = stops.or_done(&mut running).await.unwrap_or(Ok(()));
+    let result = signals.race(&mut running).await.unwrap_or(Ok(()));
     tracing::info!("stopping");
     stop.cancel();
     let ended = async {
@@ -103,7 +103,7 @@ pub async fn run(client: Client, args: RunArgs, mut stops: Stops) -> Result<(), 
     tokio::select! {
         () = ended => {}
         () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("not everything stopped within {STOP_TIMEOUT:?}"),
-        () = stops.next() => tracing::warn!("told twice to stop"),
+        () = signals.next() => tracing::warn!("told twice to stop"),
     }
     result
 }
@@ -148,7 +148,7 @@ async fn serve(
         broker_store.clone(),
         broker_triggers.clone(),
     );
-    let fleet = Arc::new(Fleet::new(Surroundings {
+    let fleet = Arc::new(Fleet::new(FleetContext {
         channels: channel_store.clone(),
         pods: pod_store.clone(),
         seen: seen.clone(),
@@ -170,9 +170,9 @@ async fn serve(
         events,
         metrics: Arc::clone(&metrics),
         backoffs: Backoffs::default(),
-        written: Arc::default(),
+        last_writes: Arc::default(),
         failures: Failures::default(),
-        told: Told::default(),
+        reported: Reported::default(),
         default_differs,
         seen,
         started: Timestamp::now(),
@@ -231,7 +231,8 @@ async fn serve(
             default_sender.send_replace(true);
         },
     );
-    let not_ours = not_ours::tell(&ownership, &channel_store, default_known.clone(), &stop);
+    let foreign_channels =
+        foreign_channels::log_changes(&ownership, &channel_store, default_known.clone(), &stop);
     let work = async {
         tokio::select! {
             () = wait_for_definitions(&client, &namespace) => {}
@@ -252,7 +253,7 @@ async fn serve(
             seen,
             sweep,
             default_operator,
-            not_ours,
+            foreign_channels,
             default_broker,
         );
         Ok::<(), RunError>(())
@@ -261,7 +262,7 @@ async fn serve(
         // Each of these ends only when told to stop, or must not end.
         result = work => result?,
         result = admin => result.map_err(RunError::Admin)?,
-        result = watchdog::watch(client.clone(), Arc::clone(&context.written), stop.clone()) => result?,
+        result = watchdog::watch(client.clone(), Arc::clone(&context.last_writes), stop.clone()) => result?,
         () = fatal.cancelled() => return Err(RunError::Ended("the task of a broker")),
     }
     if stop.is_cancelled() { Ok(()) } else { Err(RunError::Ended("a controller")) }
@@ -301,12 +302,12 @@ async fn sweep(context: &Context, stop: &CancellationToken) {
         let gone = context.fleet.sweep(|name| {
             let broker = context.brokers.get(&ObjectRef::new(name).within(&context.args.namespace));
             broker.is_some_and(|broker| {
-                leftovers::notice(context, broker.meta());
+                orphaned_children::note_policy(context, broker.meta());
                 broker.meta().deletion_timestamp.is_none()
             })
         });
         for member in gone {
-            if let Err(error) = leftovers::give_back(context, &member).await {
+            if let Err(error) = orphaned_children::delete_with_owner(context, &member).await {
                 tracing::warn!(broker = member.name, %error, "children of a MessageBroker that is gone may be left");
             }
         }

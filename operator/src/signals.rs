@@ -6,12 +6,12 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals to come.
-pub struct Stops {
+pub struct ShutdownSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stops {
+impl ShutdownSignals {
     /// Listens from now on. Needs the runtime that it is used in.
     pub fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
@@ -26,7 +26,7 @@ impl Stops {
     }
 
     /// Does something, unless a signal comes before it is done.
-    pub async fn or_done<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+    pub async fn race<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             done = work => Some(done),

@@ -20,11 +20,11 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
 /// What ends a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cure {
+pub enum Remedy {
     /// An edit of this resource, and nothing else.
     Edit,
     /// Another resource that comes, goes or changes.
-    Others,
+    OtherResource,
     /// Time: something is under way.
     Time,
 }
@@ -40,15 +40,15 @@ pub struct Stalled {
 
 impl Stalled {
     /// Of a resource that does not fail.
-    pub const NO: Self = Self { condition: None, after: None };
+    pub const NONE: Self = Self { condition: None, after: None };
 }
 
 /// Judges a failure, which the assertion tells, that has lasted since a time.
-fn stalled(failure: &Assertion, cure: Cure, since: Timestamp, now: Timestamp) -> Stalled {
-    let left = match cure {
-        Cure::Edit => SignedDuration::ZERO,
-        Cure::Others => PATIENCE - now.duration_since(since),
-        Cure::Time => return Stalled::NO,
+fn stalled(failure: &Assertion, remedy: Remedy, since: Timestamp, now: Timestamp) -> Stalled {
+    let left = match remedy {
+        Remedy::Edit => SignedDuration::ZERO,
+        Remedy::OtherResource => PATIENCE - now.duration_since(since),
+        Remedy::Time => return Stalled::NONE,
     };
     if left > SignedDuration::ZERO {
         // Whole seconds are stored: a moment too early would be looked at twice.
@@ -81,11 +81,11 @@ impl Failures {
     }
 
     /// Judges a failure of a resource. `told` is the condition that tells of it, if it is there.
-    pub fn judge(
+    pub fn assess(
         &self,
         metadata: &ObjectMeta,
         told: Option<&Condition>,
-        (failure, cure): (&Assertion, Cure),
+        (failure, remedy): (&Assertion, Remedy),
         now: Timestamp,
     ) -> Stalled {
         let uid = metadata.uid.as_deref().unwrap_or_default();
@@ -93,7 +93,7 @@ impl Failures {
             .filter(|told| told.status == "False" && told.observed_generation == metadata.generation)
             .map(|told| told.last_transition_time.0);
         let since = self.since(uid, metadata.generation.unwrap_or_default(), told, now);
-        stalled(failure, cure, since, now)
+        stalled(failure, remedy, since, now)
     }
 
     /// Forgets a resource that fails no more, or is gone.
@@ -110,33 +110,33 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn judged(cure: Cure, second: i64) -> (Option<String>, Option<u64>) {
+    fn assessed(remedy: Remedy, second: i64) -> (Option<String>, Option<u64>) {
         let failure = Assertion::fails(kind::READY, "SourceTaken", "taken");
-        let Stalled { condition, after } = stalled(&failure, cure, at(1_000), at(second));
+        let Stalled { condition, after } = stalled(&failure, remedy, at(1_000), at(second));
         (condition.map(|one| format!("{} {}", one.kind, one.reason)), after.map(|after| after.as_secs()))
     }
 
     #[test]
-    fn what_only_an_edit_cures_is_stalled_at_once() {
-        assert_eq!(judged(Cure::Edit, 1_000), (Some("Stalled SourceTaken".into()), None));
+    fn a_failure_that_needs_an_edit_is_stalled_at_once() {
+        assert_eq!(assessed(Remedy::Edit, 1_000), (Some("Stalled SourceTaken".into()), None));
     }
 
     #[test]
-    fn what_another_resource_cures_is_stalled_after_two_minutes_and_looked_at_then() {
-        assert_eq!(judged(Cure::Others, 1_000), (None, Some(121)));
-        assert_eq!(judged(Cure::Others, 1_119), (None, Some(2)));
-        assert_eq!(judged(Cure::Others, 1_120), (Some("Stalled SourceTaken".into()), None));
+    fn a_failure_that_another_resource_remedies_is_stalled_after_two_minutes() {
+        assert_eq!(assessed(Remedy::OtherResource, 1_000), (None, Some(121)));
+        assert_eq!(assessed(Remedy::OtherResource, 1_119), (None, Some(2)));
+        assert_eq!(assessed(Remedy::OtherResource, 1_120), (Some("Stalled SourceTaken".into()), None));
         // A clock that was set back makes nobody wait for longer.
-        assert_eq!(judged(Cure::Others, 0), (None, Some(121)));
+        assert_eq!(assessed(Remedy::OtherResource, 0), (None, Some(121)));
     }
 
     #[test]
-    fn what_is_under_way_is_never_stalled() {
-        assert_eq!(judged(Cure::Time, 9_999), (None, None));
+    fn a_failure_that_passes_with_time_is_never_stalled() {
+        assert_eq!(assessed(Remedy::Time, 9_999), (None, None));
     }
 
     #[test]
-    fn an_edit_begins_the_wait_anew_and_a_restart_of_the_operator_does_not() {
+    fn an_edit_restarts_the_wait_and_a_restart_of_the_operator_does_not() {
         let failures = Failures::default();
         assert_eq!(failures.since("a", 1, Some(at(5)), at(90)), at(5));
         assert_eq!(failures.since("a", 1, Some(at(5)), at(95)), at(5));

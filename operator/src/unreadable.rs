@@ -23,10 +23,10 @@ use crate::{
 
 /// The generations that were told to be unreadable, by UID: telling it again would wake the reconcile that tells it.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<HashMap<String, Option<i64>>>);
+pub struct Reported(Mutex<HashMap<String, Option<i64>>>);
 
-impl Told {
-    fn was_told(&self, invalid: &InvalidObject) -> bool {
+impl Reported {
+    fn contains(&self, invalid: &InvalidObject) -> bool {
         let uid = invalid.metadata.uid.as_deref().unwrap_or_default();
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.get(uid) == Some(&invalid.metadata.generation)
@@ -51,7 +51,7 @@ pub struct Unreadable<'a> {
 }
 
 /// Tells in the status that the object cannot be read, if it is this operator's: the spec may say whose it is all the same.
-pub async fn tell<K>(
+pub async fn report<K>(
     context: &Context,
     unreadable: Unreadable<'_>,
     is_ours: impl FnOnce(&DynamicObject) -> bool,
@@ -60,7 +60,7 @@ where
     K: Resource<DynamicType = ()>,
 {
     let invalid = unreadable.invalid;
-    if context.told.was_told(invalid) {
+    if context.reported.contains(invalid) {
         return Ok(());
     }
     let resource = ApiResource::erase::<K>(&());
@@ -92,7 +92,7 @@ where
         }
         Err(error) => return Err(Error::kube(format!("write the status of {kind} {name}"))(error)),
     }
-    context.told.mark(invalid);
+    context.reported.mark(invalid);
     Ok(())
 }
 
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_say_of_an_unreadable_object_stays() {
+    fn foreign_conditions_of_an_unreadable_object_are_kept() {
         let object: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "restante.dev/v1alpha1",
             "kind": "MessageChannel",

@@ -1,7 +1,7 @@
 //! Notices that etcd was restored to an older snapshot.
 //!
 //! A watch then resumes at a resourceVersion of the future: the server accepts it and sends nothing, until enough was
-//! written. No error is seen, and every reconcile reads an old store. The cure is to start anew.
+//! written. No error is seen, and every reconcile reads an old store. The remedy is to start anew.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use kube::{Api, Client, api::ListParams};
 use restante_crds::MessageChannel;
 use tokio_util::sync::CancellationToken;
 
-use crate::written::Written;
+use crate::last_writes::LastWrites;
 
 /// Between two looks: how long the operator may be blind. Each costs the API server one small quorum read.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -30,7 +30,11 @@ pub struct Restored {
 }
 
 /// Returns an error when the API server is older than what was seen of it; ends without one when told to stop.
-pub async fn watch(client: Client, written: Arc<Written>, stop: CancellationToken) -> Result<(), Restored> {
+pub async fn watch(
+    client: Client,
+    written: Arc<LastWrites>,
+    stop: CancellationToken,
+) -> Result<(), Restored> {
     let channels: Api<MessageChannel> = Api::all(client);
     // Without a resourceVersion the list is read from etcd, with quorum.
     let params = ListParams::default().limit(1);

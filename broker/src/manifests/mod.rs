@@ -86,7 +86,7 @@ fn claims(channels: &[PlacedChannel]) -> Vec<Claim<'_>> {
 /// Channels that claim a name, source or destination of an earlier channel. In Kubernetes the older object would win;
 /// files have no age, so a person must decide.
 fn conflicts(channels: &[PlacedChannel]) -> Vec<Fault> {
-    let verdicts = conflicts::judge(&claims(channels));
+    let verdicts = conflicts::resolve(&claims(channels));
     let lost = channels.iter().zip(verdicts).filter_map(|(loser, verdict)| Some((loser, verdict?)));
     lost.map(|(loser, conflict)| {
         let is_winner = |one: &&PlacedChannel| {
@@ -107,7 +107,7 @@ fn conflicts(channels: &[PlacedChannel]) -> Vec<Fault> {
         let message = format!(
             "{}: {} of {} is {state} {}{place}: {remedy}",
             conflict.reason.as_str(),
-            conflict.what,
+            conflict.claimed,
             loser.config.qualified_name(),
             conflict.winner,
         );
@@ -119,7 +119,7 @@ fn conflicts(channels: &[PlacedChannel]) -> Vec<Fault> {
 /// Channels whose dead letters would return to them. A dead-letter channel that is missing is only logged: the dead
 /// letters stay in their channel, and the broker starts.
 fn cycles(channels: &[PlacedChannel]) -> Vec<Fault> {
-    let found = channels.iter().zip(dead_letters::judge(&claims(channels)));
+    let found = channels.iter().zip(dead_letters::check(&claims(channels)));
     let mut cycles = Vec::new();
     for (one, fault) in found.filter_map(|(one, fault)| Some((one, fault?))) {
         let (reason, name) = (fault.reason(), one.config.qualified_name());

@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, fs, io::Write as _, path::Path, process::ExitCode};
 
-use restante_crds::definitions::{Generated, files};
+use restante_crds::definitions::{GeneratedFile, files};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     // The crate is one folder below the repository's root.
@@ -20,7 +20,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(files: &[Generated]) -> Result<(), Box<dyn Error>> {
+fn print(files: &[GeneratedFile]) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     for file in files.iter().filter(|file| file.path.starts_with("crds/")) {
         write!(out, "---\n{}", file.content)?;
@@ -28,7 +28,7 @@ fn print(files: &[Generated]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn write(root: &Path, files: &[Generated]) -> Result<(), Box<dyn Error>> {
+fn write(root: &Path, files: &[GeneratedFile]) -> Result<(), Box<dyn Error>> {
     for file in files {
         let path = root.join(&file.path);
         if let Some(folder) = path.parent() {
@@ -39,7 +39,7 @@ fn write(root: &Path, files: &[Generated]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn check(root: &Path, files: &[Generated]) -> Result<ExitCode, Box<dyn Error>> {
+fn check(root: &Path, files: &[GeneratedFile]) -> Result<ExitCode, Box<dyn Error>> {
     let stale: Vec<&str> = files
         .iter()
         .filter(|file| fs::read_to_string(root.join(&file.path)).ok().as_deref() != Some(&file.content))

@@ -161,7 +161,11 @@ pub struct MessageBrokerStatus {
     pub observed_generation: Option<i64>,
     /// Ready, StorageDiffers and StoreReplaced; DefaultDiffers while the chart's values for the default broker are
     /// refused; Stalled when the broker needs an edit, or an object has been missing for long.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::condition::readable")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "crate::condition::lenient_list"
+    )]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
     /// The URL with which the URLs of all channels begin.

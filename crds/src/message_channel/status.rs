@@ -13,7 +13,11 @@ pub struct MessageChannelStatus {
     pub observed_generation: Option<i64>,
     /// Accepted, Programmed and Ready; DeletionBlocked while a deletion waits; Stalled when the channel needs an edit,
     /// or an object has been missing for long.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::condition::readable")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "crate::condition::lenient_list"
+    )]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
     /// The MessageBroker that stores the channel and its messages: `<namespace>/<name>`. A channel without

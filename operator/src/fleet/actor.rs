@@ -13,7 +13,7 @@ use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    LOOK_INTERVAL, Surroundings,
+    FleetContext, INSPECT_INTERVAL,
     desired::Desired,
     link::{Link, incarnation},
     member::{Command, Member},
@@ -27,7 +27,7 @@ const GATHER: Duration = Duration::from_millis(20);
 pub(super) struct Actor {
     pub(super) member: Arc<Member>,
     commands: mpsc::Receiver<Command>,
-    pub(super) around: Surroundings,
+    pub(super) context: FleetContext,
     pub(super) desired: Desired,
     /// Channels that are let go and that the watch may still tell of.
     pub(super) released: HashSet<Uuid>,
@@ -38,46 +38,46 @@ pub(super) struct Actor {
     /// The generation that pods had when last asked; it is on their disks even while they restart.
     pub(super) acknowledged: HashMap<Uuid, i64>,
     /// When every pod last told how much is in its channels.
-    pub(super) counted_at: Instant,
-    look_at: Instant,
+    pub(super) complete_at: Instant,
+    inspect_at: Instant,
 }
 
 impl Actor {
-    pub(super) fn new(member: Arc<Member>, commands: mpsc::Receiver<Command>, around: Surroundings) -> Self {
+    pub(super) fn new(member: Arc<Member>, commands: mpsc::Receiver<Command>, context: FleetContext) -> Self {
         let now = Instant::now();
         Self {
             member,
             commands,
-            around,
+            context,
             desired: Desired::default(),
             released: HashSet::new(),
             refused: HashMap::new(),
             links: HashMap::new(),
             acknowledged: HashMap::new(),
-            counted_at: now,
-            look_at: now + LOOK_INTERVAL,
+            complete_at: now,
+            inspect_at: now + INSPECT_INTERVAL,
         }
     }
 
     pub(super) async fn run(mut self) {
         let (stop, member) = (self.member.stop.clone(), Arc::clone(&self.member));
         // Nothing is programmed from a list that may be half of one: what is missing in it would become orphans.
-        let mut seen = self.around.seen.clone();
+        let mut seen = self.context.seen.clone();
         tokio::select! {
             seen = seen.wait_for(|seen| *seen) => if seen.is_err() { return },
             () = stop.cancelled() => return,
         }
         loop {
             self.turn().await;
-            let others = [self.look_at].into_iter().chain(self.member.presence.due());
-            let due = self.links.values().map(Link::due).chain(others).min().unwrap_or(self.look_at);
+            let others = [self.inspect_at].into_iter().chain(self.member.presence.due());
+            let due = self.links.values().map(Link::due).chain(others).min().unwrap_or(self.inspect_at);
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(command) = self.commands.recv() => {
-                    self.obey(command).await;
+                    self.execute(command).await;
                     // A turn looks at every channel: one for all that wait.
                     while let Ok(command) = self.commands.try_recv() {
-                        self.obey(command).await;
+                        self.execute(command).await;
                     }
                 }
                 () = member.wake.notified() => tokio::time::sleep(GATHER).await,
@@ -88,16 +88,16 @@ impl Actor {
 
     async fn turn(&mut self) {
         let now = Instant::now();
-        self.see_pods(now);
-        self.member.presence.attend(&self.around, now);
+        self.update_pods(now);
+        self.member.presence.update_availability(&self.context, now);
         let facts = self.member.facts();
         // A channel that is refused is taken out of the set, and the rest is tried again.
         loop {
-            self.see_channels();
+            self.update_channels();
             let mut refused = None;
             for link in self.links.values_mut() {
-                let control = link.control(&self.around.http, &facts.token);
-                refused = link.bring_in_line(&control, &self.desired, &self.around, now).await;
+                let control = link.control(&self.context.http, &facts.token);
+                refused = link.synchronize(&control, &self.desired, &self.context, now).await;
                 if refused.is_some() {
                     break;
                 }
@@ -114,21 +114,21 @@ impl Actor {
             self.refused.insert(refused.uid, (config.generation, refused.reason));
         }
         // The backlog is looked at before anyone is asked to write a status, so that one write tells both.
-        let mut news = self.tell_outcomes();
-        if self.look_at <= now {
-            self.look_at = now + jitter::around(LOOK_INTERVAL);
-            news.extend(self.look(&facts.token).await);
+        let mut news = self.publish_outcomes();
+        if self.inspect_at <= now {
+            self.inspect_at = now + jitter::around(INSPECT_INTERVAL);
+            news.extend(self.inspect(&facts.token).await);
         } else {
-            news.extend(self.first_look(&facts.token).await);
+            news.extend(self.inspect_new(&facts.token).await);
         }
-        self.around.trigger(&news);
-        self.tell_view(false);
+        self.context.trigger(&news);
+        self.publish_view(false);
     }
 
     /// Which pods there are.
-    pub(super) fn see_pods(&mut self, now: Instant) {
+    pub(super) fn update_pods(&mut self, now: Instant) {
         let mut running = HashSet::new();
-        for pod in self.around.pods_of(&self.member.name) {
+        for pod in self.context.pods_of(&self.member.name) {
             let (Some(uid), Some(incarnation)) = (pod.uid(), incarnation(&pod)) else {
                 continue;
             };
@@ -144,12 +144,12 @@ impl Actor {
     }
 
     /// Which channels there should be.
-    fn see_channels(&mut self) {
-        let state = self.around.channels.state();
+    fn update_channels(&mut self) {
+        let state = self.context.channels.state();
         let channels: Vec<&MessageChannel> = state
             .iter()
             .filter_map(|channel| channel.0.as_ref().ok())
-            .filter(|channel| self.around.is_of(&self.member.name, channel))
+            .filter(|channel| self.context.is_of(&self.member.name, channel))
             .collect();
         let generations: HashMap<Uuid, i64> = channels
             .iter()
@@ -164,8 +164,8 @@ impl Actor {
     }
 
     pub(super) fn trigger_broker(&self) {
-        let namespace = self.around.ownership.namespace();
-        self.around.broker_triggers.extend([ObjectRef::new(&self.member.name).within(namespace)]);
+        let namespace = self.context.ownership.namespace();
+        self.context.broker_triggers.extend([ObjectRef::new(&self.member.name).within(namespace)]);
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_is_away_after_a_minute_without_a_ready_pod_and_back_at_once() {
+    fn a_broker_is_away_after_a_minute_without_a_ready_pod_and_ready_again_at_once() {
         let mut absence = Absence::default();
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_that_starts_again_goes_on_with_the_time_that_was_told() {
+    fn a_restarted_operator_continues_with_the_time_in_the_status() {
         let now = at("2026-01-01T00:02:00Z");
         let made = pod("False", "2026-01-01T00:01:50Z");
         assert_eq!(known_before(&[&made], None, now), Duration::from_secs(10));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_ends_is_not_ready() {
+    fn a_terminating_pod_is_not_ready() {
         let mut pod = pod("True", "2026-01-01T00:00:00Z");
         assert!(is_ready(&pod) && !is_ready(&Pod::default()));
         pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:01:00Z")).unwrap();

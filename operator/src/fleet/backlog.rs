@@ -66,14 +66,14 @@ fn age(seconds: u64) -> &'static str {
 
 /// Says when a changed backlog may be written.
 #[derive(Debug)]
-pub struct Pace {
+pub struct BacklogLimiter {
     last: HashMap<Uuid, Instant>,
     tokens: f64,
     filled: Instant,
 }
 
-impl Pace {
-    /// A pace that begins now.
+impl BacklogLimiter {
+    /// A limiter that begins now.
     pub fn new(now: Instant) -> Self {
         Self { last: HashMap::new(), tokens: WRITES_PER_SECOND, filled: now }
     }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dead_letters_are_shown_and_are_no_backlog() {
+    fn dead_letters_are_shown_but_do_not_count_as_messages() {
         let counts = json!({
             "uid": Uuid::from_u128(1), "namespace": "acme", "name": "orders", "ready": 3, "leased": 2, "delayed": 111,
             "dead": 40, "bytes": 9, "oldestMessageAgeSeconds": 70, "waitingReceivers": 4,
@@ -148,22 +148,22 @@ mod tests {
     #[test]
     fn one_channel_is_written_once_a_minute() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut limiter = BacklogLimiter::new(start);
         let uid = Uuid::from_u128(1);
-        assert!(pace.may_write(uid, start));
-        assert!(!pace.may_write(uid, start + Duration::from_secs(59)));
-        assert!(pace.may_write(uid, start + Duration::from_secs(60)));
+        assert!(limiter.may_write(uid, start));
+        assert!(!limiter.may_write(uid, start + Duration::from_secs(59)));
+        assert!(limiter.may_write(uid, start + Duration::from_secs(60)));
     }
 
     #[test]
     fn all_channels_together_are_written_five_times_a_second() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
-        let written = |pace: &mut Pace, at: Instant, range: std::ops::Range<u128>| {
-            range.filter(|number| pace.may_write(Uuid::from_u128(*number), at)).count()
+        let mut limiter = BacklogLimiter::new(start);
+        let written = |limiter: &mut BacklogLimiter, at: Instant, range: std::ops::Range<u128>| {
+            range.filter(|number| limiter.may_write(Uuid::from_u128(*number), at)).count()
         };
-        assert_eq!(written(&mut pace, start, 0..100), 5);
-        assert_eq!(written(&mut pace, start + Duration::from_secs(2), 100..200), 10);
-        assert_eq!(written(&mut pace, start + Duration::from_secs(3600), 200..400), 75);
+        assert_eq!(written(&mut limiter, start, 0..100), 5);
+        assert_eq!(written(&mut limiter, start + Duration::from_secs(2), 100..200), 10);
+        assert_eq!(written(&mut limiter, start + Duration::from_secs(3600), 200..400), 75);
     }
 }

@@ -82,7 +82,7 @@ impl Desired {
             .iter()
             .map(|(config, created)| Claim { config, created: created.as_ref().map(|time| time.0) })
             .collect();
-        let verdicts = conflicts::judge(&claims);
+        let verdicts = conflicts::resolve(&claims);
 
         self.lost.clear();
         let mut winners = Vec::with_capacity(considered.len());
@@ -96,7 +96,7 @@ impl Desired {
             }
         }
         // Who takes dead letters must be in the set: a loser is not.
-        let faults = dead_letters::judge(&winners).into_iter();
+        let faults = dead_letters::check(&winners).into_iter();
         self.dead_letter_faults = winners
             .iter()
             .zip(faults)
@@ -124,11 +124,11 @@ impl Desired {
     /// What the pods are told of a channel in the set.
     fn told(&self, config: &Arc<ChannelConfig>) -> Arc<ChannelConfig> {
         let fault = self.dead_letter_faults.get(&config.uid);
-        match fault.and_then(|fault| fault.defused(config)) {
+        match fault.and_then(|fault| fault.without_cycle(config)) {
             None => Arc::clone(config),
-            Some(defused) => {
-                let before = self.channels.get(&config.uid).filter(|before| ***before == defused);
-                before.cloned().unwrap_or_else(|| Arc::new(defused))
+            Some(without_cycle) => {
+                let before = self.channels.get(&config.uid).filter(|before| ***before == without_cycle);
+                before.cloned().unwrap_or_else(|| Arc::new(without_cycle))
             }
         }
     }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_winner_is_in_the_set_and_the_loser_knows_why() {
+    fn the_winner_is_in_the_set_and_the_loser_has_the_conflict() {
         let mut desired = Desired::default();
         update(&mut desired, &[channel(1, "one", "x", 1), channel(2, "two", "x", 4)], &[]);
         assert_eq!(desired.channels().keys().collect::<Vec<_>>(), [&Uuid::from_u128(1)]);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loser_takes_the_place_of_a_winner_that_goes() {
+    fn a_losing_channel_wins_once_the_winner_is_gone() {
         let mut desired = Desired::default();
         let both = [channel(1, "one", "x", 1), channel(2, "two", "x", 1)];
         update(&mut desired, &both, &[]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_generation_changes_the_revision_and_the_same_one_nothing() {
+    fn a_new_generation_changes_the_revision_and_the_same_one_does_not() {
         let mut desired = Desired::default();
         update(&mut desired, &[channel(1, "one", "x", 1)], &[]);
         let (revision, config) = (desired.revision(), Arc::clone(&desired.channels()[&Uuid::from_u128(1)]));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_changes_nothing_for_the_broker_but_an_edit_does() {
+    fn a_deletion_does_not_change_the_revision_but_an_edit_does() {
         let mut desired = Desired::default();
         update(&mut desired, &[channel(1, "one", "x", 1)], &[]);
         let revision = desired.revision();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_that_drains_closes_the_channel_and_block_opens_it_again() {
+    fn deletion_policy_drain_closes_a_deleted_channel_and_block_opens_it_again() {
         let mut desired = Desired::default();
         let closing = |desired: &Desired| desired.channels()[&Uuid::from_u128(1)].closing;
         let mut drained = channel(1, "one", "x", 1);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_whose_dead_letters_find_nobody_stays_in_the_set_as_it_was() {
+    fn a_missing_dead_letter_channel_does_not_change_the_set() {
         let mut desired = Desired::default();
         let both = [sending(1, "orders", "dead", 1), sending(2, "dead", "", 1)];
         update(&mut desired, &both, &[]);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lost_its_place_takes_no_dead_letters() {
+    fn a_losing_channel_takes_no_dead_letters() {
         let mut desired = Desired::default();
         let mut loser = sending(3, "dead", "", 1);
         loser.spec.source = Some("orders".into());
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pod_is_told_of_a_circle_and_the_ref_is_obeyed_when_it_is_none_any_more() {
+    fn no_pod_gets_a_dead_letter_cycle_and_the_ref_applies_once_there_is_none() {
         let mut desired = Desired::default();
         let target = |desired: &Desired| desired.channels()[&Uuid::from_u128(2)].dead_letter.channel.clone();
         let circle = [sending(1, "a", "b", 1), sending(2, "b", "a", 1)];

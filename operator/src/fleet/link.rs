@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Surroundings,
+    FleetContext,
     control::{Control, ControlError},
     desired::Desired,
-    plan::{Known, Step},
+    plan::{PodState, Step},
 };
 use crate::{
     jitter,
@@ -33,7 +33,7 @@ pub(super) struct Link {
     /// Its name, for people.
     pub(super) pod: String,
     incarnation: Incarnation,
-    pub(super) known: Known,
+    pub(super) known: PodState,
     pub(super) error: Option<ControlError>,
     failures: u32,
     retry_at: Option<Instant>,
@@ -50,7 +50,7 @@ pub(super) struct Incarnation {
 
 /// A channel that the broker will not take, and what it said.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RefusedChannel {
     pub(super) uid: Uuid,
     pub(super) reason: String,
 }
@@ -74,7 +74,7 @@ impl Link {
         Self {
             pod,
             incarnation,
-            known: Known::default(),
+            known: PodState::default(),
             error: None,
             failures: 0,
             retry_at: None,
@@ -86,7 +86,7 @@ impl Link {
     pub(super) fn notice(&mut self, incarnation: Incarnation) {
         if self.incarnation != incarnation {
             self.incarnation = incarnation;
-            self.known = Known::default();
+            self.known = PodState::default();
             self.retry_at = None;
             self.failures = 0;
         }
@@ -102,14 +102,14 @@ impl Link {
     }
 
     /// Brings the pod in line. Gives the channel that stands in the way, if one does.
-    pub(super) async fn bring_in_line(
+    pub(super) async fn synchronize(
         &mut self,
         control: &Control,
         desired: &Desired,
-        around: &Surroundings,
+        context: &FleetContext,
         now: Instant,
-    ) -> Option<Refused> {
-        let Surroundings { metrics, unsent, .. } = around;
+    ) -> Option<RefusedChannel> {
+        let FleetContext { metrics, unsent, .. } = context;
         if self.retry_at.is_some_and(|at| at > now) {
             return None;
         }
@@ -129,7 +129,7 @@ impl Link {
             }
             let result = match step {
                 Step::Nothing => break,
-                Step::Ask => control.revision().await.map(|store| self.known.heard(store, desired)),
+                Step::Ask => control.revision().await.map(|store| self.known.update(store, desired)),
                 Step::Sync => {
                     periodic = false;
                     self.sync(control, desired, metrics, now).await
@@ -191,14 +191,14 @@ impl Link {
         Ok(())
     }
 
-    fn failed(&mut self, error: ControlError, desired: &Desired, now: Instant) -> Option<Refused> {
+    fn failed(&mut self, error: ControlError, desired: &Desired, now: Instant) -> Option<RefusedChannel> {
         self.failures = self.failures.saturating_add(1);
         let wait = RETRY_FIRST.saturating_mul(1 << (self.failures - 1).min(10)).min(RETRY_LONGEST);
         self.retry_at = Some(now + jitter::around(wait));
         tracing::warn!(pod = self.pod, failures = self.failures, %error, "cannot program the broker pod");
-        let refused = culprit(&error, desired);
+        let refused = refused_channel(&error, desired);
         if refused.is_some() {
-            // Without the culprit it may work at once.
+            // Without the refused_channel it may work at once.
             self.retry_at = None;
         }
         self.error = Some(error);
@@ -207,9 +207,9 @@ impl Link {
 
     /// Takes what the pod said when it was asked for something else, and tells whether that differs from what we had
     /// left it with.
-    pub(super) fn heard(&mut self, store: StoreState, desired: &Desired) -> bool {
+    pub(super) fn update_state(&mut self, store: StoreState, desired: &Desired) -> bool {
         let was_in_line = self.known.next(desired) == Step::Nothing;
-        self.known.heard(store, desired);
+        self.known.update(store, desired);
         was_in_line && self.known.next(desired) != Step::Nothing
     }
 
@@ -221,7 +221,7 @@ impl Link {
 
 /// The channel that a broker refused a set or a change for: the one that its answer names. One bad channel must not keep
 /// the others from being programmed.
-fn culprit(error: &ControlError, desired: &Desired) -> Option<Refused> {
+fn refused_channel(error: &ControlError, desired: &Desired) -> Option<RefusedChannel> {
     let ControlError::Refused(problem) = error else {
         return None;
     };
@@ -234,7 +234,7 @@ fn culprit(error: &ControlError, desired: &Desired) -> Option<Refused> {
         let by_name = |text: &str| desired.channels().values().find(|config| config.qualified_name() == text);
         problem.detail.split([' ', ':', ',', '"']).find_map(by_name).map(|config| config.uid)
     })?;
-    Some(Refused { uid, reason: problem.detail.clone() })
+    Some(RefusedChannel { uid, reason: problem.detail.clone() })
 }
 
 #[cfg(test)]
@@ -282,16 +282,16 @@ mod tests {
     #[test]
     fn the_channel_that_a_refusal_names_is_the_culprit() {
         let by_uid = refusal(ProblemType::ChannelDeleted, format!("{} was deleted", Uuid::from_u128(2)));
-        assert_eq!(culprit(&by_uid, &desired()).unwrap().uid, Uuid::from_u128(2));
+        assert_eq!(refused_channel(&by_uid, &desired()).unwrap().uid, Uuid::from_u128(2));
         let by_name = refusal(ProblemType::ChannelInvalid, "channel acme/orders: limits.bytes is odd".into());
-        assert_eq!(culprit(&by_name, &desired()).unwrap().uid, Uuid::from_u128(1));
+        assert_eq!(refused_channel(&by_name, &desired()).unwrap().uid, Uuid::from_u128(1));
     }
 
     #[test]
-    fn a_broker_in_trouble_is_no_channels_fault() {
+    fn a_refusal_for_another_reason_blames_no_channel() {
         let full = refusal(ProblemType::StoreFull, format!("{} does not fit", Uuid::from_u128(2)));
-        assert!(culprit(&full, &desired()).is_none());
-        assert!(culprit(&ControlError::Unreachable("refused".into()), &desired()).is_none());
+        assert!(refused_channel(&full, &desired()).is_none());
+        assert!(refused_channel(&ControlError::Unreachable("refused".into()), &desired()).is_none());
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_was_started_again_is_asked_again() {
+    fn the_state_of_a_restarted_container_is_unknown() {
         let status = |restarts: i32| {
             let container = json!({
                 "name": "broker", "image": "i", "imageID": "i", "ready": true, "restartCount": restarts,

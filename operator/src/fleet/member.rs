@@ -69,9 +69,9 @@ pub(super) enum Command {
     /// Delete a channel at the broker.
     Delete { uid: Uuid, force: bool, store: Option<Uuid>, reply: oneshot::Sender<Deletion> },
     /// Never send a channel that no pod was ever sent. True: none was, and none will be.
-    GiveUp { uid: Uuid, reply: oneshot::Sender<bool> },
+    DiscardUnsent { uid: Uuid, reply: oneshot::Sender<bool> },
     /// Leave a channel to the broker as an orphan.
-    LetGo { uid: Uuid, reply: oneshot::Sender<()> },
+    Release { uid: Uuid, reply: oneshot::Sender<()> },
 }
 
 impl Member {
@@ -151,16 +151,17 @@ impl Member {
     }
 
     /// Gives up a channel that no pod was ever sent, and tells whether that is so.
-    pub async fn give_up(&self, uid: Uuid) -> bool {
+    pub async fn discard_unsent(&self, uid: Uuid) -> bool {
         let (reply, answer) = oneshot::channel();
         // Of a task that stopped meanwhile another one may take the place.
-        self.commands.send(Command::GiveUp { uid, reply }).await.is_ok() && answer.await.unwrap_or(false)
+        self.commands.send(Command::DiscardUnsent { uid, reply }).await.is_ok()
+            && answer.await.unwrap_or(false)
     }
 
     /// Leaves a channel to the broker as an orphan: it is not in the set any more, and its messages stay.
-    pub async fn let_go(&self, uid: Uuid) {
+    pub async fn release(&self, uid: Uuid) {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::LetGo { uid, reply }).await.is_ok() {
+        if self.commands.send(Command::Release { uid, reply }).await.is_ok() {
             // A task that stopped meanwhile programs nothing any more, which is all that was asked for.
             let _stopped = answer.await;
         }

@@ -6,16 +6,16 @@
 pub mod actor;
 pub mod availability;
 pub mod backlog;
+mod commands;
 pub mod control;
 pub mod desired;
+mod inspect;
 pub mod link;
-mod look;
 pub mod member;
-mod obey;
 pub mod outcome;
 pub mod plan;
 pub mod presence;
-mod tell;
+mod publish;
 pub mod triggers;
 pub mod unsent;
 
@@ -47,11 +47,11 @@ use self::{actor::Actor, member::lock};
 use crate::{events::Events, metrics::Metrics, names::BROKER_LABEL, ownership::Ownership};
 
 /// Between two looks at the backlogs and the revision.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+const INSPECT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What every broker's task needs.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct FleetContext {
     /// Every MessageChannel.
     pub channels: Store<DeserializeGuard<MessageChannel>>,
     /// Every broker pod.
@@ -81,7 +81,7 @@ pub struct Surroundings {
     pub fatal: CancellationToken,
 }
 
-impl Surroundings {
+impl FleetContext {
     /// Every pod of a broker, whatever it does.
     fn pods_of(&self, broker: &str) -> Vec<Arc<Pod>> {
         let mut pods = self.pods.state();
@@ -113,12 +113,12 @@ impl Surroundings {
 
 /// The brokers of the operator, by name.
 pub struct Fleet {
-    surroundings: Surroundings,
-    places: Mutex<HashMap<String, Place>>,
+    context: FleetContext,
+    brokers: Mutex<HashMap<String, Entry>>,
 }
 
 /// A broker that is there.
-struct Place {
+struct Entry {
     presence: Arc<Presence>,
     service: Service,
 }
@@ -142,13 +142,13 @@ impl Service {
 
 impl Fleet {
     /// No brokers yet.
-    pub fn new(surroundings: Surroundings) -> Self {
-        Self { surroundings, places: Mutex::default() }
+    pub fn new(context: FleetContext) -> Self {
+        Self { context, brokers: Mutex::default() }
     }
 
     /// The broker of this name, if it is served.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
-        match &lock(&self.places).get(name)?.service {
+        match &lock(&self.brokers).get(name)?.service {
             Service::Served(member) => Some(Arc::clone(member)),
             Service::Unserved { .. } => None,
         }
@@ -156,17 +156,17 @@ impl Fleet {
 
     /// What is known of the broker of this name, served or not.
     pub fn presence(&self, name: &str) -> Option<Arc<Presence>> {
-        lock(&self.places).get(name).map(|place| Arc::clone(&place.presence))
+        lock(&self.brokers).get(name).map(|entry| Arc::clone(&entry.presence))
     }
 
     /// The channels that no pod was ever sent.
     pub fn unsent(&self) -> &Unsent {
-        &self.surroundings.unsent
+        &self.context.unsent
     }
 
     /// Why the broker of this name cannot be served, if that is known.
-    pub fn hindrance(&self, name: &str) -> Option<String> {
-        match &lock(&self.places).get(name)?.service {
+    pub fn unserved_cause(&self, name: &str) -> Option<String> {
+        match &lock(&self.brokers).get(name)?.service {
             Service::Served(_) => None,
             Service::Unserved { why, .. } => Some(why.clone()),
         }
@@ -175,8 +175,8 @@ impl Fleet {
     /// Serves a broker from now on, or takes notice of what changed about it. `unready_since` is since when its MessageBroker
     /// has told that it has no ready pod.
     pub fn serve(&self, name: &str, facts: BrokerFacts, unready_since: Option<Timestamp>) -> Arc<Member> {
-        let mut places = lock(&self.places);
-        if let Some(Place { service: Service::Served(member), .. }) = places.get(name) {
+        let mut brokers = lock(&self.brokers);
+        if let Some(Entry { service: Service::Served(member), .. }) = brokers.get(name) {
             let url_before = member.facts().url;
             if member.set_facts(facts) {
                 member.wake();
@@ -186,17 +186,17 @@ impl Fleet {
             }
             return Arc::clone(member);
         }
-        let stop = self.surroundings.stop.child_token();
-        let before = places.remove(name);
+        let stop = self.context.stop.child_token();
+        let before = brokers.remove(name);
         if let Some(before) = &before {
             before.service.end();
         }
-        let presence = before.map(|place| place.presence);
+        let presence = before.map(|entry| entry.presence);
         let presence = presence.unwrap_or_else(|| Arc::new(Presence::new(name.to_owned(), unready_since)));
         let (member, commands) = Member::new(name.to_owned(), facts, stop, Arc::clone(&presence));
         let member = Arc::new(member);
-        places.insert(name.to_owned(), Place { presence, service: Service::Served(Arc::clone(&member)) });
-        let actor = Actor::new(Arc::clone(&member), commands, self.surroundings.clone());
+        brokers.insert(name.to_owned(), Entry { presence, service: Service::Served(Arc::clone(&member)) });
+        let actor = Actor::new(Arc::clone(&member), commands, self.context.clone());
         self.spawn(actor.run());
         self.trigger_channels(name);
         member
@@ -204,8 +204,8 @@ impl Fleet {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = tokio::spawn(task);
-        let fatal = self.surroundings.fatal.clone();
-        self.surroundings.tasks.spawn(async move {
+        let fatal = self.context.fatal.clone();
+        self.context.tasks.spawn(async move {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the task of a broker ended; the operator stops");
                 fatal.cancel();
@@ -213,83 +213,82 @@ impl Fleet {
         });
     }
 
-    /// Stops serving a broker that is there, and has its channels told why. What was known of it is not used any more: an
+    /// ShutdownSignals serving a broker that is there, and has its channels told why. What was known of it is not used any more: an
     /// operator that starts now does not know it, and says the same.
     pub fn withdraw(&self, name: &str, why: String) {
-        let mut places = lock(&self.places);
-        if let Some(Place { service: Service::Unserved { why: before, .. }, .. }) = places.get_mut(name) {
+        let mut brokers = lock(&self.brokers);
+        if let Some(Entry { service: Service::Unserved { why: before, .. }, .. }) = brokers.get_mut(name) {
             if *before == why {
                 return;
             }
             before.clone_from(&why);
         } else {
-            let stop = self.surroundings.stop.child_token();
-            let before = places.remove(name);
+            let stop = self.context.stop.child_token();
+            let before = brokers.remove(name);
             if let Some(before) = &before {
                 before.service.end();
             }
-            let presence = before.map(|place| place.presence);
+            let presence = before.map(|entry| entry.presence);
             let presence = presence.unwrap_or_else(|| Arc::new(Presence::new(name.to_owned(), None)));
-            self.spawn(Arc::clone(&presence).watch(self.surroundings.clone(), stop.clone()));
+            self.spawn(Arc::clone(&presence).watch(self.context.clone(), stop.clone()));
             let service = Service::Unserved { why: why.clone(), stop };
-            places.insert(name.to_owned(), Place { presence, service });
+            brokers.insert(name.to_owned(), Entry { presence, service });
         }
-        drop(places);
+        drop(brokers);
         tracing::warn!(broker = name, why, "the MessageBroker cannot be served");
         self.trigger_channels(name);
     }
 
     /// Has the channels of a broker told why it is not served, unless it is served all the same.
-    pub fn hinder(&self, name: &str, why: String) {
+    pub fn mark_unserved(&self, name: &str, why: String) {
         if self.member(name).is_none() {
             self.withdraw(name, why);
         }
     }
 
-    /// Stops serving a broker that is gone.
+    /// ShutdownSignals serving a broker that is gone.
     fn forget(&self, name: &str) -> Option<Arc<Member>> {
         tracing::info!(broker = name, "the MessageBroker is gone");
-        let place = lock(&self.places).remove(name);
+        let entry = lock(&self.brokers).remove(name);
         self.trigger_channels(name);
-        let place = place?;
-        place.service.end();
-        match place.service {
+        let entry = entry?;
+        entry.service.end();
+        match entry.service {
             Service::Served(member) => Some(member),
             Service::Unserved { .. } => None,
         }
     }
 
-    /// Stops serving the brokers that are gone, and gives them.
+    /// ShutdownSignals serving the brokers that are gone, and gives them.
     pub fn sweep(&self, is_there: impl Fn(&str) -> bool) -> Vec<Arc<Member>> {
         // Not under the lock: whoever is asked may ask for a member.
-        let names: Vec<String> = lock(&self.places).keys().cloned().collect();
+        let names: Vec<String> = lock(&self.brokers).keys().cloned().collect();
         names.iter().filter(|name| !is_there(name)).filter_map(|name| self.forget(name)).collect()
     }
 
     /// A pod of a broker changed.
     pub fn pod_changed(&self, broker: &str) {
-        if let Some(place) = lock(&self.places).get(broker) {
-            match &place.service {
+        if let Some(entry) = lock(&self.brokers).get(broker) {
+            match &entry.service {
                 Service::Served(member) => member.wake(),
-                Service::Unserved { .. } => place.presence.wake.notify_one(),
+                Service::Unserved { .. } => entry.presence.wake.notify_one(),
             }
         }
         // Its MessageBroker tells whether they are ready, and what keeps them from it.
-        self.surroundings
+        self.context
             .broker_triggers
-            .extend([ObjectRef::new(broker).within(self.surroundings.ownership.namespace())]);
+            .extend([ObjectRef::new(broker).within(self.context.ownership.namespace())]);
     }
 
     /// Asks for a reconcile of every channel of a broker.
     pub fn trigger_channels(&self, broker: &str) {
-        let channels = self.surroundings.channels.state();
-        self.surroundings.channel_triggers.extend(
+        let channels = self.context.channels.state();
+        self.context.channel_triggers.extend(
             channels
                 .iter()
                 .filter(|channel| {
                     let names_it = |channel: &MessageChannel| channel.spec.broker_ref.name == broker;
-                    channel.0.as_ref().is_ok_and(names_it)
-                        && self.surroundings.ownership.is_ours(channel.as_ref())
+                    channel.0.as_ref().is_ok_and(names_it) && self.context.ownership.is_ours(channel.as_ref())
                 })
                 .map(|channel| ObjectRef::from_obj(channel.as_ref())),
         );

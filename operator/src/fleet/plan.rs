@@ -12,7 +12,7 @@ pub const PUTS_MAX: usize = 32;
 
 /// What we believe that a pod holds.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct PodState {
     /// What the pod last said; absent when it was not asked since it started.
     pub store: Option<StoreState>,
     /// The channels that we sent it, or that it holds by its revision. Absent when we cannot say.
@@ -32,9 +32,9 @@ pub enum Step {
     Put(Vec<Arc<ChannelConfig>>),
 }
 
-impl Known {
+impl PodState {
     /// Takes what the pod said. If it holds exactly what it should, all channels are known to be there.
-    pub fn heard(&mut self, store: StoreState, desired: &Desired) {
+    pub fn update(&mut self, store: StoreState, desired: &Desired) {
         if store.synced_at.is_some() && store.revision == desired.revision() {
             self.channels = Some(desired.channels().clone());
         }
@@ -117,41 +117,41 @@ mod tests {
 
     #[test]
     fn a_pod_that_just_started_is_asked_first() {
-        assert_eq!(Known::default().next(&desired(0..1)), Step::Ask);
+        assert_eq!(PodState::default().next(&desired(0..1)), Step::Ask);
     }
 
     #[test]
-    fn a_pod_that_holds_what_it_should_is_left_alone() {
+    fn a_pod_in_line_gets_nothing() {
         let desired = desired(0..3);
-        let mut known = Known::default();
-        known.heard(store(desired.revision(), true), &desired);
+        let mut known = PodState::default();
+        known.update(store(desired.revision(), true), &desired);
         assert_eq!(known.next(&desired), Step::Nothing);
     }
 
     #[test]
-    fn a_store_that_was_never_filled_gets_the_whole_set_even_if_that_is_empty() {
+    fn a_store_that_was_never_synced_gets_the_whole_set_even_if_it_is_empty() {
         let desired = desired(0..0);
-        let mut known = Known::default();
-        known.heard(store(desired.revision(), false), &desired);
+        let mut known = PodState::default();
+        known.update(store(desired.revision(), false), &desired);
         assert_eq!(known.next(&desired), Step::Sync);
     }
 
     #[test]
-    fn another_revision_means_the_whole_set() {
+    fn a_store_at_another_revision_gets_the_whole_set() {
         let desired = desired(0..3);
-        let mut known = Known::default();
-        known.heard(store(Revision::default(), true), &desired);
+        let mut known = PodState::default();
+        known.update(store(Revision::default(), true), &desired);
         assert_eq!(known.next(&desired), Step::Sync);
-        known.heard(store(desired.revision(), true), &desired);
-        known.heard(store(Revision::default(), true), &desired);
+        known.update(store(desired.revision(), true), &desired);
+        known.update(store(Revision::default(), true), &desired);
         assert_eq!(known.next(&desired), Step::Sync);
     }
 
     #[test]
-    fn few_changes_go_one_by_one_and_many_as_a_set() {
+    fn few_changes_are_sent_one_by_one_and_many_as_a_set() {
         let known_to = |before: &Desired| {
-            let mut known = Known::default();
-            known.heard(store(before.revision(), true), before);
+            let mut known = PodState::default();
+            known.update(store(before.revision(), true), before);
             known
         };
         let before = desired(0..1);
@@ -162,10 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_lost_its_place_is_taken_out_by_a_whole_set() {
+    fn a_channel_that_lost_its_claim_is_removed_by_a_whole_set() {
         let before = desired(0..2);
-        let mut known = Known::default();
-        known.heard(store(before.revision(), true), &before);
+        let mut known = PodState::default();
+        known.update(store(before.revision(), true), &before);
         assert_eq!(known.next(&desired(0..1)), Step::Sync);
     }
 }

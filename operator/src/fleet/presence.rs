@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    LOOK_INTERVAL, Surroundings,
+    FleetContext, INSPECT_INTERVAL,
     availability::{Absence, Availability, is_ready, known_before},
-    backlog::Pace,
+    backlog::BacklogLimiter,
     member::lock,
 };
 use crate::jitter;
@@ -44,9 +44,9 @@ struct State {
     /// Since when the MessageBroker had told so when it was first looked at. Taken at the first look.
     unready_since: Option<Timestamp>,
     /// Channels whose status must show no backlog, or waits for its turn to show one again.
-    uncounted: HashSet<Uuid>,
+    unknown_backlogs: HashSet<Uuid>,
     /// Of writes of backlogs, and of their removal.
-    pace: Pace,
+    limiter: BacklogLimiter,
 }
 
 impl Presence {
@@ -55,8 +55,8 @@ impl Presence {
             availability: Availability::default(),
             absence: Absence::default(),
             unready_since,
-            uncounted: HashSet::new(),
-            pace: Pace::new(Instant::now()),
+            unknown_backlogs: HashSet::new(),
+            limiter: BacklogLimiter::new(Instant::now()),
         };
         Self { name, state: Mutex::new(state), wake: Notify::new() }
     }
@@ -67,8 +67,8 @@ impl Presence {
     }
 
     /// Whether nobody can tell how much is in a channel, or may write it yet.
-    pub fn is_uncounted(&self, uid: Uuid) -> bool {
-        lock(&self.state).uncounted.contains(&uid)
+    pub fn backlog_is_unknown(&self, uid: Uuid) -> bool {
+        lock(&self.state).unknown_backlogs.contains(&uid)
     }
 
     /// When the broker is away, if none of its pods becomes ready before.
@@ -77,8 +77,8 @@ impl Presence {
     }
 
     /// Looks whether a pod is ready.
-    pub(super) fn attend(&self, around: &Surroundings, now: Instant) {
-        let pods = around.pods_of(&self.name);
+    pub(super) fn update_availability(&self, context: &FleetContext, now: Instant) {
+        let pods = context.pods_of(&self.name);
         let pods: Vec<&Pod> = pods.iter().map(Arc::as_ref).collect();
         let is_ready = pods.iter().any(|pod| is_ready(pod));
         let availability = {
@@ -93,13 +93,13 @@ impl Presence {
         if availability == Availability::Unsettled {
             return;
         }
-        let channels = around.channels.state();
-        around.channel_triggers.extend(
+        let channels = context.channels.state();
+        context.channel_triggers.extend(
             channels
                 .iter()
                 .filter(|guard| {
                     let concerned = |channel: &MessageChannel| {
-                        around.is_of(&self.name, channel) && concerns(availability, channel)
+                        context.is_of(&self.name, channel) && must_change(availability, channel)
                     };
                     guard.0.as_ref().is_ok_and(concerned)
                 })
@@ -108,59 +108,61 @@ impl Presence {
     }
 
     /// Has the backlogs that statuses show taken out of them, as fast as they may be written. Gives those whose turn it is.
-    pub(super) fn give_up_counts(&self, around: &Surroundings, now: Instant) -> HashSet<Uuid> {
-        let channels = around.channels.state();
+    pub(super) fn drop_backlogs(&self, context: &FleetContext, now: Instant) -> HashSet<Uuid> {
+        let channels = context.channels.state();
         let channels = channels.iter().filter_map(|guard| guard.0.as_ref().ok());
         let shows = |channel: &&MessageChannel| {
             channel.status.as_ref().is_some_and(|status| status.backlog.is_some())
-                && around.is_of(&self.name, channel)
+                && context.is_of(&self.name, channel)
         };
         let shown: HashSet<Uuid> = channels.filter(shows).filter_map(super::actor::uid_of).collect();
-        let State { uncounted, pace, .. } = &mut *lock(&self.state);
-        let news: HashSet<Uuid> =
-            shown.into_iter().filter(|uid| !uncounted.contains(uid) && pace.may_write(*uid, now)).collect();
-        uncounted.extend(&news);
+        let State { unknown_backlogs, limiter, .. } = &mut *lock(&self.state);
+        let news: HashSet<Uuid> = shown
+            .into_iter()
+            .filter(|uid| !unknown_backlogs.contains(uid) && limiter.may_write(*uid, now))
+            .collect();
+        unknown_backlogs.extend(&news);
         news
     }
 
     /// Whether a channel's backlog may be written now. If not, its status goes without until another look.
     pub(super) fn may_write(&self, uid: Uuid, now: Instant) -> bool {
-        lock(&self.state).pace.may_write(uid, now)
+        lock(&self.state).limiter.may_write(uid, now)
     }
 
     /// Whether a channel may be counted again.
-    pub(super) fn set_counted(&self, uid: Uuid, is_counted: bool) {
-        let uncounted = &mut lock(&self.state).uncounted;
-        if is_counted {
-            uncounted.remove(&uid);
+    pub(super) fn set_backlog_known(&self, uid: Uuid, is_known: bool) {
+        let unknown_backlogs = &mut lock(&self.state).unknown_backlogs;
+        if is_known {
+            unknown_backlogs.remove(&uid);
         } else {
-            uncounted.insert(uid);
+            unknown_backlogs.insert(uid);
         }
     }
 
     /// Forgets a channel that is gone.
     pub(super) fn forget(&self, uid: Uuid) {
         let mut state = lock(&self.state);
-        state.pace.forget(uid);
-        state.uncounted.remove(&uid);
+        state.limiter.forget(uid);
+        state.unknown_backlogs.remove(&uid);
     }
 
     /// Looks after a broker that cannot be served, until it can.
-    pub(super) async fn watch(self: Arc<Self>, around: Surroundings, stop: CancellationToken) {
-        let mut seen = around.seen.clone();
+    pub(super) async fn watch(self: Arc<Self>, context: FleetContext, stop: CancellationToken) {
+        let mut seen = context.seen.clone();
         tokio::select! {
             seen = seen.wait_for(|seen| *seen) => if seen.is_err() { return },
             () = stop.cancelled() => return,
         }
-        let mut look_at = Instant::now();
+        let mut inspect_at = Instant::now();
         loop {
             let now = Instant::now();
-            self.attend(&around, now);
-            if look_at <= now {
-                look_at = now + jitter::around(LOOK_INTERVAL);
-                around.trigger(&self.give_up_counts(&around, now));
+            self.update_availability(&context, now);
+            if inspect_at <= now {
+                inspect_at = now + jitter::around(INSPECT_INTERVAL);
+                context.trigger(&self.drop_backlogs(&context, now));
             }
-            let due = self.due().map_or(look_at, |due| due.min(look_at));
+            let due = self.due().map_or(inspect_at, |due| due.min(inspect_at));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.wake.notified() => {}
@@ -171,7 +173,7 @@ impl Presence {
 }
 
 /// Whether a channel may have to say something else now.
-fn concerns(availability: Availability, channel: &MessageChannel) -> bool {
+fn must_change(availability: Availability, channel: &MessageChannel) -> bool {
     let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let ready = condition::find(conditions, kind::READY).is_some_and(|ready| ready.status == "True");
     match availability {
@@ -188,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_channels_that_have_to_say_something_else_are_looked_at_again() {
+    fn only_channels_whose_ready_must_change_are_reconciled() {
         let channel = |ready: &str| -> MessageChannel {
             let condition = json!({
                 "type": "Ready", "status": ready, "reason": "R", "message": "",
@@ -206,9 +208,9 @@ mod tests {
         for (ready, at_ready, at_away) in
             [("True", false, true), ("False", true, false), ("Unknown", true, false)]
         {
-            assert_eq!(concerns(Availability::Ready, &channel(ready)), at_ready, "{ready}");
-            assert_eq!(concerns(Availability::Away, &channel(ready)), at_away, "{ready}");
-            assert!(!concerns(Availability::Unsettled, &channel(ready)), "{ready}");
+            assert_eq!(must_change(Availability::Ready, &channel(ready)), at_ready, "{ready}");
+            assert_eq!(must_change(Availability::Away, &channel(ready)), at_away, "{ready}");
+            assert!(!must_change(Availability::Unsettled, &channel(ready)), "{ready}");
         }
     }
 }

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_asked_for_while_no_one_looks_is_not_lost() {
+    async fn triggers_are_kept_until_the_stream_is_polled() {
         let triggers: Triggers<MessageChannel> = Triggers::default();
         let mut stream = std::pin::pin!(triggers.stream());
         triggers.extend(["a", "b"].map(ObjectRef::new));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_do_not_pile_up() {
+    fn repeats_are_dropped() {
         let triggers: Triggers<MessageChannel> = Triggers::default();
         triggers.extend((0..=REPEATS_MAX).map(|number| ObjectRef::new(&format!("c{}", number % 7))));
         assert_eq!(lock(&triggers), 7);

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{
     build::Children,
     dereference::Found,
-    ownership::{Owners, Whose},
+    ownership::{ChildOwner, Owners},
     storage,
 };
 use crate::{context::Context, error::Error, names::FIELD_MANAGER};
@@ -65,7 +65,12 @@ impl Writer<'_> {
 
     /// A port is known by its number: where someone changed a number, an apply would add ours beside it under the same
     /// name, which is invalid. Then all ports are replaced first.
-    async fn service(&self, whose: &Whose, found: Option<&ObjectMeta>, body: &Value) -> Result<(), Error> {
+    async fn service(
+        &self,
+        whose: &ChildOwner,
+        found: Option<&ObjectMeta>,
+        body: &Value,
+    ) -> Result<(), Error> {
         match (self.put::<Service>(whose, found, body).await, found) {
             (Err(error), Some(found)) if error.is_invalid() => {
                 let (api, what, name) = self.api::<Service>(body);
@@ -82,7 +87,7 @@ impl Writer<'_> {
 
     async fn put<K>(
         &self,
-        whose: &Whose,
+        whose: &ChildOwner,
         found: Option<&ObjectMeta>,
         body: &Value,
     ) -> Result<DynamicObject, Error>
@@ -99,7 +104,7 @@ impl Writer<'_> {
             ..ObjectReference::default()
         };
         let written = written.map_err(|error| error.of(reference(None)))?;
-        if *whose == Whose::Adopt {
+        if *whose == ChildOwner::Adopt {
             let note = format!(
                 "{} {} has the operator's labels and no controller: it is this MessageBroker's again",
                 K::kind(&()),
@@ -114,7 +119,7 @@ impl Writer<'_> {
 
     async fn write<K>(
         &self,
-        whose: &Whose,
+        whose: &ChildOwner,
         found: Option<&ObjectMeta>,
         body: &Value,
     ) -> Result<DynamicObject, Error>
@@ -124,9 +129,9 @@ impl Writer<'_> {
         let (api, what, name) = self.api::<K>(body);
         let mut body = body.clone();
         match (whose, found) {
-            (Whose::Taken(taken), _) => return Err(Error::Taken(taken.to_string())),
-            (Whose::Absent, _) | (_, None) => return create(&api, &what, &name, &body).await,
-            (Whose::Ours | Whose::Adopt, Some(found)) => {
+            (ChildOwner::Taken(taken), _) => return Err(Error::Taken(taken.to_string())),
+            (ChildOwner::Absent, _) | (_, None) => return create(&api, &what, &name, &body).await,
+            (ChildOwner::Ours | ChildOwner::Adopt, Some(found)) => {
                 own_by_apply(&api, &what, &name, found).await?;
                 // Another object of the name is another UID, and refused.
                 body["metadata"]["uid"] = json!(found.uid);
@@ -179,14 +184,14 @@ impl Writer<'_> {
         let broker = self.broker.object_ref(&());
         self.context
             .events
-            .publish_about(&broker, EventType::Normal, "StorageGrows", note, Some(grows))
+            .publish_about(&broker, EventType::Normal, "StorageGrowing", note, Some(grows))
             .await;
         Ok(grown)
     }
 
     /// Deletes the StatefulSet, and its claim that was never bound. Each only as it was seen: a claim that was bound
     /// meanwhile is another version and stays.
-    pub async fn unmake(&self, found: &Found) -> Result<(), Error> {
+    pub async fn delete_unbound(&self, found: &Found) -> Result<(), Error> {
         // The StatefulSet goes first: it would make the claim again as it was.
         if let Some(workload) = &found.workload {
             let seen = Preconditions { uid: workload.uid(), resource_version: None };
@@ -198,7 +203,7 @@ impl Writer<'_> {
             self.delete::<PersistentVolumeClaim>(&claim.name_any(), seen).await?;
         }
         let note = "the storage was changed before any volume was bound: StatefulSet and claim are made anew";
-        self.context.events.publish(self.broker, EventType::Normal, "StorageRemade", note.into()).await;
+        self.context.events.publish(self.broker, EventType::Normal, "StorageRecreated", note.into()).await;
         Ok(())
     }
 

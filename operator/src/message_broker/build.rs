@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_always_holds_the_credential() {
+    fn the_secret_always_contains_the_credential() {
         // "ttt" in base64 is "dHR0".
         let secret = built(json!({}), &Credential("ttt".into())).credential;
         assert_eq!(secret["data"], json!({ "token": "dHR0" }));
@@ -177,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn the_claims_are_kept() {
+    fn the_claims_are_retained() {
         let workload = built(json!({}), &kept()).workload;
         let retention = &workload["spec"]["persistentVolumeClaimRetentionPolicy"];
         assert_eq!(*retention, json!({ "whenDeleted": "Retain", "whenScaled": "Retain" }));
     }
 
     #[test]
-    fn the_claim_templates_of_a_stateful_set_stay_as_they_are() {
+    fn the_claim_templates_of_a_stateful_set_are_not_changed() {
         let spec = json!({ "engine": { "embedded": { "storage": { "size": "3Gi" } } } });
         let size = |workload: &Value| {
             workload["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"].clone()
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_account_has_the_annotations_that_it_is_given() {
+    fn the_service_account_has_the_annotations_of_the_template() {
         let account = |spec| built(spec, &kept()).service_account["metadata"]["annotations"].clone();
         assert_eq!(account(json!({})), Value::Null);
         let given = json!({ "template": { "serviceAccountAnnotations": { "role": "reader" } } });

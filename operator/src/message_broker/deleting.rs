@@ -3,15 +3,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use restante_crds::MessageBroker;
 
-use super::status::Told;
+use super::status::Observation;
 
 /// The reason of Ready while the MessageBroker is deleted.
 pub(super) const DELETING: &str = "Deleting";
 
-impl Told {
+impl Observation {
     /// That the MessageBroker is deleted, and what keeps it until then.
     pub fn deleting(broker: &MessageBroker) -> Self {
-        Self::stopped(
+        Self::not_ready(
             DELETING,
             format!("this MessageBroker is being deleted: {}", waits_for(&broker.metadata)),
         )
@@ -34,17 +34,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{message_broker::validate::tests::broker, stalled::Cure};
+    use crate::{message_broker::validate::tests::broker, stalled::Remedy};
 
     #[test]
-    fn a_deleted_broker_says_what_keeps_it() {
+    fn a_deleted_broker_names_the_finalizers_that_block_its_deletion() {
         let told = |finalizers: &[&str]| {
             let mut broker = broker("mq", json!({}));
             broker.metadata.finalizers = Some(finalizers.iter().map(ToString::to_string).collect());
-            Told::deleting(&broker)
+            Observation::deleting(&broker)
         };
         let held = told(&["example.com/a", "foregroundDeletion", "example.com/b"]);
-        assert_eq!((held.ready.reason.as_str(), held.cure), ("Deleting", Cure::Time));
+        assert_eq!((held.ready.reason.as_str(), held.remedy), ("Deleting", Remedy::Time));
         assert_eq!(
             held.ready.message,
             "this MessageBroker is being deleted: it goes once nobody holds it any more by example.com/a, example.com/b in \

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::{context::Context, error::Error, names};
 
 /// How long ago Kubernetes may have said why it makes no pod: it tries again within 1000 s, and then says so again.
-const SAID_WITHIN: SignedDuration = SignedDuration::from_mins(20);
+const EVENT_AGE_MAX: SignedDuration = SignedDuration::from_mins(20);
 
 /// The control credential of a broker. Drawn once and never changed: the broker would have to restart.
 #[derive(Clone, PartialEq, Eq)]
@@ -90,16 +90,16 @@ where
 
 /// Why Kubernetes makes no pod of a StatefulSet, if it said so: a quota, a LimitRange, an admission. Nobody tells it in a
 /// status. Rights that are missing are no reason to fail.
-pub async fn not_made(context: &Context, workload: &StatefulSet) -> Option<String> {
-    failed(context, workload).await
+pub async fn pod_creation_error(context: &Context, workload: &StatefulSet) -> Option<String> {
+    failure_event(context, workload).await
 }
 
 /// Why Kubernetes finds no volume for a claim, if it said so.
-pub async fn not_bound(context: &Context, claim: &PersistentVolumeClaim) -> Option<String> {
-    failed(context, claim).await
+pub async fn binding_error(context: &Context, claim: &PersistentVolumeClaim) -> Option<String> {
+    failure_event(context, claim).await
 }
 
-async fn failed<K: Resource>(context: &Context, object: &K) -> Option<String> {
+async fn failure_event<K: Resource>(context: &Context, object: &K) -> Option<String> {
     let uid = object.meta().uid.as_deref()?;
     let selector = format!("involvedObject.uid={uid}");
     let events = api::<Event>(context).list(&ListParams::default().fields(&selector)).await;
@@ -119,7 +119,7 @@ fn latest(events: Vec<Event>, now: Timestamp) -> Option<String> {
             .reason
             .as_deref()
             .is_some_and(|reason| reason.starts_with("Failed") || reason.ends_with("Failed"))
-            && when(event).is_some_and(|when| now.duration_since(when) < SAID_WITHIN)
+            && when(event).is_some_and(|when| now.duration_since(when) < EVENT_AGE_MAX)
     });
     failed.max_by_key(when)?.message
 }
@@ -137,13 +137,13 @@ pub fn credential(secret: &Secret) -> Result<Option<Credential>, ControlTokenErr
 
 /// What to do about a token that the broker would refuse: its next start would end with 78, again and again. Nobody can put
 /// another into a Secret that is fixed, as it is immutable.
-pub fn unusable(
+pub fn invalid_token_message(
     (namespace, broker): (&str, &str),
     error: &ControlTokenError,
     secret_is_fixed: bool,
 ) -> String {
     let (key, secret) = (names::TOKEN_KEY, names::credential(broker));
-    let cure = if secret_is_fixed {
+    let remedy = if secret_is_fixed {
         format!(
             "the Secret is immutable. Delete it with `kubectl -n {namespace} delete secret {secret}`, and the operator makes \
              another with a new token"
@@ -153,11 +153,11 @@ pub fn unusable(
             "remove the key, and the operator draws a token, or put one there, such as of: {MAKE_CONTROL_TOKEN}"
         )
     };
-    format!("the control token in key {key} of Secret {secret} {error}; {cure}")
+    format!("the control token in key {key} of Secret {secret} {error}; {remedy}")
 }
 
 /// Draws a credential of 32 random bytes, in hexadecimal: as hard to guess as a 256-bit key.
-pub fn draw() -> Result<Credential, Error> {
+pub fn generate() -> Result<Credential, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(Error::Random)?;
     Ok(Credential(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
@@ -178,8 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_is_never_the_same_and_what_the_broker_takes() {
-        let (one, other) = (draw().unwrap(), draw().unwrap());
+    fn generated_tokens_differ_and_are_valid_for_the_broker() {
+        let (one, other) = (generate().unwrap(), generate().unwrap());
         assert!(one != other);
         assert_eq!(control_token(one.0.as_bytes()), Ok(one.0.as_str()));
     }
@@ -189,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_secret_holds_no_credential() {
+    fn an_empty_secret_has_no_credential() {
         for none in [secret(""), secret("\n"), Secret::default()] {
             assert_eq!(token_in(&none), Ok(None));
         }
     }
 
     #[test]
-    fn a_secret_holds_the_token_that_the_broker_reads_of_it() {
+    fn operator_and_broker_read_the_same_token_of_a_secret() {
         let token = "t".repeat(32);
         assert_eq!(token_in(&secret(&format!("{token}\n"))), Ok(Some(token)));
         for (refused, error) in [
@@ -208,9 +208,9 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_the_broker_refuses_is_told_with_its_secret_its_key_and_what_to_do() {
+    fn the_message_of_an_invalid_token_names_its_secret_its_key_and_the_remedy() {
         assert_eq!(
-            unusable(("mq", "mine"), &ControlTokenError::TooShort, false),
+            invalid_token_message(("mq", "mine"), &ControlTokenError::TooShort, false),
             "the control token in key token of Secret restante-mine-control has fewer than 32 characters (not counting = \
              at its end) and can be guessed; remove the key, and the operator draws a token, or put one there, such as of: \
              head -c 32 /dev/urandom | base64"
@@ -218,19 +218,19 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_nobody_can_fill_is_to_be_deleted() {
+    fn the_advice_for_an_immutable_secret_is_to_delete_it() {
         for mut fixed in [secret(""), Secret::default()] {
             fixed.immutable = Some(true);
             assert_eq!(token_in(&fixed), Err(ControlTokenError::Empty));
         }
-        let told = unusable(("mq", "mine"), &ControlTokenError::Empty, true);
+        let told = invalid_token_message(("mq", "mine"), &ControlTokenError::Empty, true);
         assert!(told.contains("is empty; the Secret is immutable"), "{told}");
         assert!(told.contains("`kubectl -n mq delete secret restante-mine-control`"), "{told}");
         assert!(!told.contains("remove the key"), "{told}");
     }
 
     #[test]
-    fn the_last_thing_that_failed_is_why_no_pod_was_made() {
+    fn the_latest_failure_event_explains_the_missing_pod() {
         let event = |reason: &str, message: &str, time: &str| -> Event {
             serde_json::from_value(json!({
                 "metadata": {}, "involvedObject": {}, "reason": reason, "message": message, "lastTimestamp": time,

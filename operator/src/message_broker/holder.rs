@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holder_is_named_as_far_as_the_object_tells() {
+    fn the_holder_is_read_from_the_metadata() {
         let by = |metadata: Value| holder(&serde_json::from_value(metadata).unwrap());
         let release = json!({ "annotations": { "meta.helm.sh/release-name": "shop" } });
         assert_eq!(by(release), "the Helm release shop");

@@ -1,4 +1,4 @@
-//! Whose child a watched object is: by its owner reference, and by its label as well, as backup tools drop references.
+//! ChildOwner child a watched object is: by its owner reference, and by its label as well, as backup tools drop references.
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_known_by_its_owner_and_by_its_label() {
+    fn a_child_is_mapped_by_its_owner_and_by_its_label() {
         let owners = json!([{ "apiVersion": "restante.dev/v1alpha1", "kind": "MessageBroker", "name": "a", "uid": "u" }]);
         assert_eq!(mapped(json!({ "ownerReferences": owners })), ["a"]);
         assert_eq!(mapped(json!({ "labels": { "restante.dev/broker": "a" } })), ["a"]);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_of_something_else_concerns_no_broker() {
+    fn a_child_of_another_owner_maps_to_no_broker() {
         let owners = json!([{ "apiVersion": "apps/v1", "kind": "Deployment", "name": "a", "uid": "u" }]);
         assert_eq!(mapped(json!({ "ownerReferences": owners })), [""; 0]);
     }

@@ -5,12 +5,12 @@ pub mod build;
 pub mod deleting;
 pub mod dereference;
 mod holder;
-pub mod leftovers;
 pub mod mapping;
+pub mod orphaned_children;
 pub mod ownership;
 mod pod;
 pub mod readiness;
-mod refused;
+mod refusal;
 pub mod status;
 pub mod storage;
 pub mod store;
@@ -30,10 +30,10 @@ pub(crate) use self::uninstalled::uninstalled;
 use self::{
     apply::Writer,
     dereference::{Credential, Found},
-    ownership::{Owners, Stopped},
-    readiness::Sight,
-    refused::Refused,
-    status::Told,
+    ownership::{NameConflict, Owners},
+    readiness::Snapshot,
+    refusal::Refusal,
+    status::Observation,
     validate::Broker,
 };
 use crate::{
@@ -42,7 +42,7 @@ use crate::{
     error::Error,
     fleet::{BrokerFacts, View},
     names::BROKER_LABEL,
-    stalled::Cure,
+    stalled::Remedy,
     unreadable::{self, Unreadable},
 };
 
@@ -70,7 +70,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
         Err(invalid) => {
             let own = kind::OF_MESSAGE_BROKER;
             let unreadable = Unreadable { invalid, own, fails: &[kind::READY] };
-            unreadable::tell::<MessageBroker>(context, unreadable, |_| true).await?;
+            unreadable::report::<MessageBroker>(context, unreadable, |_| true).await?;
             if invalid.metadata.deletion_timestamp.is_none() {
                 let why = "Unreadable: this version of the operator cannot read the resource".to_owned();
                 context.fleet.withdraw(&guard.name_any(), why);
@@ -78,23 +78,23 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
             return Ok(Action::await_change());
         }
     };
-    if context.written.is_stale(&broker.metadata) {
+    if context.last_writes.is_stale(&broker.metadata) {
         return Ok(Action::await_change());
     }
     if broker.metadata.deletion_timestamp.is_some() {
         // Its children go by their owner references, and the channels are told by the watch on brokers.
-        leftovers::notice(context, &broker.metadata);
-        return match status::tell(context, broker, Told::deleting(broker)).await {
+        orphaned_children::note_policy(context, &broker.metadata);
+        return match status::report(context, broker, Observation::deleting(broker)).await {
             Err(error) if !error.is_of_absence() => Err(error),
             _ => Ok(Action::await_change()),
         };
     }
-    let told = |told: Told| status::tell(context, broker, told);
+    let told = |told: Observation| status::report(context, broker, told);
     let valid = match validate::validate(broker, &context.args) {
         Ok(valid) => valid,
         Err(rejection) => {
-            let stopped = Told::stopped(rejection.reason, rejection.message);
-            context.fleet.withdraw(&broker.name_any(), stopped.why());
+            let stopped = Observation::not_ready(rejection.reason, rejection.message);
+            context.fleet.withdraw(&broker.name_any(), stopped.cause());
             told(stopped).await?;
             return Ok(Action::await_change());
         }
@@ -115,17 +115,17 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
             let may_pass = error.is_of_the_server() && !context.backoffs.is_failing(&uid);
             if let Some(words) = error.refusal().filter(|_| !may_pass) {
                 let about = error.about();
-                let is_default = default_broker::is_made_by_values(&broker.metadata, &context.args);
-                let refused = Refused {
+                let is_default = default_broker::is_from_values(&broker.metadata, &context.args);
+                let refusal = Refusal {
                     words: &words,
                     is_of_a_field: error.is_of_a_field(),
                     about: about.as_ref(),
                     broker: (&valid.namespace, &valid.name),
                     is_default,
                 };
-                let (message, cure) = (refused.message(), refused.cure());
-                let stopped = Told { cure, about, ..Told::stopped("ApplyFailed", message) };
-                context.fleet.hinder(&valid.name, stopped.why());
+                let (message, remedy) = (refusal.message(), refusal.remedy());
+                let stopped = Observation { remedy, about, ..Observation::not_ready("ApplyFailed", message) };
+                context.fleet.mark_unserved(&valid.name, stopped.cause());
                 told(stopped).await?;
             }
             Err(error)
@@ -139,7 +139,7 @@ async fn serve(
     broker: &MessageBroker,
     valid: &Broker,
     found: &Found,
-) -> Result<(Told, Option<Duration>), Error> {
+) -> Result<(Observation, Option<Duration>), Error> {
     let owners = Owners::of(found, valid.parent());
     // The token of a stranger's Secret is never used.
     let kept = found.credential.as_ref().filter(|_| owners.credential.is_ours());
@@ -149,14 +149,19 @@ async fn serve(
             // The Secret is watched: an edit of it is a reason to look again.
             let secret = found.credential.as_ref();
             let is_fixed = secret.is_some_and(|secret| secret.immutable == Some(true));
-            let message = dereference::unusable((&valid.namespace, &valid.name), &error, is_fixed);
+            let message =
+                dereference::invalid_token_message((&valid.namespace, &valid.name), &error, is_fixed);
             let about = secret.map(|secret| ObjectReference {
                 // Another edit may be wrong otherwise.
                 resource_version: secret.resource_version(),
                 ..secret.object_ref(&())
             });
-            let told = Told { cure: Cure::Others, about, ..Told::stopped("CredentialInvalid", message) };
-            context.fleet.withdraw(&valid.name, told.why());
+            let told = Observation {
+                remedy: Remedy::OtherResource,
+                about,
+                ..Observation::not_ready("CredentialInvalid", message)
+            };
+            context.fleet.withdraw(&valid.name, told.cause());
             return Ok((told, None));
         }
     };
@@ -166,11 +171,11 @@ async fn serve(
         // Its channels change even while something of the broker cannot be applied.
         serve_channels(context, broker, valid, credential);
     }
-    if let Some(Stopped { reason, message, about }) = owners.taken() {
-        let cure = if reason == "NameTaken" { Cure::Others } else { Cure::Time };
-        let told = Told { cure, about: Some(about), ..Told::stopped(reason, message) };
-        if !is_served && cure == Cure::Others {
-            context.fleet.withdraw(&valid.name, told.why());
+    if let Some(NameConflict { reason, message, about }) = owners.conflict() {
+        let remedy = if reason == "NameTaken" { Remedy::OtherResource } else { Remedy::Time };
+        let told = Observation { remedy, about: Some(about), ..Observation::not_ready(reason, message) };
+        if !is_served && remedy == Remedy::OtherResource {
+            context.fleet.withdraw(&valid.name, told.cause());
         }
         return Ok((told, Some(NAME_TAKEN_RETRY)));
     }
@@ -179,15 +184,15 @@ async fn serve(
     let templates =
         found.workload.as_ref().and_then(|set| set.spec.as_ref()?.volume_claim_templates.as_deref());
     let template = templates.and_then(|templates| templates.first());
-    let judged = storage::judge(&valid.storage, template, claim.as_ref());
-    let mut differences = judged.differences;
-    match judged.step {
+    let comparison = storage::compare(&valid.storage, template, claim.as_ref());
+    let mut differences = comparison.differences;
+    match comparison.step {
         storage::Step::Keep => {}
         storage::Step::Grow(size) => {
             if let Some(has) = &found.claim {
                 match writer.grow(has, &size).await {
                     Ok(grown) => {
-                        differences = storage::judge(&valid.storage, template, Some(&grown)).differences;
+                        differences = storage::compare(&valid.storage, template, Some(&grown)).differences;
                         claim = Some(grown);
                     }
                     Err(error) => {
@@ -197,19 +202,19 @@ async fn serve(
                 }
             }
         }
-        storage::Step::Remake => {
-            writer.unmake(found).await?;
+        storage::Step::Recreate => {
+            writer.delete_unbound(found).await?;
             let message = "the storage was changed before any volume was bound: it is made anew";
             // Both deletions are seen, and each is a reason to look again.
-            return Ok((Told::stopped("RolloutUnderWay", message), Some(NO_POD_RETRY)));
+            return Ok((Observation::not_ready("RolloutUnderWay", message), Some(NO_POD_RETRY)));
         }
     }
-    let credential = kept.map_or_else(dereference::draw, Ok)?;
+    let credential = kept.map_or_else(dereference::generate, Ok)?;
     let children = build::children(valid, &credential, templates);
     let workload = writer.children(&children, found, &owners).await?;
     let view = serve_channels(context, broker, valid, &credential);
-    let (told, next) = look(context, valid, &workload, claim.as_ref()).await;
-    let told = Told { differences: Some(differences), url: Some(valid.url.clone()), view, ..told };
+    let (told, next) = observe(context, valid, &workload, claim.as_ref()).await;
+    let told = Observation { differences: Some(differences), url: Some(valid.url.clone()), view, ..told };
     Ok((told, Some(next)))
 }
 
@@ -226,20 +231,20 @@ fn serve_channels(
 }
 
 /// Looks at what Kubernetes made of it, and says when to look again.
-async fn look(
+async fn observe(
     context: &Context,
     valid: &Broker,
     workload: &StatefulSet,
     claim: Option<&PersistentVolumeClaim>,
-) -> (Told, Duration) {
+) -> (Observation, Duration) {
     let mut pods = context.pods.state();
     pods.retain(|pod| pod.labels().get(BROKER_LABEL) == Some(&valid.name));
     let mut unbound = storage::unbound(&valid.name, claim, None);
     if let (Some(_), Some(claim)) = (&unbound, claim) {
-        let said = dereference::not_bound(context, claim).await;
+        let said = dereference::binding_error(context, claim).await;
         unbound = storage::unbound(&valid.name, Some(claim), said.as_deref());
     }
-    let mut sight = Sight {
+    let mut snapshot = Snapshot {
         broker: &valid.name,
         replicas: valid.replicas,
         workload,
@@ -248,13 +253,19 @@ async fn look(
         not_made: None,
         unbound: unbound.as_deref().filter(|_| claim.is_some()),
     };
-    let not_made = if sight.lacks_pods() { dereference::not_made(context, workload).await } else { None };
-    sight.not_made = not_made.as_deref();
-    let waits = sight.lacks_pods() || unbound.is_some();
+    let not_made =
+        if snapshot.lacks_pods() { dereference::pod_creation_error(context, workload).await } else { None };
+    snapshot.not_made = not_made.as_deref();
+    let waits = snapshot.lacks_pods() || unbound.is_some();
     let next = if waits { NO_POD_RETRY } else { context.steady() };
-    let (ready, ready_pods, trouble) = (sight.assertion(), sight.ready_pods(), sight.trouble());
+    let (ready, ready_pods, trouble) = (snapshot.assertion(), snapshot.ready_pods(), snapshot.trouble());
     let trouble = trouble.filter(|_| !ready.holds);
-    let told =
-        Told { ready, ready_pods: Some(ready_pods), trouble, unbound, ..Told::stopped("PodsNotReady", "") };
+    let told = Observation {
+        ready,
+        ready_pods: Some(ready_pods),
+        trouble,
+        unbound,
+        ..Observation::not_ready("PodsNotReady", "")
+    };
     (told, next)
 }

@@ -1,4 +1,4 @@
-//! Whose the object is that has the name of a child. Only what is ours is ever written; what is another's is named, with
+//! ChildOwner the object is that has the name of a child. Only what is ours is ever written; what is another's is named, with
 //! the command that hands it over. Pure.
 
 use std::fmt::{self, Display};
@@ -12,9 +12,9 @@ use restante_crds::GROUP;
 use super::{dereference::Found, holder::holder};
 use crate::names::{self, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
 
-/// Whose an object is.
+/// ChildOwner an object is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Whose {
+pub enum ChildOwner {
     /// There is none: it may be created.
     Absent,
     /// Ours: it may be written.
@@ -35,7 +35,7 @@ pub struct Taken {
     /// Who has it.
     by: String,
     /// What to do.
-    cure: String,
+    remedy: String,
     /// Whether it goes by itself.
     passes: bool,
 }
@@ -43,7 +43,7 @@ pub struct Taken {
 impl Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.reference.name.as_deref().unwrap_or_default();
-        write!(f, "{} {name} belongs to {}: {}", self.kind, self.by, self.cure)
+        write!(f, "{} {name} belongs to {}: {}", self.kind, self.by, self.remedy)
     }
 }
 
@@ -70,33 +70,33 @@ pub enum Handover {
 /// Tells whose the object of this kind is.
 ///
 /// One that our MessageBroker controls is ours whatever became of its labels: Kubernetes deletes it with the MessageBroker.
-pub fn whose(
+pub fn owner_of(
     kind: &'static str,
     found: Option<&ObjectMeta>,
     broker: Parent<'_>,
     handover: Handover,
-) -> Whose {
-    let Some(found) = found else { return Whose::Absent };
+) -> ChildOwner {
+    let Some(found) = found else { return ChildOwner::Absent };
     let name = found.name.as_deref().unwrap_or_default();
-    let taken = |by: String, cure: String| {
-        Whose::Taken(Taken { kind, reference: reference(kind, found), by, cure, passes: false })
+    let taken = |by: String, remedy: String| {
+        ChildOwner::Taken(Taken { kind, reference: reference(kind, found), by, remedy, passes: false })
     };
     let command = format!("kubectl -n {}", broker.namespace);
     let lower = kind.to_lowercase();
     match controller(found) {
-        Some(owner) if owner.uid == broker.owner.uid => Whose::Ours,
-        Some(owner) if is_predecessor(owner, broker) => Whose::Taken(Taken {
+        Some(owner) if owner.uid == broker.owner.uid => ChildOwner::Ours,
+        Some(owner) if is_predecessor(owner, broker) => ChildOwner::Taken(Taken {
             kind,
             reference: reference(kind, found),
             by: format!("an earlier MessageBroker {}", broker.name),
-            cure: "Kubernetes deletes it with that one, and then it is made anew".into(),
+            remedy: "Kubernetes deletes it with that one, and then it is made anew".into(),
             passes: true,
         }),
         Some(owner) => taken(
             format!("{} {}", owner.kind, owner.name),
             format!("delete it with `{command} delete {lower} {name}`, or name this MessageBroker otherwise"),
         ),
-        None if has_our_labels(found, broker) => Whose::Adopt,
+        None if has_our_labels(found, broker) => ChildOwner::Adopt,
         None if handover == Handover::Never => taken(
             holder(found),
             format!("delete it with `{command} delete {lower} {name}`, or name this MessageBroker otherwise"),
@@ -120,50 +120,50 @@ pub fn is_claim_of(found: &ObjectMeta, broker: &str) -> bool {
 }
 
 /// Decides whose the claim is. A claim holds data, so `NameTaken` never advises to delete it.
-fn whose_claim(found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whose {
+fn owner_of_claim(found: Option<&ObjectMeta>, broker: Parent<'_>) -> ChildOwner {
     const KIND: &str = "PersistentVolumeClaim";
-    let Some(found) = found else { return Whose::Absent };
+    let Some(found) = found else { return ChildOwner::Absent };
     if is_claim_of(found, broker.name) {
-        return Whose::Ours;
+        return ChildOwner::Ours;
     }
     let labels: Vec<_> =
         names::selector(broker.name).iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let cure = format!(
+    let remedy = format!(
         "hand it over, with what is on its volume, with `kubectl -n {} label --overwrite pvc {} {}`, or name this \
          MessageBroker otherwise",
         broker.namespace,
         found.name.as_deref().unwrap_or_default(),
         labels.join(" ")
     );
-    Whose::Taken(Taken {
+    ChildOwner::Taken(Taken {
         kind: KIND,
         reference: reference(KIND, found),
         by: holder(found),
-        cure,
+        remedy,
         passes: false,
     })
 }
 
-/// Whose each child is.
+/// ChildOwner each child is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Owners {
     /// The ServiceAccount's.
-    pub service_account: Whose,
+    pub service_account: ChildOwner,
     /// The Secret's.
-    pub credential: Whose,
+    pub credential: ChildOwner,
     /// That of the Service that gives pods their names.
-    pub headless: Whose,
+    pub headless: ChildOwner,
     /// The clients' Service's.
-    pub service: Whose,
+    pub service: ChildOwner,
     /// The StatefulSet's.
-    pub workload: Whose,
+    pub workload: ChildOwner,
     /// That of the claim, which the StatefulSet makes.
-    pub claim: Whose,
+    pub claim: ChildOwner,
 }
 
 /// That something is another's.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stopped {
+pub struct NameConflict {
     /// The reason of the condition.
     pub reason: &'static str,
     /// What is another's, and what to do.
@@ -183,19 +183,19 @@ impl Owners {
         let secret_goes = if found.credential.as_ref().is_some_and(is_fixed) { Never } else { ByLabels };
         let headless_goes = if found.headless.as_ref().is_some_and(has_address) { Never } else { ByLabels };
         Self {
-            service_account: whose("ServiceAccount", found.service_account.as_ref(), broker, ByLabels),
-            credential: whose("Secret", secret, broker, secret_goes),
-            headless: whose("Service", headless, broker, headless_goes),
-            service: whose("Service", found.service.as_ref(), broker, ByLabels),
+            service_account: owner_of("ServiceAccount", found.service_account.as_ref(), broker, ByLabels),
+            credential: owner_of("Secret", secret, broker, secret_goes),
+            headless: owner_of("Service", headless, broker, headless_goes),
+            service: owner_of("Service", found.service.as_ref(), broker, ByLabels),
             // Its selector says whose its pods are.
-            workload: whose("StatefulSet", workload, broker, Never),
-            claim: whose_claim(claim, broker),
+            workload: owner_of("StatefulSet", workload, broker, Never),
+            claim: owner_of_claim(claim, broker),
         }
     }
 
     /// Why nothing may be written; none if everything may. If anything is another's, nothing
     /// is written: pods without one of the others would run with a stranger's identity, credential or name.
-    pub fn taken(&self) -> Option<Stopped> {
+    pub fn conflict(&self) -> Option<NameConflict> {
         let all = [
             &self.service_account,
             &self.credential,
@@ -205,17 +205,17 @@ impl Owners {
             &self.claim,
         ];
         let taken = all.into_iter().filter_map(|whose| match whose {
-            Whose::Taken(taken) => Some(taken),
-            Whose::Absent | Whose::Ours | Whose::Adopt => None,
+            ChildOwner::Taken(taken) => Some(taken),
+            ChildOwner::Absent | ChildOwner::Ours | ChildOwner::Adopt => None,
         });
         let taken: Vec<_> = taken.collect();
         let reason = if taken.iter().all(|taken| taken.passes) { "RolloutUnderWay" } else { "NameTaken" };
         let message = taken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        Some(Stopped { reason, message, about: (*taken.first()?.reference).clone() })
+        Some(NameConflict { reason, message, about: (*taken.first()?.reference).clone() })
     }
 }
 
-impl Whose {
+impl ChildOwner {
     /// Whether the object is there and ours.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Ours | Self::Adopt)
@@ -274,16 +274,16 @@ mod tests {
         validate,
     };
 
-    fn judged(metadata: Value) -> Whose {
+    fn owner_by(metadata: Value) -> ChildOwner {
         let mut metadata: ObjectMeta = serde_json::from_value(metadata).unwrap();
         metadata.name = Some("restante-default".into());
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
-        whose("Service", Some(&metadata), valid.parent(), Handover::ByLabels)
+        owner_of("Service", Some(&metadata), valid.parent(), Handover::ByLabels)
     }
 
     fn taken(metadata: Value) -> String {
-        match judged(metadata) {
-            Whose::Taken(taken) => taken.to_string(),
+        match owner_by(metadata) {
+            ChildOwner::Taken(taken) => taken.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -298,15 +298,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_may_be_created() {
+    fn an_absent_object_may_be_created() {
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
-        assert_eq!(whose("Service", None, valid.parent(), Handover::ByLabels), Whose::Absent);
+        assert_eq!(owner_of("Service", None, valid.parent(), Handover::ByLabels), ChildOwner::Absent);
     }
 
     #[test]
-    fn all_that_is_taken_is_named() {
+    fn every_foreign_object_is_named() {
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
-        assert_eq!(Owners::of(&Found::default(), valid.parent()).taken(), None);
+        assert_eq!(Owners::of(&Found::default(), valid.parent()).conflict(), None);
         let stranger = |name: &str| Some(ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() });
         let found = Found {
             service_account: stranger("restante-default"),
@@ -314,7 +314,7 @@ mod tests {
                 .map(|metadata| Service { metadata, ..Service::default() }),
             ..Found::default()
         };
-        let stopped = Owners::of(&found, valid.parent()).taken().unwrap();
+        let stopped = Owners::of(&found, valid.parent()).conflict().unwrap();
         assert_eq!(stopped.reason, "NameTaken");
         assert_eq!(stopped.about.kind.as_deref(), Some("ServiceAccount"));
         let told = stopped.message;
@@ -324,11 +324,11 @@ mod tests {
 
     fn told_of(found: &Found) -> Option<String> {
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
-        Owners::of(found, valid.parent()).taken().map(|stopped| stopped.message)
+        Owners::of(found, valid.parent()).conflict().map(|stopped| stopped.message)
     }
 
     #[test]
-    fn a_claim_is_ours_by_the_labels_that_its_stateful_set_gives_and_never_to_be_deleted() {
+    fn a_claim_is_ours_by_its_labels_and_the_advice_never_deletes_it() {
         let claim = |labels: Value| Found {
             claim: serde_json::from_value(
                 json!({ "metadata": { "name": "data-restante-default-0", "labels": labels } }),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_become_ours_is_not_handed_over() {
+    fn an_object_that_cannot_become_ours_is_not_offered_for_handover() {
         let secret = |fields: Value| {
             let mut secret = json!({ "metadata": { "name": "restante-default-control" } });
             secret.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -379,30 +379,30 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_with_an_earlier_broker_is_no_news() {
+    fn an_object_of_an_earlier_broker_has_reason_rollout_under_way() {
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
         let owners = owner("MessageBroker", "default", "u0", true);
         let going = json!({ "name": "restante-default", "ownerReferences": owners });
         let found = Found { service: Some(serde_json::from_value(going).unwrap()), ..Found::default() };
-        assert_eq!(Owners::of(&found, valid.parent()).taken().unwrap().reason, "RolloutUnderWay");
+        assert_eq!(Owners::of(&found, valid.parent()).conflict().unwrap().reason, "RolloutUnderWay");
     }
 
     #[test]
-    fn what_our_broker_controls_is_ours_whatever_its_labels() {
+    fn an_object_controlled_by_our_broker_is_ours_without_labels() {
         let owners = owner("MessageBroker", "default", "u1", true);
-        assert_eq!(judged(json!({ "ownerReferences": owners, "labels": our_labels() })), Whose::Ours);
-        assert_eq!(judged(json!({ "ownerReferences": owners })), Whose::Ours);
+        assert_eq!(owner_by(json!({ "ownerReferences": owners, "labels": our_labels() })), ChildOwner::Ours);
+        assert_eq!(owner_by(json!({ "ownerReferences": owners })), ChildOwner::Ours);
     }
 
     #[test]
-    fn what_has_our_labels_and_no_controller_is_adopted() {
-        assert_eq!(judged(json!({ "labels": our_labels() })), Whose::Adopt);
+    fn an_object_with_our_labels_and_no_controller_is_adopted() {
+        assert_eq!(owner_by(json!({ "labels": our_labels() })), ChildOwner::Adopt);
         let owners = owner("ConfigMap", "backup", "u9", false);
-        assert_eq!(judged(json!({ "labels": our_labels(), "ownerReferences": owners })), Whose::Adopt);
+        assert_eq!(owner_by(json!({ "labels": our_labels(), "ownerReferences": owners })), ChildOwner::Adopt);
     }
 
     #[test]
-    fn what_another_controls_is_taken_even_with_our_labels() {
+    fn an_object_of_another_controller_is_foreign_even_with_our_labels() {
         let owners = owner("Deployment", "web", "u9", true);
         let told = taken(json!({ "labels": our_labels(), "ownerReferences": owners }));
         assert!(told.starts_with("Service restante-default belongs to Deployment web: "), "{told}");
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_broker_of_the_name_had_is_waited_for() {
+    fn an_object_of_an_earlier_broker_of_the_same_name_is_waited_for() {
         let told = taken(json!({ "ownerReferences": owner("MessageBroker", "default", "u0", true) }));
         assert!(told.contains("an earlier MessageBroker default: Kubernetes deletes it"), "{told}");
         let other = taken(json!({ "ownerReferences": owner("MessageBroker", "other", "u2", true) }));
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lacks_one_of_our_labels_is_another_s_and_the_command_hands_it_over() {
+    fn an_object_without_one_of_our_labels_is_foreign_and_a_command_hands_it_over() {
         for labels in [
             json!({}),
             json!({ "app.kubernetes.io/managed-by": "restante-operator" }),

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pods_keep_to_the_restricted_profile() {
+    fn the_pods_satisfy_the_restricted_profile() {
         let made: PodTemplateSpec = serde_json::from_value(made(json!({}))).unwrap();
         let pod = made.spec.unwrap();
         let security = pod.security_context.unwrap();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn no_user_is_set_where_the_cluster_gives_one() {
+    fn no_user_is_set_if_the_cluster_chooses_it() {
         let mut args = args();
         args.broker_users = BrokerUsers::Cluster;
         let valid = validate(&broker("mq", json!({})), &args).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_template_gives_is_in_the_pod_and_nothing_else() {
+    fn the_pod_contains_the_fields_of_the_template_and_no_others() {
         let none = made(json!({}));
         for field in ["imagePullSecrets", "nodeSelector", "tolerations", "affinity", "priorityClassName"] {
             assert_eq!(none["spec"].get(field), None, "{none}");
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_template_gives_never_hides_the_operator_s_own() {
+    fn the_template_never_overrides_the_operator_s_labels_and_annotations() {
         let template = json!({
             "annotations": { "restante.dev/credential": "x" },
             "labels": { "restante.dev/broker": "x" },
@@ -261,14 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_has_the_cores_that_its_resource_names() {
+    fn the_flag_cores_comes_from_the_resource() {
         assert!(flags(json!({})).contains(&"--cores=1".to_owned()));
         let four = flags(json!({ "engine": { "embedded": { "cores": 4 } } }));
         assert!(four.contains(&"--cores=4".to_owned()), "{four:?}");
     }
 
     #[test]
-    fn the_broker_is_told_its_names_and_the_pages_that_may_use_it() {
+    fn the_flags_contain_the_allowed_hosts_and_origins() {
         let allowed = |spec| {
             let mut flags = flags(spec);
             flags.retain(|flag| flag.starts_with("--allowed-"));
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_the_broker_is_told_to_it() {
+    fn the_flags_contain_the_settings_for_proxies() {
         let of_nothing = flags(json!({}));
         assert!(of_nothing.contains(&"--keep-alive=620".to_owned()), "{of_nothing:?}");
         let absent = |flag: &str| !of_nothing.iter().any(|argument| argument.starts_with(flag));

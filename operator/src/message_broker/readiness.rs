@@ -22,7 +22,7 @@ const REVISION_LABEL: &str = "controller-revision-hash";
 
 /// What is there of a MessageBroker.
 #[derive(Debug, Clone, Copy)]
-pub struct Sight<'a> {
+pub struct Snapshot<'a> {
     /// Its name.
     pub broker: &'a str,
     /// Pods that it should have.
@@ -62,7 +62,7 @@ impl Display for Trouble {
     }
 }
 
-impl Sight<'_> {
+impl Snapshot<'_> {
     fn own_pods(&self) -> impl Iterator<Item = &Pod> {
         let uid = self.workload.metadata.uid.as_deref();
         self.pods.iter().map(Arc::as_ref).filter(move |pod| {
@@ -143,7 +143,7 @@ impl Sight<'_> {
         self.own_pods().find_map(trouble).or_else(|| {
             let what = self.not_made.filter(|_| self.lacks_pods())?.to_owned();
             let about = self.workload.object_ref(&());
-            Some(Trouble { reason: "PodNotMade", what, words: String::new(), about })
+            Some(Trouble { reason: "PodNotCreated", what, words: String::new(), about })
         })
     }
 
@@ -276,9 +276,9 @@ mod tests {
         pods: &[Arc<Pod>],
         claim: Option<&PersistentVolumeClaim>,
     ) -> (String, String) {
-        let sight =
-            Sight { broker: "main", replicas: 1, workload, pods, claim, not_made: None, unbound: None };
-        let assertion = sight.assertion();
+        let snapshot =
+            Snapshot { broker: "main", replicas: 1, workload, pods, claim, not_made: None, unbound: None };
+        let assertion = snapshot.assertion();
         assert_eq!(assertion.holds, assertion.reason == "Ready");
         (assertion.reason, assertion.message)
     }
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stateful_set_that_was_not_observed_or_is_rolled_out_is_not_ready() {
+    fn a_stateful_set_that_is_not_observed_or_is_rolling_out_is_not_ready() {
         let pods = [pod(UID, "b", ready())];
         let mut unseen = settled();
         unseen.metadata.generation = Some(4);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_has_an_earlier_claim_is_not_ready() {
+    fn a_pod_with_a_replaced_claim_is_not_ready() {
         let pods = [pod(UID, "b", ready())];
         let (reason, message) = told(&settled(), &pods, Some(&claim("2026-01-01T00:00:09Z")));
         assert_eq!(reason, "PodsNotReady");
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_the_pod_from_running_is_told() {
+    fn the_message_names_the_trouble_of_the_pod() {
         let message = |status: Value| {
             told(&settled(), &[pod(UID, "b", status)], Some(&claim("2026-01-01T00:00:00Z"))).1
         };
@@ -346,9 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn why_no_pod_was_made_is_told() {
+    fn the_message_says_why_no_pod_was_created() {
         let (workload, claim) = (settled(), claim("2026-01-01T00:00:00Z"));
-        let mut sight = Sight {
+        let mut snapshot = Snapshot {
             broker: "main",
             replicas: 1,
             workload: &workload,
@@ -357,13 +357,13 @@ mod tests {
             not_made: None,
             unbound: None,
         };
-        let unknown = sight.assertion().message;
+        let unknown = snapshot.assertion().message;
         assert!(unknown.ends_with("see `kubectl describe statefulset restante-main`"), "{unknown}");
-        sight.not_made = Some("exceeded quota");
-        assert_eq!(sight.assertion().message, "0 of 1 pods are ready: exceeded quota");
-        assert_eq!(sight.trouble().unwrap().reason, "PodNotMade");
-        sight.unbound = Some("the claim has no volume");
+        snapshot.not_made = Some("exceeded quota");
+        assert_eq!(snapshot.assertion().message, "0 of 1 pods are ready: exceeded quota");
+        assert_eq!(snapshot.trouble().unwrap().reason, "PodNotCreated");
+        snapshot.unbound = Some("the claim has no volume");
         let both = "0 of 1 pods are ready: exceeded quota; the claim has no volume";
-        assert_eq!(sight.assertion().message, both);
+        assert_eq!(snapshot.assertion().message, both);
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     error::Error,
     fleet::View,
     names::FIELD_MANAGER,
-    stalled::{Cure, Stalled},
+    stalled::{Remedy, Stalled},
 };
 
 /// The longest message of what others say, an eighth of what the definition takes: a longer one could not be told at all.
@@ -33,11 +33,11 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// What a reconcile found out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct Observation {
     /// The condition Ready.
     pub ready: Assertion,
     /// What ends it, if it is not Ready.
-    pub cure: Cure,
+    pub remedy: Remedy,
     /// The object that is in the way, if it is one.
     pub about: Option<ObjectReference>,
     /// What Kubernetes says that is in the way.
@@ -56,12 +56,12 @@ pub struct Told {
     pub view: View,
 }
 
-impl Told {
+impl Observation {
     /// That something is in the way, and nothing else is known.
-    pub fn stopped(reason: &str, message: impl Into<String>) -> Self {
+    pub fn not_ready(reason: &str, message: impl Into<String>) -> Self {
         Self {
             ready: Assertion::fails(kind::READY, reason, shortened(message.into(), MESSAGE_BYTES_MAX)),
-            cure: Cure::Time,
+            remedy: Remedy::Time,
             about: None,
             trouble: None,
             ready_pods: None,
@@ -74,7 +74,7 @@ impl Told {
     }
 
     /// Why the broker is not Ready, for those who depend on it.
-    pub fn why(&self) -> String {
+    pub fn cause(&self) -> String {
         format!("{}: {}", self.ready.reason, self.ready.message)
     }
 }
@@ -95,13 +95,16 @@ pub fn unready_since(broker: &MessageBroker) -> Option<Timestamp> {
 /// The status as far as it is the operator's: conditions of other managers are neither compared nor written.
 pub(super) fn own(broker: &MessageBroker) -> MessageBrokerStatus {
     let status = broker.status.clone().unwrap_or_default();
-    MessageBrokerStatus { conditions: condition::only(&status.conditions, kind::OF_MESSAGE_BROKER), ..status }
+    MessageBrokerStatus {
+        conditions: condition::of_kinds(&status.conditions, kind::OF_MESSAGE_BROKER),
+        ..status
+    }
 }
 
 /// The status that says so. What is not known stays as it was last told.
 pub fn status(
     broker: &MessageBroker,
-    told: Told,
+    told: Observation,
     stalled: Option<Assertion>,
     now: Timestamp,
 ) -> MessageBrokerStatus {
@@ -110,7 +113,7 @@ pub fn status(
     let number = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
     let shown = told.view.store_id.map(|id| id.to_string());
     let accepted = broker.annotations().get(ACCEPT_STORE).map(String::as_str);
-    let store = store::judge(
+    let store = store::compare(
         (&broker.namespace().unwrap_or_default(), &broker.name_any()),
         old.store_id.as_deref(),
         shown.as_deref(),
@@ -155,34 +158,38 @@ fn storage(
         Some(unbound) => Assertion::fails(kind::STORAGE_DIFFERS, "NotBound", unbound),
         None => Assertion::fails(
             kind::STORAGE_DIFFERS,
-            "AsAsked",
+            "AsSpecified",
             "the volume is as spec.engine.embedded.storage asks",
         ),
     })
 }
 
 /// Tells what a reconcile found out, and gives when the status has to say more, if nothing happens before.
-pub async fn tell(context: &Context, broker: &MessageBroker, told: Told) -> Result<Option<Duration>, Error> {
+pub async fn report(
+    context: &Context,
+    broker: &MessageBroker,
+    told: Observation,
+) -> Result<Option<Duration>, Error> {
     let now = context.now();
     let differs = context.default_differs.condition(broker, &own(broker).conditions);
     let differs =
         differs.map(|told| Assertion { message: shortened(told.message, MESSAGE_BYTES_MAX), ..told });
-    let told = Told { default_differs: differs, ..told };
-    let Stalled { condition, after } = judge_stalled(context, broker, &told, now);
+    let told = Observation { default_differs: differs, ..told };
+    let Stalled { condition, after } = assess_stalled(context, broker, &told, now);
     let (about, trouble) = (told.about.clone(), told.trouble.clone());
     write(context, broker, status(broker, told, condition, now), about, trouble).await?;
     Ok(after)
 }
 
-fn judge_stalled(context: &Context, broker: &MessageBroker, told: &Told, now: Timestamp) -> Stalled {
-    if told.cure == Cure::Time {
+fn assess_stalled(context: &Context, broker: &MessageBroker, told: &Observation, now: Timestamp) -> Stalled {
+    if told.remedy == Remedy::Time {
         context.failures.clear(broker.metadata.uid.as_deref().unwrap_or_default());
-        return Stalled::NO;
+        return Stalled::NONE;
     }
     let conditions = broker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     // One that was not Ready for another reason has not failed so for long.
     let before = condition::find(conditions, kind::READY).filter(|ready| ready.reason == told.ready.reason);
-    context.failures.judge(&broker.metadata, before, (&told.ready, told.cure), now)
+    context.failures.assess(&broker.metadata, before, (&told.ready, told.remedy), now)
 }
 
 /// Applies the status, and gives what the MessageBroker's metadata are then.
@@ -218,10 +225,10 @@ async fn write(
     if old == status {
         return Ok(());
     }
-    context.written.record(&apply(&context.client, broker, &status).await?);
+    context.last_writes.record(&apply(&context.client, broker, &status).await?);
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
     for condition in transitions(&old.conditions, &status.conditions) {
-        if let Some(type_) = worth_telling(condition) {
+        if let Some(type_) = event_type(condition) {
             let (reference, note) = (broker.object_ref(&()), condition.message.clone());
             let about = match condition.type_.as_str() {
                 kind::READY => about.clone(),
@@ -247,7 +254,7 @@ fn is_news(trouble: &Trouble, old: &[Condition]) -> bool {
 }
 
 /// Whether a transition to this condition is worth an event, and of which type. Pods that are not ready yet are no news.
-fn worth_telling(condition: &Condition) -> Option<EventType> {
+fn event_type(condition: &Condition) -> Option<EventType> {
     match (condition.type_.as_str(), condition.status.as_str()) {
         (kind::READY, "True") => Some(EventType::Normal),
         (kind::READY, _) => (!["PodsNotReady", "RolloutUnderWay", DELETING]
@@ -270,10 +277,10 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn ready() -> Told {
-        Told {
+    fn ready() -> Observation {
+        Observation {
             ready: Assertion::holds(kind::READY, "Ready", "1 of 1 pods are ready"),
-            cure: Cure::Time,
+            remedy: Remedy::Time,
             about: None,
             trouble: None,
             ready_pods: Some(1),
@@ -292,9 +299,10 @@ mod tests {
     }
 
     #[test]
-    fn what_stops_a_reconcile_leaves_what_was_known() {
+    fn a_blocked_reconcile_keeps_the_known_status() {
         let before = status(&broker("mq", json!({})), ready(), None, at(10));
-        let after = status(&with(before.clone()), Told::stopped("ApplyFailed", "quota"), None, at(20));
+        let after =
+            status(&with(before.clone()), Observation::not_ready("ApplyFailed", "quota"), None, at(20));
         assert_eq!(
             (after.url, after.channels, after.store_id),
             (before.url, before.channels, before.store_id)
@@ -305,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_is_cut_between_characters() {
-        let message = Told::stopped("ApplyFailed", format!("a{}", "é".repeat(4096))).ready.message;
+    fn a_long_message_is_cut_between_characters() {
+        let message = Observation::not_ready("ApplyFailed", format!("a{}", "é".repeat(4096))).ready.message;
         assert_eq!(message.len(), 4095);
-        assert_eq!(Told::stopped("ApplyFailed", "short").ready.message, "short");
+        assert_eq!(Observation::not_ready("ApplyFailed", "short").ready.message, "short");
     }
 
     #[test]
-    fn conditions_of_others_make_no_difference() {
+    fn foreign_conditions_do_not_change_the_status() {
         let ours = status(&broker("mq", json!({})), ready(), None, at(10));
         let mut there = ours.clone();
         let other: Value = json!({
@@ -326,8 +334,8 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_without_a_volume_does_not_say_that_the_volume_is_as_asked() {
-        let told = Told { unbound: Some("no volume".into()), ..ready() };
+    fn storage_differs_has_reason_not_bound_without_a_volume() {
+        let told = Observation { unbound: Some("no volume".into()), ..ready() };
         let status = status(&broker("mq", json!({})), told, None, at(10));
         let storage = condition::find(&status.conditions, kind::STORAGE_DIFFERS).unwrap();
         assert_eq!(
@@ -337,26 +345,28 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_news_until_ready_tells_of_it_whatever_kubernetes_says_then() {
+    fn trouble_is_new_until_the_message_of_ready_contains_it() {
         let trouble = Trouble {
             reason: "ImageNotPulled",
             what: "image x cannot be pulled".into(),
             words: "ErrImagePull".into(),
             about: ObjectReference::default(),
         };
-        let before =
-            Told::stopped("PodsNotReady", "0 of 1 pods are ready: image x cannot be pulled: backing off");
+        let before = Observation::not_ready(
+            "PodsNotReady",
+            "0 of 1 pods are ready: image x cannot be pulled: backing off",
+        );
         let before = status(&broker("mq", json!({})), before, None, at(10));
         assert!(is_news(&trouble, &[]) && !is_news(&trouble, &before.conditions));
     }
 
     #[test]
-    fn what_is_told_of_the_storage_is_what_differs() {
+    fn storage_differs_lists_the_differences() {
         let mut told = ready();
         told.differences = Some(vec!["a".into(), "b".into()]);
         let status = status(&broker("mq", json!({})), told, None, at(10));
         let condition = &status.conditions[1];
         assert_eq!((condition.status.as_str(), condition.message.as_str()), ("True", "a; b"));
-        assert!(worth_telling(condition).is_some());
+        assert!(event_type(condition).is_some());
     }
 }

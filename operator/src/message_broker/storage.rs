@@ -24,12 +24,12 @@ pub enum Step {
     /// Ask for this size, which is more than the volume has.
     Grow(Quantity),
     /// Delete the StatefulSet and the claim, which was never bound or is not there, and make both anew.
-    Remake,
+    Recreate,
 }
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
+pub struct Comparison {
     /// What is to be done.
     pub step: Step,
     /// What is not as asked and stays so, each with what to do.
@@ -37,13 +37,13 @@ pub struct Judgement {
 }
 
 /// Compares. `template` is the claim template of the StatefulSet, `claim` the claim of its pod, each if it is there.
-pub fn judge(
+pub fn compare(
     asked: &Storage,
     template: Option<&PersistentVolumeClaim>,
     claim: Option<&PersistentVolumeClaim>,
-) -> Judgement {
+) -> Comparison {
     let template = template.and_then(|template| template.spec.as_ref());
-    let keep = |differences| Judgement { step: Step::Keep, differences };
+    let keep = |differences| Comparison { step: Step::Keep, differences };
     let claim = claim.filter(|claim| {
         // One that goes and never held anything is as good as gone.
         claim.metadata.deletion_timestamp.is_none() || may_hold_data(claim)
@@ -51,7 +51,10 @@ pub fn judge(
     let Some(claim) = claim else {
         // The next claim is made of the template.
         let differs = template.is_some_and(|template| !is_template_of(template, asked));
-        return Judgement { step: if differs { Step::Remake } else { Step::Keep }, differences: Vec::new() };
+        return Comparison {
+            step: if differs { Step::Recreate } else { Step::Keep },
+            differences: Vec::new(),
+        };
     };
     let Some(found) = claim.spec.as_ref() else { return keep(Vec::new()) };
     let name = claim.metadata.name.as_deref().unwrap_or_default();
@@ -65,21 +68,24 @@ pub fn judge(
             }
             None => is_template_of(found, asked),
         };
-        return Judgement { step: if as_asked { Step::Keep } else { Step::Remake }, differences: Vec::new() };
+        return Comparison {
+            step: if as_asked { Step::Keep } else { Step::Recreate },
+            differences: Vec::new(),
+        };
     }
     let mut told = differences(asked, found, name);
     let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&asked.size)) else { return keep(told) };
     match quantity::bytes(has) {
         // More was asked for than could be had: Kubernetes takes less again, as long as it is more than there is.
         Ok(has_bytes) if has_bytes > wanted && capacity(claim).is_some_and(|has| has < wanted) => {
-            return Judgement { step: Step::Grow(asked.size.clone()), differences: told };
+            return Comparison { step: Step::Grow(asked.size.clone()), differences: told };
         }
         Ok(has_bytes) if has_bytes > wanted => told.push(format!(
             "{FIELD}.size is {}, but claim {name} requests {}, and a claim never shrinks: set size to {}",
             asked.size.0, has.0, has.0
         )),
         Ok(has_bytes) if has_bytes < wanted => {
-            return Judgement { step: Step::Grow(asked.size.clone()), differences: told };
+            return Comparison { step: Step::Grow(asked.size.clone()), differences: told };
         }
         Ok(_) => {}
         Err(_) if *has == asked.size => {}
@@ -184,19 +190,19 @@ fn has_mode(found: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
 /// Differences in what can never change. A spec without a class takes whichever the claim was given.
 fn differences(asked: &Storage, found: &PersistentVolumeClaimSpec, name: &str) -> Vec<String> {
     let mut told = Vec::new();
-    let cure =
+    let remedy =
         "which Kubernetes lets nobody change: set it back, or move the channels to another MessageBroker";
     let class = found.storage_class_name.as_deref().filter(|class| !class.is_empty());
     if let Some(wanted) =
         asked.storage_class_name.as_deref().filter(|wanted| *wanted != class.unwrap_or_default())
     {
         let has = class.map_or_else(|| "has no class".to_owned(), |class| format!("is of class {class}"));
-        told.push(format!("{FIELD}.storageClassName is {wanted}, but claim {name} {has}, {cure}"));
+        told.push(format!("{FIELD}.storageClassName is {wanted}, but claim {name} {has}, {remedy}"));
     }
     if !has_mode(found, asked) {
         let modes = found.access_modes.clone().unwrap_or_default().join(",");
         let wanted = asked.access_mode.as_str();
-        told.push(format!("{FIELD}.accessMode is {wanted}, but claim {name} is {modes}, {cure}"));
+        told.push(format!("{FIELD}.accessMode is {wanted}, but claim {name} is {modes}, {remedy}"));
     }
     told
 }
@@ -239,15 +245,15 @@ mod tests {
         template: Option<&PersistentVolumeClaim>,
         claim: Option<&PersistentVolumeClaim>,
     ) -> Step {
-        judge(asked, template, claim).step
+        compare(asked, template, claim).step
     }
 
     #[test]
-    fn what_is_as_asked_stays() {
+    fn a_claim_as_specified_is_kept() {
         for claim in [None, Some(claim("1Gi", Some("fast"))), Some(bound("1Gi", Some("fast")))] {
-            let judged =
-                judge(&asked("1024Mi", Some("fast")), Some(&bound("1Gi", Some("fast"))), claim.as_ref());
-            assert_eq!(judged, Judgement { step: Step::Keep, differences: vec![] }, "{claim:?}");
+            let compared =
+                compare(&asked("1024Mi", Some("fast")), Some(&bound("1Gi", Some("fast"))), claim.as_ref());
+            assert_eq!(compared, Comparison { step: Step::Keep, differences: vec![] }, "{claim:?}");
         }
     }
 
@@ -258,17 +264,17 @@ mod tests {
             step(&asked("3Gi", None), Some(&made), Some(&bound("2Gi", Some("x")))),
             Step::Grow(Quantity("3Gi".into()))
         );
-        let smaller = judge(&asked("1Gi", None), Some(&made), Some(&bound("2Gi", Some("x"))));
+        let smaller = compare(&asked("1Gi", None), Some(&made), Some(&bound("2Gi", Some("x"))));
         assert_eq!(smaller.step, Step::Keep);
         let told = &smaller.differences[0];
         assert!(told.contains("size is 1Gi, but claim data-restante-main-0 requests 2Gi, and a claim never shrinks: set size to 2Gi"), "{told}");
     }
 
     #[test]
-    fn a_claim_from_an_earlier_installation_is_taken_as_it_is_and_told() {
+    fn a_claim_of_an_earlier_installation_is_kept_and_its_differences_are_reported() {
         // No StatefulSet yet: what is asked is beside what was kept.
-        let judged = judge(&asked("1Gi", Some("fast")), None, Some(&bound("2Gi", Some("slow"))));
-        assert_eq!((judged.step, judged.differences.len()), (Step::Keep, 2));
+        let compared = compare(&asked("1Gi", Some("fast")), None, Some(&bound("2Gi", Some("slow"))));
+        assert_eq!((compared.step, compared.differences.len()), (Step::Keep, 2));
         assert_eq!(
             step(&asked("3Gi", None), None, Some(&bound("2Gi", Some("slow")))),
             Step::Grow(Quantity("3Gi".into()))
@@ -276,31 +282,31 @@ mod tests {
     }
 
     #[test]
-    fn class_and_mode_of_a_bound_claim_are_told_and_stay() {
+    fn a_different_class_or_mode_of_a_bound_claim_is_reported_and_kept() {
         let mut wanted = asked("2Gi", Some("fast"));
         wanted.access_mode = restante_crds::message_broker::AccessMode::ReadWriteOncePod;
         let found = bound("2Gi", Some("slow"));
-        let judged = judge(&wanted, Some(&found), Some(&found));
-        assert_eq!(judged.step, Step::Keep);
-        assert!(judged.differences[0].contains("storageClassName is fast"), "{judged:?}");
-        assert!(judged.differences[1].contains("accessMode is ReadWriteOncePod"), "{judged:?}");
+        let compared = compare(&wanted, Some(&found), Some(&found));
+        assert_eq!(compared.step, Step::Keep);
+        assert!(compared.differences[0].contains("storageClassName is fast"), "{compared:?}");
+        assert!(compared.differences[1].contains("accessMode is ReadWriteOncePod"), "{compared:?}");
     }
 
     #[test]
-    fn a_claim_that_was_never_bound_is_made_anew_when_it_differs() {
+    fn an_unbound_claim_that_differs_is_recreated() {
         let made = claim("1Gi", Some("fsat"));
         for wanted in [asked("1Gi", Some("fast")), asked("1Gi", None), asked("2Gi", Some("fsat"))] {
-            assert_eq!(step(&wanted, Some(&made), Some(&made)), Step::Remake, "{wanted:?}");
+            assert_eq!(step(&wanted, Some(&made), Some(&made)), Step::Recreate, "{wanted:?}");
             // The claim is gone already.
-            assert_eq!(step(&wanted, Some(&made), None), Step::Remake, "{wanted:?}");
+            assert_eq!(step(&wanted, Some(&made), None), Step::Recreate, "{wanted:?}");
         }
         // The StatefulSet is gone already.
-        assert_eq!(step(&asked("1Gi", Some("fast")), None, Some(&made)), Step::Remake);
+        assert_eq!(step(&asked("1Gi", Some("fast")), None, Some(&made)), Step::Recreate);
         assert_eq!(step(&asked("1Gi", Some("fast")), None, None), Step::Keep);
     }
 
     #[test]
-    fn what_may_ever_have_held_data_is_never_made_anew() {
+    fn a_claim_that_may_hold_data_is_never_recreated() {
         let wanted = asked("1Gi", Some("fast"));
         let mut marked = claim("1Gi", Some("slow"));
         marked.metadata.annotations = Some([(BOUND_ONCE.to_owned(), "yes".to_owned())].into());
@@ -320,18 +326,18 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_was_left_over_from_the_earlier_class_is_made_anew_as_well() {
+    fn an_unbound_claim_of_the_earlier_class_is_recreated() {
         let left = claim("1Gi", Some("fsat"));
         let anew = claim("1Gi", Some("fast"));
-        assert_eq!(step(&asked("1Gi", Some("fast")), Some(&anew), Some(&left)), Step::Remake);
-        assert_eq!(step(&asked("1Gi", None), None, Some(&left)), Step::Remake);
+        assert_eq!(step(&asked("1Gi", Some("fast")), Some(&anew), Some(&left)), Step::Recreate);
+        assert_eq!(step(&asked("1Gi", None), None, Some(&left)), Step::Recreate);
         // Which class a claim without one is given is not ours to say.
         let given = claim("1Gi", Some("default"));
         assert_eq!(step(&asked("1Gi", None), Some(&claim("1Gi", None)), Some(&given)), Step::Keep);
     }
 
     #[test]
-    fn a_claim_without_a_volume_is_told_with_its_class_and_what_kubernetes_says() {
+    fn an_unbound_claim_is_reported_with_its_class_and_the_event_of_kubernetes() {
         let told = |claim: &PersistentVolumeClaim, said| unbound("main", Some(claim), said);
         assert_eq!(
             told(&claim("100Ti", Some("locla")), Some("class not found")).unwrap(),
@@ -343,23 +349,23 @@ mod tests {
     }
 
     #[test]
-    fn a_growth_that_cannot_be_had_may_be_asked_back() {
+    fn a_failed_growth_may_be_reduced_to_a_size_above_the_capacity() {
         let mut claim = bound("1Gi", None);
         let requests = claim.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
         requests.insert("storage".into(), Quantity("100Ti".into()));
         assert_eq!(step(&asked("2Gi", None), None, Some(&claim)), Step::Grow(Quantity("2Gi".into())));
-        let judged = judge(&asked("1Gi", None), None, Some(&claim));
-        assert_eq!((judged.step, judged.differences.len()), (Step::Keep, 1));
+        let compared = compare(&asked("1Gi", None), None, Some(&claim));
+        assert_eq!((compared.step, compared.differences.len()), (Step::Keep, 1));
     }
 
     #[test]
-    fn a_claim_that_grows_is_told_until_it_has_grown() {
+    fn a_growing_claim_is_reported_until_it_has_grown() {
         let mut claim = bound("2Gi", None);
         let requests = claim.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
         requests.insert("storage".into(), Quantity("3Gi".into()));
-        let judged = judge(&asked("3Gi", None), None, Some(&claim));
+        let compared = compare(&asked("3Gi", None), None, Some(&claim));
         assert_eq!(
-            judged.differences,
+            compared.differences,
             [
                 "claim data-restante-main-0 requests 3Gi, and its volume still has a capacity of 2Gi: it is growing"
             ]

@@ -22,7 +22,7 @@ pub struct Store {
 }
 
 /// Compares the store that the pods show, if they were heard and agree, with the one of the status.
-pub fn judge(
+pub fn compare(
     (namespace, broker): (&str, &str),
     known: Option<&str>,
     shown: Option<&str>,
@@ -58,7 +58,7 @@ pub fn judge(
                 "since {since} the broker shows store {shown} instead of {known}: the volume was replaced or restored, \
                  and messages that only the earlier store has are not delivered. Put the earlier volume back, or accept \
                  this one with `kubectl -n {namespace} annotate messagebroker {broker} --overwrite {ACCEPT_STORE}={shown}`{}",
-                passed_over(accepted.filter(|accepted| *accepted != known))
+                ignored_annotation(accepted.filter(|accepted| *accepted != known))
             );
             Store {
                 id: Some(known.to_owned()),
@@ -69,7 +69,7 @@ pub fn judge(
 }
 
 /// That the annotation accepts another store than the broker shows.
-fn passed_over(accepted: Option<&str>) -> String {
+fn ignored_annotation(accepted: Option<&str>) -> String {
     let Some(accepted) = accepted else { return String::new() };
     let id: String = accepted.chars().take(ID_CHARACTERS_MAX).collect();
     format!(
@@ -88,29 +88,32 @@ mod tests {
 
     fn after(first: &Store, shown: Option<&str>, accepted: Option<&str>, second: i64) -> Store {
         let old = conditions(&[], Some(1), at(10), first.replaced.clone());
-        judge(("mq", "main"), first.id.as_deref(), shown, accepted, &old, at(second))
+        compare(("mq", "main"), first.id.as_deref(), shown, accepted, &old, at(second))
     }
 
     fn first() -> Store {
-        judge(("mq", "main"), None, Some("a"), None, &[], at(10))
+        compare(("mq", "main"), None, Some("a"), None, &[], at(10))
     }
 
     #[test]
     fn the_first_store_is_the_known_one() {
         assert_eq!(first().id.as_deref(), Some("a"));
         assert!(!first().replaced.unwrap().holds);
-        assert_eq!(judge(("mq", "main"), None, None, None, &[], at(10)), Store { id: None, replaced: None });
+        assert_eq!(
+            compare(("mq", "main"), None, None, None, &[], at(10)),
+            Store { id: None, replaced: None }
+        );
     }
 
     #[test]
-    fn another_store_is_told_until_the_old_one_is_back() {
+    fn a_replaced_store_is_reported_until_the_old_one_is_back() {
         let other = after(&first(), Some("b"), None, 20);
         assert_eq!(other.id.as_deref(), Some("a"));
         let told = other.replaced.clone().unwrap();
         assert!(told.holds && told.message.contains("store b instead of a"), "{told:?}");
         let command = "`kubectl -n mq annotate messagebroker main --overwrite restante.dev/accept-store=b`";
         assert!(told.message.ends_with(command), "{told:?}");
-        // Told once and for all of what follows, while nobody is heard as well.
+        // Observation once and for all of what follows, while nobody is heard as well.
         assert_eq!(
             after(&other, Some("b"), None, 30).replaced.unwrap().message.find("since 1970-01-01T00:00:10Z"),
             Some(0)
@@ -121,12 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_accepted_by_its_id_and_by_no_other() {
+    fn a_store_is_accepted_only_by_its_id() {
         let other = after(&first(), Some("b"), None, 20);
-        let passed_over = after(&other, Some("b"), Some("c"), 30).replaced.unwrap();
+        let ignored_annotation = after(&other, Some("b"), Some("c"), 30).replaced.unwrap();
         assert!(
-            passed_over.holds
-                && passed_over.message.contains("restante.dev/accept-store is \"c\" and accepts nothing")
+            ignored_annotation.holds
+                && ignored_annotation
+                    .message
+                    .contains("restante.dev/accept-store is \"c\" and accepts nothing")
         );
         let accepted = after(&other, Some("b"), Some("b"), 30);
         assert_eq!(accepted.id.as_deref(), Some("b"));

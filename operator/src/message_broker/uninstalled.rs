@@ -44,19 +44,19 @@ mod tests {
 
     use super::*;
     use crate::message_broker::{
-        status::{Told, status},
+        status::{Observation, status},
         validate::tests::broker,
     };
 
     #[test]
-    fn the_status_stays_as_it_was_but_for_ready_which_nobody_knows() {
+    fn an_uninstall_changes_only_ready_to_unknown() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut broker = broker("mq", json!({}));
-        let told = Told {
+        let told = Observation {
             ready: Assertion::holds(kind::READY, "Ready", ""),
             differences: Some(Vec::new()),
             url: Some("http://mq".into()),
-            ..Told::stopped("", "")
+            ..Observation::not_ready("", "")
         };
         let before = status(&broker, told, None, at(10));
         broker.status = Some(before.clone());

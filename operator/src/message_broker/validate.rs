@@ -177,7 +177,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_url_is_the_service_unless_another_is_given() {
+    fn the_url_defaults_to_the_service() {
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
         assert_eq!(valid.url, "http://restante-default.mq.svc:8080");
         let outside = json!({ "externalURL": "https://mq.example.com/" });
@@ -185,7 +185,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_broker_answers_to_its_service_its_pods_name_its_outside_name_and_what_is_listed() {
+    fn allowed_hosts_are_the_service_the_pod_the_external_host_and_the_listed_names() {
         let hosts = |spec| validate(&broker("mq", spec), &args()).unwrap().allowed_hosts;
         let service = [
             "restante-default",
@@ -209,7 +209,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_image_is_the_operator_s_unless_another_is_given() {
+    fn the_image_defaults_to_the_operator_s() {
         let image = |spec| {
             let valid = validate(&broker("mq", spec), &args()).unwrap();
             (valid.image, valid.image_pull_policy)
@@ -221,7 +221,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn pull_secrets_of_operator_and_resource_are_each_given_once() {
+    fn pull_secrets_of_operator_and_resource_are_merged() {
         let mut args = args();
         args.broker_image_pull_secrets = vec!["a".into(), "b".into()];
         let spec = json!({ "template": { "imagePullSecrets": [{ "name": "b" }, { "name": "c" }] } });
@@ -229,7 +229,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_user_is_the_given_one_or_the_image_s_or_the_cluster_s() {
+    fn the_user_is_the_resource_s_or_the_image_s_or_the_cluster_s() {
         let users = |spec, args: &RunArgs| {
             let valid = validate(&broker("mq", spec), args).unwrap();
             (valid.user, valid.group, valid.fs_group)

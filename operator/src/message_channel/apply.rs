@@ -13,7 +13,7 @@ use crate::{context::Context, error::Error, finalizer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
     /// There is something to say in the status.
-    Told,
+    StatusDue,
     /// Someone else has to act first, and will ask for another reconcile.
     Waiting,
 }
@@ -32,7 +32,7 @@ pub async fn apply(
     if !contends {
         // If it was programmed once, the set is sent without it.
         wake(facts);
-        return Ok(Applied::Told);
+        return Ok(Applied::StatusDue);
     }
     // Before anything is at a broker: a channel that is deleted in between would leave its messages there.
     if !context.ownership.is_held(&channel.metadata) {
@@ -40,8 +40,8 @@ pub async fn apply(
         let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), &namespace);
         // First: the broker's task may see the finalizer before we do.
         context.fleet.unsent().begin(channel);
-        let metadata = finalizer::put_on(&api, &channel.metadata, context.ownership.namespace()).await?;
-        context.written.record(&metadata);
+        let metadata = finalizer::add(&api, &channel.metadata, context.ownership.namespace()).await?;
+        context.last_writes.record(&metadata);
         return Ok(Applied::Waiting);
     }
     match (verdict, &facts.broker) {
@@ -51,7 +51,7 @@ pub async fn apply(
         }
         // The reconcile of the broker asks for another one.
         (Verdict::Accepted { programming: Programming::Unknown, .. }, _) => Ok(Applied::Waiting),
-        _ => Ok(Applied::Told),
+        _ => Ok(Applied::StatusDue),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The status of a deleted channel that is kept: why, what to do, and what is in it. Pure.
+//! The status of a deleted channel that is blocker: why, what to do, and what is in it. Pure.
 
 use k8s_openapi::jiff::Timestamp;
 use restante_crds::{
@@ -8,9 +8,9 @@ use restante_crds::{
 };
 
 use super::{
+    blocker::Blocker,
     build::{self, BROKER_NOT_READY, broker_not_ready},
     dereference::Facts,
-    kept::Kept,
     status::own,
     validate::{BROKER_NOT_FOUND, validate},
 };
@@ -31,10 +31,10 @@ fn drains(channel: &MessageChannel) -> bool {
 
 /// What is told of the channel itself: as it was. What was wrong before the deletion is looked at again where there is news:
 /// its broker may be there again. Without its broker it has nobody.
-fn told_of_itself(
+fn channel_status(
     channel: &MessageChannel,
     facts: &Facts,
-    kept: &Kept,
+    blocker: &Blocker,
     now: Timestamp,
 ) -> MessageChannelStatus {
     let old = own(channel);
@@ -42,7 +42,7 @@ fn told_of_itself(
     let is_news = fails(kind::READY).is_some_and(|ready| {
         ready.reason == BROKER_NOT_FOUND || (fails(kind::PROGRAMMED).is_some() && facts.outcome.is_some())
     });
-    if !is_news && !matches!(kept, Kept::OnClaim { .. }) {
+    if !is_news && !matches!(blocker, Blocker::OnClaim { .. }) {
         return old;
     }
     let mut facts = facts.clone();
@@ -56,17 +56,17 @@ fn told_of_itself(
 }
 
 /// The status of a channel that is deleted and that its broker keeps: as it was, and why it is still there. One that
-/// drains is not ready any more, as nothing can be sent to it. The backlog is what the broker said when it kept it: the last
+/// drains is not ready any more, as nothing can be sent to it. The backlog is what the broker said when it blocker it: the last
 /// look may have been before the message came that keeps it.
 pub(super) fn deletion_blocked(
     channel: &MessageChannel,
     facts: &Facts,
-    kept: &Kept,
+    blocker: &Blocker,
     now: Timestamp,
 ) -> MessageChannelStatus {
-    let old = told_of_itself(channel, facts, kept, now);
+    let old = channel_status(channel, facts, blocker, now);
     let generation = channel.metadata.generation;
-    let held = kept.held().map(rounded);
+    let held = blocker.held().map(rounded);
     let backlog = held.or_else(|| build::backlog(facts, old.backlog.clone()));
     let drains = drains(channel);
     // The deletion itself is a new generation. Unless the channel drains nothing changes for the broker by it, and it need
@@ -85,30 +85,30 @@ pub(super) fn deletion_blocked(
         if facts.availability == Availability::Away {
             return broker_not_ready(facts);
         }
-        let message = match kept {
-            Kept::NotEmpty(_) => {
+        let message = match blocker {
+            Blocker::NotEmpty(_) => {
                 "the channel is deleted and goes when it is empty; until then its broker serves it as before"
             }
-            Kept::AnotherStore(_) => {
+            Blocker::AnotherStore(_) => {
                 "the channel is deleted and goes when its broker has the store that it had, or its new one is accepted"
             }
-            Kept::Away(_) | Kept::OnClaim { .. } => {
+            Blocker::Unreachable(_) | Blocker::OnClaim { .. } => {
                 "the channel is deleted and goes when its broker, which is away, can be asked"
             }
-            Kept::NotServed(_) => {
+            Blocker::NotServed(_) => {
                 "the channel is deleted and goes when the operator can serve its broker and ask it"
             }
         };
         Assertion::holds(kind::READY, DELETING, message)
     };
     let mut asserted =
-        vec![Assertion::holds(kind::DELETION_BLOCKED, kept.reason(channel), kept.message(channel))];
+        vec![Assertion::holds(kind::DELETION_BLOCKED, blocker.reason(channel), blocker.message(channel))];
     // Without a broker there is nobody who could drain it.
-    if drains && !matches!(kept, Kept::OnClaim { .. }) {
+    if drains && !matches!(blocker, Blocker::OnClaim { .. }) {
         let message =
             "the channel is deleted and drains: pushes are refused with 410, messages can be received";
         asserted.push(Assertion::fails(kind::READY, DRAINING, message));
-    } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| goes_on(&ready.reason, facts))
+    } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| resumes(&ready.reason, facts))
     {
         asserted.push(match condition::find(&told, kind::PROGRAMMED) {
             Some(programmed) if programmed.status != "True" => {
@@ -126,13 +126,13 @@ pub(super) fn deletion_blocked(
             None => told.push(condition),
         }
     }
-    let broker = facts.has_it.clone();
+    let broker = facts.current_broker.clone();
     MessageChannelStatus { observed_generation: generation, conditions: told, broker, backlog, ..old }
 }
 
 /// Whether a channel that was not Ready for this reason is so again: somebody thought better of it while it drained, or its
 /// broker is back.
-fn goes_on(reason: &str, facts: &Facts) -> bool {
+fn resumes(reason: &str, facts: &Facts) -> bool {
     reason == DRAINING || (reason == BROKER_NOT_READY && facts.availability == Availability::Ready)
 }
 
@@ -142,9 +142,9 @@ pub(super) mod tests {
     use crate::{
         fleet::Pending,
         message_channel::{
+            blocker::tests::holding,
             build,
             dereference::BrokerState,
-            kept::tests::holding,
             validate::{
                 tests::{facts, open},
                 validate,
@@ -170,27 +170,27 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_kept_channel_goes_on_says_that_it_is_deleted_and_shows_what_keeps_it() {
+    fn a_blocked_deletion_keeps_the_channel_ready_and_shows_its_messages() {
         let mut channel = programmed();
         let facts = facts(3, State::Programmed);
-        let kept = holding(5, 2);
-        let blocked = deletion_blocked(&channel, &facts, &kept, at(200));
+        let blocker = holding(5, 2);
+        let blocked = deletion_blocked(&channel, &facts, &blocker, at(200));
         assert_eq!(told(&blocked, kind::READY), ("True", "Deleting"));
         assert_eq!(told(&blocked, kind::DELETION_BLOCKED), ("True", "NotEmpty"));
         let backlog = blocked.backlog.clone().unwrap();
         assert_eq!((backlog.messages, backlog.dead), (3, 2));
         assert_eq!(blocked.broker.as_deref(), Some("mq/default"));
         channel.status = Some(blocked.clone());
-        assert_eq!(deletion_blocked(&channel, &facts, &kept, at(300)), blocked);
+        assert_eq!(deletion_blocked(&channel, &facts, &blocker, at(300)), blocked);
         // A broker that cannot be asked says nothing new of what it holds.
-        let away = deletion_blocked(&channel, &facts, &Kept::Away("gone".into()), at(300));
+        let away = deletion_blocked(&channel, &facts, &Blocker::Unreachable("gone".into()), at(300));
         assert_eq!(away.backlog, blocked.backlog);
         let ready = condition::find(&away.conditions, kind::READY).unwrap();
         assert!(!ready.message.contains("serves it"), "{}", ready.message);
     }
 
     #[test]
-    fn a_channel_whose_broker_is_gone_says_so_until_the_broker_is_back() {
+    fn broker_not_found_is_reported_until_the_broker_is_back() {
         for policy in [DeletionPolicy::Block, DeletionPolicy::Drain] {
             let mut channel = programmed();
             channel.spec.deletion_policy = policy;
@@ -202,7 +202,7 @@ pub(super) mod tests {
                 ..facts(3, State::Programmed)
             };
             let on_claim =
-                Kept::OnClaim { gone: "gone".into(), namespace: "mq".into(), claim: "data".into() };
+                Blocker::OnClaim { gone: "gone".into(), namespace: "mq".into(), claim: "data".into() };
             let blocked = deletion_blocked(&channel, &gone, &on_claim, at(200));
             for kind in [kind::ACCEPTED, kind::READY] {
                 assert_eq!(told(&blocked, kind), ("False", "BrokerNotFound"));
@@ -212,7 +212,8 @@ pub(super) mod tests {
             assert_eq!(deletion_blocked(&channel, &gone, &on_claim, at(300)), blocked);
             // Its task has not looked at the channel yet.
             let starting = Facts { broker: BrokerState::Starting, ..gone };
-            let waits = deletion_blocked(&channel, &starting, &Kept::Away("no pod runs".into()), at(400));
+            let waits =
+                deletion_blocked(&channel, &starting, &Blocker::Unreachable("no pod runs".into()), at(400));
             assert_eq!(told(&waits, kind::ACCEPTED), ("True", "Accepted"));
             channel.status = Some(waits);
             // Only that it drains is news for the broker.
@@ -228,7 +229,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_channel_that_was_not_ready_becomes_so_by_no_deletion() {
+    fn a_deletion_does_not_make_a_channel_ready() {
         let mut channel = programmed();
         let status = channel.status.as_mut().unwrap();
         let ready = status.conditions.iter_mut().find(|one| one.type_ == kind::READY).unwrap();
@@ -238,7 +239,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_kept_channel_is_as_ready_as_its_broker_is_there() {
+    fn a_blocked_channel_is_ready_while_its_broker_is_available() {
         let mut channel = programmed();
         for (availability, ready) in [
             (Availability::Unsettled, ("True", "Deleting")),
@@ -247,14 +248,14 @@ pub(super) mod tests {
             (Availability::Ready, ("True", "Deleting")),
         ] {
             let facts = Facts { availability, ..facts(3, State::Programmed) };
-            let blocked = deletion_blocked(&channel, &facts, &Kept::Away("gone".into()), at(200));
+            let blocked = deletion_blocked(&channel, &facts, &Blocker::Unreachable("gone".into()), at(200));
             assert_eq!(told(&blocked, kind::READY), ready, "{availability:?}");
             channel.status = Some(blocked);
         }
     }
 
     #[test]
-    fn a_channel_that_drains_is_not_ready_and_says_when_its_broker_knows() {
+    fn a_draining_channel_is_not_ready_and_observes_the_generation_of_its_broker() {
         let mut channel = programmed();
         channel.spec.deletion_policy = DeletionPolicy::Drain;
         let blocked = |generation| {
@@ -279,7 +280,8 @@ pub(super) mod tests {
         let programmed = status.conditions.iter_mut().find(|one| one.type_ == kind::PROGRAMMED).unwrap();
         (programmed.status, programmed.reason) = ("False".into(), "BrokerUnreachable".into());
         let unreachable = facts(5, State::Pending(Pending::NoPod));
-        let as_it_is = deletion_blocked(&channel, &unreachable, &Kept::Away(String::new()), at(300));
+        let as_it_is =
+            deletion_blocked(&channel, &unreachable, &Blocker::Unreachable(String::new()), at(300));
         assert_eq!(told(&as_it_is, kind::READY), ("False", "NoBrokerPod"));
     }
 }

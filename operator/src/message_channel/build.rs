@@ -44,7 +44,7 @@ pub fn status(
     MessageChannelStatus {
         observed_generation: generation,
         conditions: conditions(&old.conditions, generation, now, assertions.into_iter().chain(stalled)),
-        broker: facts.has_it.clone(),
+        broker: facts.current_broker.clone(),
         destination: config.map(destination),
         source: config.map(|config| config.source.to_string()),
         push_url: url.zip(config).and_then(|(url, config)| {
@@ -59,12 +59,12 @@ pub fn status(
 
 /// The backlog that is shown, where `old` was: what the broker's task says last, until nobody can tell any more.
 pub(super) fn backlog(facts: &Facts, old: Option<Backlog>) -> Option<Backlog> {
-    facts.backlog.clone().or(old).filter(|_| !facts.is_uncounted)
+    facts.backlog.clone().or(old).filter(|_| !facts.backlog_is_unknown)
 }
 
 /// What was told of the channel, without what is true of its broker alone: another has none of its messages.
 fn at_the_same_broker(mut old: MessageChannelStatus, facts: &Facts) -> MessageChannelStatus {
-    if old.broker != facts.has_it {
+    if old.broker != facts.current_broker {
         old.conditions.retain(|condition| condition.type_ != kind::PROGRAMMED);
         old.backlog = None;
     }
@@ -110,7 +110,7 @@ fn ready(
         Availability::Unsettled => is_true(old, kind::READY) && is_true(old, kind::PROGRAMMED),
         Availability::Away => false,
     };
-    let broker = facts.has_it.as_deref().unwrap_or("of spec.brokerRef");
+    let broker = facts.current_broker.as_deref().unwrap_or("of spec.brokerRef");
     if !is_reached {
         broker_not_ready(facts)
     } else if config.paused {
@@ -125,7 +125,7 @@ fn ready(
 
 /// What Ready says of a channel whose broker has no pod that clients are sent to.
 pub(super) fn broker_not_ready(facts: &Facts) -> Assertion {
-    let message = match facts.has_it.as_deref().and_then(|broker| broker.split_once('/')) {
+    let message = match facts.current_broker.as_deref().and_then(|broker| broker.split_once('/')) {
         Some((namespace, name)) => format!(
             "MessageBroker {namespace}/{name} has no ready pod: see `kubectl -n {namespace} describe messagebroker {name}`"
         ),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_programmed_channel_is_ready_and_tells_its_addresses() {
+    fn a_programmed_channel_is_ready_and_shows_its_addresses() {
         let status = status_of(&open(), &facts(3, State::Programmed));
         assert_eq!(
             told(&status),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_says_nothing_new_is_the_same() {
+    fn an_unchanged_status_is_equal_to_the_old_one() {
         let mut channel = open();
         let first = status_of(&channel, &facts(3, State::Programmed));
         channel.status = Some(first.clone());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_in_conditions_is_no_news_and_not_repeated() {
+    fn foreign_conditions_are_not_compared_and_not_written() {
         let mut channel = open();
         let first = status_of(&channel, &facts(3, State::Programmed));
         let mut shown = first.clone();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_destinations_the_first_is_shown_and_how_many_more_there_are() {
+    fn the_status_shows_the_first_destination_and_the_number_of_others() {
         let shown = |destinations: &[&str]| {
             let spec = json!({ "destinations": destinations, "access": { "anonymous": true } });
             status_of(&channel(spec), &facts(3, State::Programmed)).destination.unwrap()
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_restarts_does_not_unprogram_a_channel() {
+    fn a_restarting_pod_does_not_unprogram_a_channel() {
         let mut channel = open();
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         let pending = facts(3, State::Pending(Pending::NoPod));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_ready_once_its_broker_is_there_and_until_it_is_away() {
+    fn a_channel_is_ready_from_the_first_ready_pod_until_its_broker_is_away() {
         let mut channel = open();
         let mut ready = |availability| {
             let facts = Facts { availability, ..facts(3, State::Programmed) };
@@ -280,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_without_a_ready_pod_is_named_with_where_to_look() {
+    fn the_message_names_the_broker_without_a_ready_pod_and_a_command() {
         let away = Facts { availability: Availability::Away, ..facts(3, State::Programmed) };
         let message = broker_not_ready(&away).message;
         assert!(message.ends_with("`kubectl -n mq describe messagebroker default`"), "{message}");
     }
 
     #[test]
-    fn what_another_broker_had_is_not_programmed_and_not_counted_at_this_one() {
+    fn a_new_broker_resets_programmed_and_the_backlog() {
         let mut channel = open();
         let mut before = status_of(&channel, &facts(3, State::Programmed));
         before.broker = None;
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_is_rejected_keeps_the_broker_that_has_it() {
+    fn a_rejected_channel_keeps_its_broker_in_the_status() {
         let mut channel = channel(json!({ "source": "Not An Address", "access": { "anonymous": true } }));
         channel.status =
             Some(MessageChannelStatus { broker: Some("mq/default".into()), ..Default::default() });
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_broker_refuses_is_not_programmed_whatever_was() {
+    fn a_refused_channel_is_not_programmed() {
         let mut channel = open();
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         let refused = facts(3, State::Refused("the UID was deleted".into()));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_whose_dead_letters_find_nobody_is_programmed_and_not_ready() {
+    fn a_channel_with_a_dead_letter_fault_is_programmed_and_not_ready() {
         for (fault, reason) in [
             (DeadLetterFault::NotFound("acme/dead".into()), "DeadLetterNotFound"),
             (DeadLetterFault::Cycle("acme/dead".into()), "DeadLetterCycle"),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_channel_is_ready_and_says_that_it_is_paused() {
+    fn a_paused_channel_is_ready_with_reason_paused() {
         let paused = channel(json!({ "paused": true, "access": { "anonymous": true } }));
         let status = status_of(&paused, &facts(3, State::Programmed));
         assert_eq!(told(&status)[2], ("Ready", "True", "Paused"));

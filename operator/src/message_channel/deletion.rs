@@ -24,13 +24,13 @@ pub(super) enum Plan {
     /// There is nothing to clean up.
     Nothing,
     /// There is nothing to ask a broker for.
-    LetGo(String),
+    Release(String),
     /// There is no broker to ask, in words. Its claim may hold messages all the same.
     WithoutBroker(String),
     /// The broker comes up in a moment, or is gone in one.
     Wait,
     /// There is a broker, and no way to ask it.
-    Away(String),
+    Unreachable(String),
     /// There is a broker, and it cannot be served; why.
     NotServed(String),
     /// There is a broker, and its store is another than the channel was in; what to say.
@@ -89,7 +89,7 @@ pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_pa
         return Plan::Nothing;
     }
     let Some(uid) = channel.metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) else {
-        return Plan::LetGo("the resource has no UID".into());
+        return Plan::Release("the resource has no UID".into());
     };
     match &facts.broker {
         BrokerState::NotFound(why) | BrokerState::Refused { gone: why, .. } => {
@@ -97,7 +97,7 @@ pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_pa
         }
         BrokerState::Starting => Plan::Wait,
         BrokerState::Leaving(_) if !is_patience_over => Plan::Wait,
-        BrokerState::Leaving(why) => Plan::Away(why.clone()),
+        BrokerState::Leaving(why) => Plan::Unreachable(why.clone()),
         BrokerState::NotServed(why) => Plan::NotServed(why.clone()),
         BrokerState::Served { store, .. } => ask(channel, uid, *store, is_patience_over),
     }
@@ -114,7 +114,7 @@ fn ask(channel: &MessageChannel, uid: Uuid, store: StoreState, is_patience_over:
         StoreState::Unknown if !is_patience_over => Plan::Wait,
         StoreState::Unknown => {
             let broker = &channel.spec.broker_ref.name;
-            Plan::Away(format!("MessageBroker {broker} has not told yet which store it has"))
+            Plan::Unreachable(format!("MessageBroker {broker} has not told yet which store it has"))
         }
     }
 }
@@ -161,7 +161,7 @@ mod tests {
         fleet::State,
         message_channel::{
             blocked::{deletion_blocked, tests::programmed},
-            kept::tests::holding,
+            blocker::tests::holding,
             validate::tests::{facts, open},
         },
     };
@@ -176,17 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn without_a_broker_only_its_claim_may_tell() {
+    fn without_a_broker_the_claim_decides() {
         assert_eq!(planned(BrokerState::NotFound("gone".into()), false), Plan::WithoutBroker("gone".into()));
     }
 
     #[test]
-    fn a_channel_without_our_finalizer_is_none_of_our_business() {
+    fn nothing_is_planned_for_a_channel_without_our_finalizer() {
         assert_eq!(plan(&open(), &facts(3, State::Programmed), false, true), Plan::Nothing);
     }
 
     #[test]
-    fn a_broker_that_starts_or_goes_is_waited_for_and_one_that_cannot_be_served_is_not() {
+    fn a_deletion_waits_for_a_broker_that_starts_or_is_being_deleted() {
         assert_eq!(planned(BrokerState::Starting, true), Plan::Wait);
         for is_patience_over in [false, true] {
             let planned = planned(BrokerState::NotServed("why".into()), is_patience_over);
@@ -194,11 +194,11 @@ mod tests {
         }
         // As long as it exists, a broker that is being deleted holds the messages.
         assert_eq!(planned(BrokerState::Leaving("going".into()), false), Plan::Wait);
-        assert_eq!(planned(BrokerState::Leaving("going".into()), true), Plan::Away("going".into()));
+        assert_eq!(planned(BrokerState::Leaving("going".into()), true), Plan::Unreachable("going".into()));
     }
 
     #[test]
-    fn only_the_store_that_the_channel_was_in_is_asked_unless_the_annotation_says_so() {
+    fn only_the_known_store_is_asked_unless_the_deletion_is_forced() {
         let id = Uuid::from_u128(1);
         let planned = |store: StoreState, force: bool, is_patience_over| {
             let mut channel = open();
@@ -213,14 +213,14 @@ mod tests {
         assert_eq!(asked(StoreState::Known(id), false), Some(Some(id)));
         assert!(matches!(planned(StoreState::Replaced, false, true), Plan::AnotherStore(_)));
         assert_eq!(planned(StoreState::Unknown, false, false), Plan::Wait);
-        assert!(matches!(planned(StoreState::Unknown, false, true), Plan::Away(_)));
+        assert!(matches!(planned(StoreState::Unknown, false, true), Plan::Unreachable(_)));
         for any in [StoreState::Known(id), StoreState::Replaced, StoreState::Unknown] {
             assert_eq!(asked(any, true), Some(None));
         }
     }
 
     #[test]
-    fn patience_begins_with_the_deletion_and_not_before_the_operator() {
+    fn patience_starts_with_the_deletion_or_the_operator() {
         let mut channel = open();
         channel.metadata.creation_timestamp =
             Some(serde_json::from_value("1970-01-01T00:00:10Z".into()).unwrap());
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_go_only_where_the_policy_or_the_annotation_says_so() {
+    fn only_the_policy_or_the_annotation_deletes_messages() {
         let with = |policy| {
             let mut channel = open();
             channel.spec.deletion_policy = policy;
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_may_wait_and_a_reason_or_another_generation_may_not() {
+    fn only_changed_counts_may_be_written_later() {
         let status = |generation, messages, dead| {
             let mut channel = programmed();
             channel.spec.deletion_policy = DeletionPolicy::Drain;

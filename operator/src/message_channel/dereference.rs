@@ -27,9 +27,9 @@ pub struct Facts {
     /// The backlog that its status should show.
     pub backlog: Option<Backlog>,
     /// Whether nobody can tell its backlog, not even roughly.
-    pub is_uncounted: bool,
+    pub backlog_is_unknown: bool,
     /// The MessageBroker that has it, as its status should tell.
-    pub has_it: Option<String>,
+    pub current_broker: Option<String>,
 }
 
 /// The broker that a channel names.
@@ -108,14 +108,16 @@ pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
         _ => context.fleet.presence(&channel.spec.broker_ref.name),
     };
     let availability = presence.as_ref().map(|presence| presence.availability()).unwrap_or_default();
-    let is_uncounted = presence.zip(uid).is_some_and(|(presence, uid)| presence.is_uncounted(uid));
+    let backlog_is_unknown =
+        presence.zip(uid).is_some_and(|(presence, uid)| presence.backlog_is_unknown(uid));
     let told = member.zip(uid);
     Facts {
         availability,
         outcome: told.as_ref().and_then(|(member, uid)| member.outcome(*uid)),
         backlog: told.as_ref().and_then(|(member, uid)| member.backlog(*uid)),
-        is_uncounted: is_uncounted || matches!(broker, BrokerState::NotFound(_) | BrokerState::Leaving(_)),
-        has_it: ownership::broker_of(channel, context.ownership.namespace()),
+        backlog_is_unknown: backlog_is_unknown
+            || matches!(broker, BrokerState::NotFound(_) | BrokerState::Leaving(_)),
+        current_broker: ownership::broker_of(channel, context.ownership.namespace()),
         broker,
     }
 }
@@ -132,7 +134,7 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
     match context.brokers.get(&ObjectRef::new(name).within(namespace)) {
         None => {
             let gone = told("does not exist");
-            match context.default_differs.why_missing(name) {
+            match context.default_differs.missing_cause(name) {
                 Some(why) => BrokerState::Refused { gone, why },
                 None => BrokerState::NotFound(gone),
             }
@@ -153,7 +155,7 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
 /// A broker that is there and not served.
 fn not_served(context: &Context, channel: &MessageChannel) -> BrokerState {
     let (name, namespace) = (&channel.spec.broker_ref.name, context.ownership.namespace());
-    if let Some(why) = context.fleet.hindrance(name) {
+    if let Some(why) = context.fleet.unserved_cause(name) {
         return BrokerState::NotServed(format!("the operator cannot serve MessageBroker {name}: {why}"));
     }
     if !deletion::is_patience_over(channel, context.started, context.now()) {

@@ -1,4 +1,4 @@
-//! A deleted MessageChannel: deleted at its broker, kept while it holds messages, let go where it never could end.
+//! A deleted MessageChannel: deleted at its broker, blocker while it holds messages, let go where it never could end.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use uuid::Uuid;
 
 use super::{
     blocked::deletion_blocked,
+    blocker::Blocker,
     deletion::{Force, Plan, another_store, is_patience_over, only_counts_differ, plan},
     dereference::Facts,
-    gone::{End, gone},
-    kept::Kept,
-    let_go, status,
-    without_broker::{Fate, is_its_store, judge},
+    final_status::{End, final_status},
+    remove_finalizer, status,
+    without_broker::{Fate, decide, may_hold_store},
 };
 use crate::{
     conditions::is_true, context::Context, error::Error, fleet::Deletion, jitter,
     message_broker::dereference::claim_of,
 };
 
-/// How often a channel that is kept is looked at: its last message may have gone.
+/// How often a channel that is blocker is looked at: its last message may have gone.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
 /// The same where only a claim is left, which seldom goes. A MessageBroker that comes back has its channels looked at at once.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(15);
 /// The least time between two writes of how many messages there still are.
-const TELL_INTERVAL: Duration = Duration::from_secs(30);
+const COUNTS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What is told of a channel that goes.
-type Last = (EventType, &'static str, String);
+type FinalEvent = (EventType, &'static str, String);
 
 /// Does what is next for a deleted channel.
 pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts) -> Result<Action, Error> {
@@ -43,43 +43,45 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
         return release(context, channel, End::Deleted, None).await;
     }
     let is_patience_over = is_patience_over(channel, context.started, context.now());
-    let kept = match plan(channel, facts, is_held, is_patience_over) {
+    let blocker = match plan(channel, facts, is_held, is_patience_over) {
         Plan::Nothing => return Ok(Action::await_change()),
         Plan::Wait => return Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL))),
-        Plan::LetGo(why) => {
-            return release(context, channel, End::LetGo, Some(orphaned(format!("let go: {why}")))).await;
+        Plan::Release(why) => {
+            return release(context, channel, End::Released, Some(orphaned(format!("let go: {why}")))).await;
         }
         Plan::WithoutBroker(gone) => {
             let claim = claim_of(context, &channel.spec.broker_ref.name).await?;
             let namespace = context.ownership.namespace();
-            match judge(channel, &gone, namespace, claim.as_ref()) {
-                Fate::LetGo(note) => {
-                    return release(context, channel, End::LetGo, Some(orphaned(note))).await;
+            match decide(channel, &gone, namespace, claim.as_ref()) {
+                Fate::Released(note) => {
+                    return release(context, channel, End::Released, Some(orphaned(note))).await;
                 }
-                Fate::Kept(kept) => kept,
+                Fate::Blocked(blocker) => blocker,
             }
         }
-        Plan::Away(why) => Kept::Away(why),
-        Plan::NotServed(why) => Kept::NotServed(why),
-        Plan::AnotherStore(why) => Kept::AnotherStore(why),
+        Plan::Unreachable(why) => Blocker::Unreachable(why),
+        Plan::NotServed(why) => Blocker::NotServed(why),
+        Plan::AnotherStore(why) => Blocker::AnotherStore(why),
         Plan::Delete { uid, force, store } => match delete(channel, facts, uid, force, store).await {
             Ok(last) => return release(context, channel, End::Deleted, last).await,
-            Err(kept) => kept,
+            Err(blocker) => blocker,
         },
     };
-    if matches!(kept, Kept::Away(_) | Kept::NotServed(_)) && holds_nothing(context, channel).await? {
+    if matches!(blocker, Blocker::Unreachable(_) | Blocker::NotServed(_))
+        && has_no_claim(context, channel).await?
+    {
         return release(context, channel, End::Deleted, None).await;
     }
     let is_forced = Force::of(channel) == Some(Force::Annotation);
-    if is_forced && is_patience_over && matches!(kept, Kept::Away(_) | Kept::NotServed(_)) {
+    if is_forced && is_patience_over && matches!(blocker, Blocker::Unreachable(_) | Blocker::NotServed(_)) {
         let why = format!("its annotation {FORCE_DELETE} says");
-        return orphan(context, channel, facts, &kept, &why).await;
+        return orphan(context, channel, facts, &blocker, &why).await;
     }
     if is_terminating(context, channel).await? {
-        return orphan(context, channel, facts, &kept, "its namespace is terminating").await;
+        return orphan(context, channel, facts, &blocker, "its namespace is terminating").await;
     }
-    tell(context, channel, facts, &kept).await?;
-    let next = if matches!(kept, Kept::OnClaim { .. }) { CLAIM_INTERVAL } else { BLOCKED_INTERVAL };
+    report_blocked(context, channel, facts, &blocker).await?;
+    let next = if matches!(blocker, Blocker::OnClaim { .. }) { CLAIM_INTERVAL } else { BLOCKED_INTERVAL };
     Ok(Action::requeue(jitter::around(next)))
 }
 
@@ -88,51 +90,56 @@ async fn was_never_sent(context: &Context, channel: &MessageChannel, facts: &Fac
     let uid = channel.uid().and_then(|uid| uid.parse().ok());
     let Some(uid) = uid.filter(|uid| context.fleet.unsent().contains(*uid)) else { return false };
     match facts.broker.member() {
-        Some(member) => member.give_up(uid).await,
+        Some(member) => member.discard_unsent(uid).await,
         None => true,
     }
 }
 
 /// Whether the broker of a channel that was never told to be there has no claim that could hold anything: an operator that
 /// started since does not know whether it was sent.
-async fn holds_nothing(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
+async fn has_no_claim(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
     let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     if is_true(conditions, kind::PROGRAMMED) {
         return Ok(false);
     }
     let broker = &channel.spec.broker_ref.name;
-    Ok(!is_its_store(claim_of(context, broker).await?.as_ref(), broker))
+    Ok(!may_hold_store(claim_of(context, broker).await?.as_ref(), broker))
 }
 
-fn orphaned(note: String) -> Last {
+fn orphaned(note: String) -> FinalEvent {
     (EventType::Warning, "Orphaned", note)
 }
 
-/// Deletes a channel at its broker, and gives what is to be told of it, or why it is kept.
+/// Deletes a channel at its broker, and gives what is to be told of it, or why it is blocker.
 async fn delete(
     channel: &MessageChannel,
     facts: &Facts,
     uid: Uuid,
     force: Option<Force>,
     store: Option<Uuid>,
-) -> Result<Option<Last>, Kept> {
+) -> Result<Option<FinalEvent>, Blocker> {
     let Some(member) = facts.broker.member() else {
-        return Err(Kept::Away("the MessageBroker is gone".into()));
+        return Err(Blocker::Unreachable("the MessageBroker is gone".into()));
     };
     match member.delete(uid, force.is_some(), store).await {
         Deletion::Deleted(messages) => Ok(force.filter(|_| messages > 0).map(|force| force.event(messages))),
-        Deletion::NotEmpty(held) => Err(Kept::NotEmpty(held)),
-        Deletion::Unreachable(error) => Err(Kept::Away(error)),
-        Deletion::AnotherStore(_) => Err(Kept::AnotherStore(another_store(channel))),
+        Deletion::NotEmpty(held) => Err(Blocker::NotEmpty(held)),
+        Deletion::Unreachable(error) => Err(Blocker::Unreachable(error)),
+        Deletion::AnotherStore(_) => Err(Blocker::AnotherStore(another_store(channel))),
     }
 }
 
-/// Says in the status why a channel is kept. Mere counts are told now and then.
-async fn tell(context: &Context, channel: &MessageChannel, facts: &Facts, kept: &Kept) -> Result<(), Error> {
-    let status = deletion_blocked(channel, facts, kept, context.now());
-    let written = context.written.age(&channel.uid().unwrap_or_default());
-    let lately = written.is_some_and(|age| age < TELL_INTERVAL);
-    if lately && only_counts_differ(&status::own(channel), &status, &kept.advice(channel)) {
+/// Says in the status why a channel is blocker. Mere counts are told now and then.
+async fn report_blocked(
+    context: &Context,
+    channel: &MessageChannel,
+    facts: &Facts,
+    blocker: &Blocker,
+) -> Result<(), Error> {
+    let status = deletion_blocked(channel, facts, blocker, context.now());
+    let written = context.last_writes.age(&channel.uid().unwrap_or_default());
+    let lately = written.is_some_and(|age| age < COUNTS_INTERVAL);
+    if lately && only_counts_differ(&status::own(channel), &status, &blocker.advice(channel)) {
         return Ok(());
     }
     status::write(context, channel, status, None).await.map(drop)
@@ -143,16 +150,18 @@ async fn orphan(
     context: &Context,
     channel: &MessageChannel,
     facts: &Facts,
-    kept: &Kept,
+    blocker: &Blocker,
     why: &str,
 ) -> Result<Action, Error> {
     if let (Some(member), Some(Ok(uid))) = (facts.broker.member(), channel.uid().map(|uid| uid.parse())) {
-        member.let_go(uid).await;
+        member.release(uid).await;
     }
     // Why comes last: it may be long, and a note is cut.
-    let note =
-        format!("let go, as {why}; what it held stays in the broker's store as an orphan: {}", kept.what());
-    release(context, channel, End::LetGo, Some(orphaned(note))).await
+    let note = format!(
+        "let go, as {why}; what it held stays in the broker's store as an orphan: {}",
+        blocker.what()
+    );
+    release(context, channel, End::Released, Some(orphaned(note))).await
 }
 
 async fn is_terminating(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
@@ -166,22 +175,22 @@ async fn release(
     context: &Context,
     channel: &MessageChannel,
     end: End,
-    last: Option<Last>,
+    last: Option<FinalEvent>,
 ) -> Result<Action, Error> {
     if let Some((type_, reason, note)) = last {
-        tell_last(context, channel, type_, reason, note).await;
+        publish_final_event(context, channel, type_, reason, note).await;
     }
-    let metadata = match gone(channel, context.ownership.namespace(), end, context.now()) {
+    let metadata = match final_status(channel, context.ownership.namespace(), end, context.now()) {
         Some(status) => status::write(context, channel, status, None).await?,
         None => channel.metadata.clone(),
     };
-    let_go(context, &metadata).await?;
+    remove_finalizer(context, &metadata).await?;
     Ok(Action::await_change())
 }
 
 /// The last that is told of a channel. Of an orphan the MessageBroker tells as well, which has it from now on; and of any
 /// channel whose namespace takes no events any more.
-async fn tell_last(
+async fn publish_final_event(
     context: &Context,
     channel: &MessageChannel,
     type_: EventType,

@@ -2,15 +2,15 @@
 
 pub mod apply;
 mod blocked;
+mod blocker;
 pub mod build;
 mod deletion;
 pub mod dereference;
+mod final_status;
 pub mod finalize;
-mod gone;
-mod kept;
 pub mod status;
 mod uninstalled;
-mod unread;
+mod unreadable;
 pub mod validate;
 mod without_broker;
 
@@ -51,13 +51,13 @@ pub async fn reconcile(
 async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> Result<Action, Error> {
     let channel = match &guard.0 {
         Ok(channel) => channel,
-        Err(invalid) => return unread::reconcile(context, invalid).await,
+        Err(invalid) => return unreadable::reconcile(context, invalid).await,
     };
-    if context.written.is_stale(&channel.metadata) {
+    if context.last_writes.is_stale(&channel.metadata) {
         return Ok(Action::await_change());
     }
     if !context.ownership.is_ours(channel) {
-        return leave(context, channel).await;
+        return ignore_foreign(context, channel).await;
     }
     let facts = dereference::dereference(context, channel);
     if channel.metadata.deletion_timestamp.is_some() {
@@ -71,7 +71,7 @@ async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> R
         return Ok(Action::requeue(if starting { STARTING_INTERVAL } else { context.steady() }));
     }
     let now = context.now();
-    let Stalled { condition, after } = judge_stalled(context, channel, &verdict, now);
+    let Stalled { condition, after } = assess_stalled(context, channel, &verdict, now);
     let status = build::status(channel, &facts, &verdict, condition, now);
     status::write(context, channel, status, verdict.other()).await?;
     let next = match facts.broker {
@@ -83,31 +83,31 @@ async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> R
 
 /// Leaves a channel alone that another operator serves, or none. A finalizer of ours can be on it only if a person put it
 /// there, or a backup did: nothing waits for it.
-async fn leave(context: &Context, channel: &MessageChannel) -> Result<Action, Error> {
+async fn ignore_foreign(context: &Context, channel: &MessageChannel) -> Result<Action, Error> {
     let metadata = &channel.metadata;
     if metadata.deletion_timestamp.is_some() && context.ownership.is_held(metadata) {
-        let_go(context, metadata).await?;
+        remove_finalizer(context, metadata).await?;
     }
     context.forget(metadata.uid.as_deref().unwrap_or_default());
     Ok(Action::await_change())
 }
 
 /// Takes our finalizer off.
-async fn let_go(context: &Context, metadata: &ObjectMeta) -> Result<(), Error> {
+async fn remove_finalizer(context: &Context, metadata: &ObjectMeta) -> Result<(), Error> {
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), namespace);
-    finalizer::take_off(&api, metadata, context.ownership.namespace()).await?;
+    finalizer::remove(&api, metadata, context.ownership.namespace()).await?;
     context.forget(metadata.uid.as_deref().unwrap_or_default());
     Ok(())
 }
 
-fn judge_stalled(context: &Context, channel: &MessageChannel, verdict: &Verdict, now: Timestamp) -> Stalled {
+fn assess_stalled(context: &Context, channel: &MessageChannel, verdict: &Verdict, now: Timestamp) -> Stalled {
     let uid = channel.metadata.uid.as_deref().unwrap_or_default();
-    let Some((failure, cure)) = verdict.failure() else {
+    let Some((failure, remedy)) = verdict.failure() else {
         context.failures.clear(uid);
-        return Stalled::NO;
+        return Stalled::NONE;
     };
     let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let told = condition::find(conditions, kind::ACCEPTED);
-    context.failures.judge(&channel.metadata, told, (&failure, cure), now)
+    context.failures.assess(&channel.metadata, told, (&failure, remedy), now)
 }

@@ -11,12 +11,12 @@ use restante_crds::{
 };
 use serde_json::json;
 
-use super::{KIND, build::BROKER_NOT_READY, kept};
+use super::{KIND, blocker, build::BROKER_NOT_READY};
 use crate::{
     conditions::transitions,
     context::Context,
     error::Error,
-    events::{channel_reference, worth_telling},
+    events::{channel_reference, event_type},
     names::FIELD_MANAGER,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 pub fn own(channel: &MessageChannel) -> MessageChannelStatus {
     let status = channel.status.clone().unwrap_or_default();
     MessageChannelStatus {
-        conditions: condition::only(&status.conditions, kind::OF_MESSAGE_CHANNEL),
+        conditions: condition::of_kinds(&status.conditions, kind::OF_MESSAGE_CHANNEL),
         ..status
     }
 }
@@ -64,16 +64,16 @@ pub async fn write(
         return Ok(channel.metadata.clone());
     }
     let written = apply(&context.client, channel, &status).await?;
-    context.written.record(&written);
+    context.last_writes.record(&written);
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
     for condition in transitions(&old.conditions, &status.conditions) {
-        let Some(type_) = worth_telling(condition) else { continue };
+        let Some(type_) = event_type(condition) else { continue };
         if condition.type_ == kind::READY && condition.status == "True" && is_back(&old.conditions) {
             continue;
         }
         let note = match condition.type_.as_str() {
             // Its message counts.
-            kind::DELETION_BLOCKED => kept::note(&condition.reason).to_owned(),
+            kind::DELETION_BLOCKED => blocker::note(&condition.reason).to_owned(),
             _ => condition.message.clone(),
         };
         let other = other.filter(|_| condition.status == "False").map(channel_reference);
@@ -102,7 +102,7 @@ mod tests {
     use crate::conditions::{Assertion, conditions};
 
     #[test]
-    fn the_return_of_a_broker_is_no_event_of_its_channels_and_the_first_time_is_one() {
+    fn channels_publish_an_event_for_the_first_ready_but_not_for_the_return_of_their_broker() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let programmed = Assertion::holds(kind::PROGRAMMED, "Programmed", "");
         let waits = Assertion::fails(kind::READY, BROKER_NOT_READY, "");

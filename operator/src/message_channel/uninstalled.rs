@@ -46,7 +46,7 @@ fn message(channel: &MessageChannel, operator: &str) -> String {
     )
 }
 
-/// What is told of a channel that was deleted, and kept for its messages until its operator was uninstalled; of no other.
+/// What is told of a channel that was deleted, and blocker for its messages until its operator was uninstalled; of no other.
 pub(crate) fn orphaned(channel: &MessageChannel, operator: &str) -> Option<String> {
     channel.metadata.deletion_timestamp.as_ref()?;
     let backlog = channel.status.as_ref().and_then(|status| status.backlog.as_ref());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_stays_as_it_was_but_for_ready_and_the_broker() {
+    fn an_uninstall_changes_only_ready_and_the_broker() {
         let mut channel = programmed();
         channel.metadata.finalizers = Some(vec![finalizer::of("old")]);
         let before = own(&channel);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_was_kept_for_its_messages_does_not_go_without_a_word() {
+    fn a_blocked_deletion_that_ends_with_the_operator_is_reported() {
         let mut channel = programmed();
         channel.metadata.finalizers = Some(vec![finalizer::of("old")]);
         assert_eq!(orphaned(&channel, "old"), None);

@@ -7,7 +7,7 @@ use super::dereference::{BrokerState, Facts};
 use crate::{
     conditions::Assertion,
     fleet::{Pending, State},
-    stalled::Cure,
+    stalled::Remedy,
 };
 
 /// The reason of Accepted, and of DeletionBlocked, where the MessageBroker is missing.
@@ -31,7 +31,7 @@ pub enum Verdict {
         /// The channel that it lost to, as `namespace/name`.
         other: Option<String>,
         /// What lets it be accepted.
-        cure: Cure,
+        remedy: Remedy,
     },
     /// It is at its broker, or will be.
     Accepted {
@@ -39,7 +39,7 @@ pub enum Verdict {
         config: Box<ChannelConfig>,
         /// Whether every pod has it.
         programming: Programming,
-        /// Why its dead letters do not go where its spec says. That is told, and stops no traffic: they stay in it.
+        /// Why its dead letters do not go where its spec says. That is told, and signals no traffic: they stay in it.
         dead_letter: Option<DeadLetterFault>,
     },
 }
@@ -64,17 +64,18 @@ pub enum Programming {
 
 impl Verdict {
     /// What fails, and what ends it. A channel that waits for its broker does not fail.
-    pub fn failure(&self) -> Option<(Assertion, Cure)> {
+    pub fn failure(&self) -> Option<(Assertion, Remedy)> {
         match self {
-            Self::Rejected { reason, message, cure, .. } => {
-                Some((Assertion::fails(kind::READY, reason, message.clone()), *cure))
+            Self::Rejected { reason, message, remedy, .. } => {
+                Some((Assertion::fails(kind::READY, reason, message.clone()), *remedy))
             }
             Self::Accepted { programming: Programming::Refused(message), .. } => {
-                Some((Assertion::fails(kind::READY, "Refused", message.clone()), Cure::Edit))
+                Some((Assertion::fails(kind::READY, "Refused", message.clone()), Remedy::Edit))
             }
-            Self::Accepted { dead_letter: Some(fault), .. } => {
-                Some((Assertion::fails(kind::READY, fault.reason(), fault.to_string()), Cure::Others))
-            }
+            Self::Accepted { dead_letter: Some(fault), .. } => Some((
+                Assertion::fails(kind::READY, fault.reason(), fault.to_string()),
+                Remedy::OtherResource,
+            )),
             Self::Accepted { .. } => None,
         }
     }
@@ -107,7 +108,7 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
                 config: None,
                 contends: false,
                 other: None,
-                cure: Cure::Edit,
+                remedy: Remedy::Edit,
             };
         }
     };
@@ -118,7 +119,7 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
             config: Some(config),
             contends: false,
             other: None,
-            cure: Cure::Others,
+            remedy: Remedy::OtherResource,
         };
     }
     let outcome = facts.outcome.as_ref().filter(|outcome| outcome.generation == config.generation);
@@ -136,7 +137,7 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
                 config: Some(config),
                 contends: true,
                 other: Some(conflict.winner.clone()),
-                cure: Cure::Others,
+                remedy: Remedy::OtherResource,
             };
         }
         Some(State::Programmed) => Programming::Done,
@@ -157,14 +158,14 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
 /// That a channel has no broker, and what to do.
 fn without_broker(channel: &MessageChannel, broker: &BrokerState) -> Option<String> {
     const MOVE: &str = "delete this channel and make it anew with another spec.brokerRef";
-    let (gone, cure) = match broker {
+    let (gone, remedy) = match broker {
         BrokerState::NotFound(gone) => (gone, format!("create it, or {MOVE}")),
         BrokerState::Refused { gone, why } => (gone, why.clone()),
         BrokerState::Leaving(going) => (going, format!("once it is gone, create it again; or {MOVE}")),
         BrokerState::Starting | BrokerState::NotServed(_) | BrokerState::Served { .. } => return None,
     };
     Some(match channel.metadata.deletion_timestamp {
-        None => format!("{gone}: {cure}"),
+        None => format!("{gone}: {remedy}"),
         // Nobody deletes a channel twice.
         Some(_) => format!("{gone}: the condition DeletionBlocked says what to do"),
     })
@@ -199,28 +200,28 @@ pub(super) mod tests {
 
     pub(in crate::message_channel) fn facts(generation: i64, state: State) -> Facts {
         let outcome = Outcome { generation, state, dead_letter: None };
-        let has_it = Some("mq/default".into());
+        let current_broker = Some("mq/default".into());
         Facts {
             broker: BrokerState::Starting,
             outcome: Some(outcome),
             availability: Availability::Ready,
             backlog: None,
-            is_uncounted: false,
-            has_it,
+            backlog_is_unknown: false,
+            current_broker,
         }
     }
 
     fn conflict() -> Conflict {
         Conflict {
             reason: ConflictReason::SourceTaken,
-            what: "acme/orders".into(),
+            claimed: "acme/orders".into(),
             winner: "acme/first".into(),
             is_older: true,
         }
     }
 
     #[test]
-    fn a_loser_is_told_who_won_and_goes_on_contending() {
+    fn a_losing_channel_names_the_winner_and_keeps_its_claim() {
         let verdict = validate(&open(), &facts(3, State::Lost(conflict())));
         assert_eq!(verdict.other(), Some("acme/first"));
         let Verdict::Rejected { reason, message, contends, .. } = verdict else { panic!("accepted") };
@@ -229,7 +230,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_was_said_of_another_generation_is_not_about_this_one() {
+    fn an_outcome_of_another_generation_is_ignored() {
         for state in [State::Lost(conflict()), State::Programmed] {
             let verdict = validate(&open(), &facts(2, state));
             assert!(
@@ -240,7 +241,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn dead_letters_that_find_nobody_keep_no_channel_from_its_broker() {
+    fn a_dead_letter_fault_does_not_keep_a_channel_from_its_broker() {
         let fault = DeadLetterFault::NotFound("acme/dead".into());
         let mut facts = facts(3, State::Programmed);
         facts.outcome.as_mut().unwrap().dead_letter = Some(fault.clone());
@@ -251,31 +252,31 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_an_edit_alone_cures_is_told_from_what_another_resource_cures() {
-        let cure = |channel: &MessageChannel, facts: &Facts| {
-            validate(channel, facts).failure().map(|(failure, cure)| (failure.reason, cure))
+    fn a_failure_names_its_remedy() {
+        let remedy = |channel: &MessageChannel, facts: &Facts| {
+            validate(channel, facts).failure().map(|(failure, remedy)| (failure.reason, remedy))
         };
         let bad = channel(json!({ "source": "Not An Address", "access": { "anonymous": true } }));
         let programmed = facts(3, State::Programmed);
-        assert_eq!(cure(&bad, &programmed), Some(("Invalid".into(), Cure::Edit)));
+        assert_eq!(remedy(&bad, &programmed), Some(("Invalid".into(), Remedy::Edit)));
         let refused = facts(3, State::Refused("too long".into()));
-        assert_eq!(cure(&open(), &refused), Some(("Refused".into(), Cure::Edit)));
+        assert_eq!(remedy(&open(), &refused), Some(("Refused".into(), Remedy::Edit)));
         let lost = facts(3, State::Lost(conflict()));
-        assert_eq!(cure(&open(), &lost), Some(("SourceTaken".into(), Cure::Others)));
-        assert_eq!(cure(&open(), &programmed), None);
-        assert_eq!(cure(&open(), &facts(3, State::Pending(Pending::NoPod))), None);
+        assert_eq!(remedy(&open(), &lost), Some(("SourceTaken".into(), Remedy::OtherResource)));
+        assert_eq!(remedy(&open(), &programmed), None);
+        assert_eq!(remedy(&open(), &facts(3, State::Pending(Pending::NoPod))), None);
     }
 
     #[test]
-    fn a_broker_that_is_not_served_for_long_is_told_and_one_that_starts_is_not() {
+    fn programming_reports_a_broker_that_is_not_served_but_not_one_that_starts() {
         let programming = |broker| {
             let facts = Facts {
                 broker,
                 outcome: None,
                 availability: Availability::Ready,
                 backlog: None,
-                is_uncounted: false,
-                has_it: None,
+                backlog_is_unknown: false,
+                current_broker: None,
             };
             match validate(&open(), &facts) {
                 Verdict::Accepted { programming, .. } => programming,
@@ -294,8 +295,8 @@ pub(super) mod tests {
             outcome: None,
             availability: Availability::Ready,
             backlog: None,
-            is_uncounted: false,
-            has_it: None,
+            backlog_is_unknown: false,
+            current_broker: None,
         };
         let Verdict::Rejected { reason, contends, .. } = validate(&open(), &nowhere) else {
             panic!("accepted")
@@ -304,13 +305,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_deleted_a_channel_is_not_told_to_delete_it() {
+    fn the_message_of_a_deleted_channel_does_not_advise_to_delete_it() {
         let nowhere = Facts {
             broker: BrokerState::NotFound("MessageBroker x does not exist".into()),
             outcome: None,
             backlog: None,
-            is_uncounted: false,
-            has_it: None,
+            backlog_is_unknown: false,
+            current_broker: None,
             availability: Availability::Ready,
         };
         let mut channel = open();
@@ -326,7 +327,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_broker_that_is_there_still_or_is_refused_is_not_to_be_created() {
+    fn the_advice_is_to_create_a_broker_only_if_that_is_possible() {
         let told = |broker| without_broker(&open(), &broker).unwrap();
         let leaving = told(BrokerState::Leaving("MessageBroker x is being deleted (held)".into()));
         assert_eq!(
@@ -340,7 +341,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_an_older_definition_let_through_is_invalid() {
+    fn a_channel_accepted_by_an_older_definition_may_be_invalid() {
         let bad = channel(json!({ "source": "Not An Address", "access": { "anonymous": true } }));
         let Verdict::Rejected { reason, message, .. } = validate(&bad, &facts(3, State::Programmed)) else {
             panic!("accepted")

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use restante_crds::{FORCE_DELETE, MessageChannel};
 
-use super::{deletion::Force, kept::Kept};
+use super::{blocker::Blocker, deletion::Force};
 use crate::{
     message_broker::{ownership::is_claim_of, storage::may_hold_data},
     names,
@@ -12,15 +12,15 @@ use crate::{
 /// What becomes of the channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is kept, and why.
-    Kept(Kept),
+    /// It is blocker, and why.
+    Blocked(Blocker),
     /// It is let go, and what is told of that.
-    LetGo(String),
+    Released(String),
 }
 
 /// Decides what becomes of the channel. `gone` says that the broker does not exist, `claim` is
 /// what has the name of its claim.
-pub(super) fn judge(
+pub(super) fn decide(
     channel: &MessageChannel,
     gone: &str,
     namespace: &str,
@@ -28,23 +28,25 @@ pub(super) fn judge(
 ) -> Fate {
     let broker = &channel.spec.broker_ref.name;
     let name = names::claim(broker);
-    if !is_its_store(claim, broker) {
+    if !may_hold_store(claim, broker) {
         let note = format!("let go: {gone}, and there is no claim {name} that could hold messages");
-        return Fate::LetGo(note);
+        return Fate::Released(note);
     }
-    let said = match Force::of(channel) {
+    let request = match Force::of(channel) {
         Some(Force::Annotation) => format!("its annotation {FORCE_DELETE}"),
         Some(Force::Policy) => "spec.deletionPolicy: Delete".into(),
         None => {
             let (gone, namespace) = (gone.into(), namespace.into());
-            return Fate::Kept(Kept::OnClaim { gone, namespace, claim: name });
+            return Fate::Blocked(Blocker::OnClaim { gone, namespace, claim: name });
         }
     };
-    Fate::LetGo(format!("let go, as {said} says; what it held stays on claim {name} as an orphan: {gone}"))
+    Fate::Released(format!(
+        "let go, as {request} says; what it held stays on claim {name} as an orphan: {gone}"
+    ))
 }
 
 /// Whether what has the name of a broker's claim may hold the broker's store.
-pub(super) fn is_its_store(claim: Option<&PersistentVolumeClaim>, broker: &str) -> bool {
+pub(super) fn may_hold_store(claim: Option<&PersistentVolumeClaim>, broker: &str) -> bool {
     claim.is_some_and(|claim| is_claim_of(&claim.metadata, broker) && may_hold_data(claim))
 }
 
@@ -69,33 +71,33 @@ mod tests {
         claim(json!(names::selector("default")), phase)
     }
 
-    fn judged(channel: &MessageChannel, claim: Option<&PersistentVolumeClaim>) -> Fate {
-        judge(channel, "MessageBroker default does not exist", "mq", claim)
+    fn decided(channel: &MessageChannel, claim: Option<&PersistentVolumeClaim>) -> Fate {
+        decide(channel, "MessageBroker default does not exist", "mq", claim)
     }
 
     fn note(channel: &MessageChannel, claim: Option<&PersistentVolumeClaim>) -> String {
-        match judged(channel, claim) {
-            Fate::LetGo(note) => note,
-            Fate::Kept(kept) => panic!("{kept:?}"),
+        match decided(channel, claim) {
+            Fate::Released(note) => note,
+            Fate::Blocked(blocker) => panic!("{blocker:?}"),
         }
     }
 
     #[test]
-    fn a_channel_is_kept_while_the_claim_may_hold_its_messages() {
+    fn a_deletion_is_blocked_while_the_claim_may_hold_messages() {
         for policy in [DeletionPolicy::Block, DeletionPolicy::Drain] {
             let mut channel = open();
             channel.spec.deletion_policy = policy;
             for phase in ["Bound", "Lost"] {
-                let Fate::Kept(kept) = judged(&channel, Some(&ours(phase))) else { panic!("let go") };
-                assert_eq!(kept.reason(&channel), "BrokerNotFound");
-                let message = kept.message(&channel);
+                let Fate::Blocked(blocker) = decided(&channel, Some(&ours(phase))) else { panic!("let go") };
+                assert_eq!(blocker.reason(&channel), "BrokerNotFound");
+                let message = blocker.message(&channel);
                 assert!(message.contains("`kubectl -n mq delete pvc data-restante-default-0`"), "{message}");
             }
         }
     }
 
     #[test]
-    fn without_a_claim_of_ours_that_held_something_it_is_let_go() {
+    fn without_a_claim_that_may_hold_messages_the_channel_is_released() {
         let strangers = claim(json!({ "app": "postgres" }), "Bound");
         for claim in [None, Some(&strangers), Some(&ours("Pending"))] {
             let note = note(&open(), claim);
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gives_the_messages_up_does_so_without_the_broker_as_well() {
+    fn a_forced_deletion_releases_the_channel_without_its_broker() {
         let mut by_policy = open();
         by_policy.spec.deletion_policy = DeletionPolicy::Delete;
         let mut by_force = open();

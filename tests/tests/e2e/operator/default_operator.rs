@@ -60,7 +60,7 @@ fn a_channel_that_names_no_operator_waits_for_a_default_operator() -> Result<()>
     condition_is(&channel, "Ready", "Unknown", "Pending")?;
     ensure!(finalizers(&channel).is_empty());
     wait::until("the channel to be counted as another operator's", SOON, || {
-        let others = operator.metric("restante_operator_channels_not_ours")?;
+        let others = operator.metric("restante_operator_foreign_channels")?;
         ensure!(others >= 1.0, "there are {others}");
         Ok(())
     })?;

@@ -184,7 +184,7 @@ fn an_unschedulable_pod_and_a_missing_priority_class_are_events() -> Result<()> 
     let note = operator.until_event("main", "PodNotScheduled")?;
     ensure!(note.contains("pod restante-main-0 is not scheduled"), "{note}");
     operator.apply_broker("other", "  template: {priorityClassName: hihg}\n")?;
-    let note = operator.until_event("other", "PodNotMade")?;
+    let note = operator.until_event("other", "PodNotCreated")?;
     ensure!(note.contains("hihg"), "{note}");
     Ok(())
 }

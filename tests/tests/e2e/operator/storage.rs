@@ -27,7 +27,7 @@ fn a_larger_size_grows_the_claim_and_the_pod_keeps_running() -> Result<()> {
         ensure!(size(claim) == "2Gi", "{claim}");
         Ok(())
     })?;
-    operator.until_condition("main", "StorageDiffers", "False", "AsAsked")?;
+    operator.until_condition("main", "StorageDiffers", "False", "AsSpecified")?;
     operator.until_condition("main", "Ready", "True", "Ready")?;
     ensure!(operator.get("pod/restante-main-0")?["metadata"]["uid"] == pod["metadata"]["uid"]);
     Ok(())
@@ -51,7 +51,7 @@ fn a_class_that_forbids_growth_is_reported_in_kubernetes_words_and_the_rest_appl
     })?;
     operator.until_condition("main", "Ready", "True", "Ready")?;
     operator.apply_broker("main", &storage("size: 1Gi"))?;
-    operator.until_condition("main", "StorageDiffers", "False", "AsAsked").map(drop)
+    operator.until_condition("main", "StorageDiffers", "False", "AsSpecified").map(drop)
 }
 
 #[test]
@@ -83,12 +83,12 @@ fn each_growth_and_each_difference_of_the_storage_has_an_event_of_its_own() -> R
             Ok(())
         })?;
     }
-    operator.until_notes("StorageGrows", 2)?;
+    operator.until_notes("StorageGrowing", 2)?;
     for different in ["size: 1Gi, storageClassName: local-growing", "size: 3Gi, storageClassName: fast"] {
         operator.apply_broker("main", &storage(different))?;
         operator.until_condition("main", "StorageDiffers", "True", "NotApplied")?;
         operator.apply_broker("main", &storage("size: 3Gi, storageClassName: local-growing"))?;
-        operator.until_condition("main", "StorageDiffers", "False", "AsAsked")?;
+        operator.until_condition("main", "StorageDiffers", "False", "AsSpecified")?;
     }
     operator.until_notes("NotApplied", 2).map(drop)
 }
@@ -116,7 +116,7 @@ fn a_misspelt_storage_class_is_corrected_by_an_edit() -> Result<()> {
     operator.until_condition("main", "Ready", "True", "Ready")?;
     let claim = operator.get(CLAIM)?;
     ensure!(claim["spec"]["storageClassName"] == "local" && claim["status"]["phase"] == "Bound", "{claim}");
-    operator.until_event("main", "StorageRemade").map(drop)
+    operator.until_event("main", "StorageRecreated").map(drop)
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn two_operators_write_nothing_to_an_idle_channel() -> Result<()> {
     condition_is(&operators.channel()?, "Ready", "True", "Ready")?;
     let writes = operators.other.metric(CHANNEL_WRITES)?;
     ensure!(writes == 0.0, "the other wrote {writes} statuses");
-    ensure!(operators.other.metric("restante_operator_channels_not_ours")? >= 1.0);
+    ensure!(operators.other.metric("restante_operator_foreign_channels")? >= 1.0);
     wait::until("the other operator to log it", SOON, || {
         let log = operators.other.log();
         ensure!(log.contains("not this operator's"), "{log}");

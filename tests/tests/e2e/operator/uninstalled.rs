@@ -21,7 +21,7 @@ fn a_broker_whose_operator_is_uninstalled_is_not_ready_until_it_is_installed_aga
     let left = operator.get(BROKER)?;
     let message = condition_is(&left, "Ready", "Unknown", "OperatorUninstalled")?;
     ensure!(message.contains("Install the operator again in left-behind"), "{message}");
-    condition_is(&left, "StorageDiffers", "False", "AsAsked")
+    condition_is(&left, "StorageDiffers", "False", "AsSpecified")
         .context("the other conditions should be unchanged")?;
     let operator = Operator::start_again(cluster, "left-behind", &[])?;
     operator.until_ready("main")

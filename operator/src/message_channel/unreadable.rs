@@ -1,4 +1,4 @@
-//! A MessageChannel that this version cannot read: told so in its status, and never kept when it is deleted.
+//! A MessageChannel that this version cannot read: told so in its status, and never blocker when it is deleted.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -7,7 +7,7 @@ use kube::{
 };
 use restante_crds::{MessageChannel, condition::kind};
 
-use super::let_go;
+use super::remove_finalizer;
 use crate::{
     context::Context,
     error::Error,
@@ -23,7 +23,7 @@ pub(super) async fn reconcile(context: &Context, invalid: &InvalidObject) -> Res
     if metadata.deletion_timestamp.is_none() {
         let own = kind::OF_MESSAGE_CHANNEL;
         let unreadable = Unreadable { invalid, own, fails: FAILS };
-        unreadable::tell::<MessageChannel>(context, unreadable, |channel| {
+        unreadable::report::<MessageChannel>(context, unreadable, |channel| {
             let named = channel.data["spec"]["brokerRef"]["namespace"].as_str();
             let broker = channel.data["status"]["broker"].as_str();
             context.ownership.is_ours(Claims { named, metadata, broker })
@@ -41,7 +41,7 @@ pub(super) async fn reconcile(context: &Context, invalid: &InvalidObject) -> Res
                     as an orphan";
         tracing::warn!(channel = name, namespace, error = invalid.error, "{note}");
         context.events.publish_about(&channel, EventType::Warning, "Orphaned", note.into(), None).await;
-        let_go(context, metadata).await?;
+        remove_finalizer(context, metadata).await?;
     }
     Ok(Action::await_change())
 }

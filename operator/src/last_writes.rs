@@ -16,16 +16,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// The resourceVersion and the time of our last write of each object, by UID, and the highest resourceVersion ever seen.
 #[derive(Debug, Default)]
-pub struct Written {
+pub struct LastWrites {
     last: Mutex<HashMap<String, (u64, Instant)>>,
     highest: AtomicU64,
 }
 
-impl Written {
+impl LastWrites {
     /// Remembers what a write answered.
     pub fn record(&self, metadata: &ObjectMeta) {
         if let (Some(uid), Some(version)) = (metadata.uid.clone(), version(metadata)) {
-            self.saw(version);
+            self.note_version(version);
             self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, (version, Instant::now()));
         }
     }
@@ -35,7 +35,7 @@ impl Written {
         let (Some(uid), Some(version)) = (&metadata.uid, version(metadata)) else {
             return false;
         };
-        self.saw(version);
+        self.note_version(version);
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.get(uid).is_some_and(|(last, _)| version < *last)
     }
@@ -56,7 +56,7 @@ impl Written {
         self.highest.load(Ordering::Relaxed)
     }
 
-    fn saw(&self, version: u64) {
+    fn note_version(&self, version: u64) {
         self.highest.fetch_max(version, Ordering::Relaxed);
     }
 }
@@ -75,8 +75,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_older_than_our_write_is_stale() {
-        let written = Written::default();
+    fn only_an_object_older_than_our_write_is_stale() {
+        let written = LastWrites::default();
         assert!(!written.is_stale(&metadata("a", "5")));
         written.record(&metadata("a", "10"));
         assert!(written.is_stale(&metadata("a", "9")));

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{actor::Actor, member::Command, outcome::Deletion};
 
 impl Actor {
-    pub(super) async fn obey(&mut self, command: Command) {
+    pub(super) async fn execute(&mut self, command: Command) {
         match command {
             Command::Delete { uid, force, store, reply } => {
                 let deletion = self.delete(uid, force, store).await;
@@ -19,14 +19,14 @@ impl Actor {
                 // Whoever asked may have given up; the next reconcile asks again, and a repeat is harmless.
                 let _gave_up = reply.send(deletion);
             }
-            Command::GiveUp { uid, reply } => {
-                let is_unsent = self.around.unsent.contains(uid);
+            Command::DiscardUnsent { uid, reply } => {
+                let is_unsent = self.context.unsent.contains(uid);
                 if is_unsent {
                     self.released.insert(uid);
                 }
                 let _gave_up = reply.send(is_unsent);
             }
-            Command::LetGo { uid, reply } => {
+            Command::Release { uid, reply } => {
                 self.released.insert(uid);
                 self.member.presence.forget(uid);
                 self.member.wake();
@@ -36,14 +36,14 @@ impl Actor {
     }
 
     async fn delete(&mut self, uid: Uuid, force: bool, store: Option<Uuid>) -> Deletion {
-        self.see_pods(Instant::now());
+        self.update_pods(Instant::now());
         if self.links.is_empty() {
             return Deletion::Unreachable(format!("no pod of MessageBroker {} runs", self.member.name));
         }
         let token = self.member.facts().token;
         let mut messages = 0;
         for link in self.links.values_mut() {
-            let control = link.control(&self.around.http, &token);
+            let control = link.control(&self.context.http, &token);
             // A pod that just came may have another volume than the last, which says nothing of what that one holds.
             if store.is_some() && link.known.store.is_none() {
                 match control.revision().await {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_store_is_another_only_where_one_is_meant() {
+    fn another_store_counts_only_if_one_is_expected() {
         let [one, other] = [1, 2].map(Uuid::from_u128);
         assert_eq!(another(Some(one), Some(other)), Some(other));
         assert_eq!(another(Some(one), Some(one)), None);

@@ -14,22 +14,22 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// MessageChannels that this operator does not serve.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NotOurs {
+pub struct ForeignChannels {
     /// Those that name another operator's namespace, have another operator's finalizer, or are at another's broker.
-    pub named: i64,
+    pub of_named_operators: i64,
     /// Those that belong to the default operator, which this one is not, or which does not exist.
-    pub without: i64,
+    pub of_default_operator: i64,
 }
 
-impl NotOurs {
+impl ForeignChannels {
     /// Counts them.
     pub fn among(ownership: &Ownership, channels: &[Arc<DeserializeGuard<MessageChannel>>]) -> Self {
         let mut counted = Self::default();
         for channel in channels.iter().filter(|channel| !ownership.is_ours(channel.as_ref())) {
             if Claims::from(channel.as_ref()).operator().is_some() {
-                counted.named += 1;
+                counted.of_named_operators += 1;
             } else {
-                counted.without += 1;
+                counted.of_default_operator += 1;
             }
         }
         counted
@@ -37,12 +37,12 @@ impl NotOurs {
 
     /// All of them.
     pub fn count(self) -> i64 {
-        self.named + self.without
+        self.of_named_operators + self.of_default_operator
     }
 }
 
 /// Logs when there begin to be such channels, and when there are none any more, until told to stop.
-pub async fn tell(
+pub async fn log_changes(
     ownership: &Ownership,
     channels: &Store<DeserializeGuard<MessageChannel>>,
     mut default_known: watch::Receiver<bool>,
@@ -52,14 +52,14 @@ pub async fn tell(
     if default_known.wait_for(|known| *known).await.is_err() {
         return;
     }
-    let mut before = NotOurs::default();
+    let mut before = ForeignChannels::default();
     loop {
-        let now = NotOurs::among(ownership, &channels.state());
-        let NotOurs { named, without } = now;
+        let now = ForeignChannels::among(ownership, &channels.state());
+        let ForeignChannels { of_named_operators, of_default_operator } = now;
         match (before.count(), now.count()) {
             (0, 1..) => tracing::info!(
-                other_operators = named,
-                default_operator = without,
+                other_operators = of_named_operators,
+                default_operator = of_default_operator,
                 "some MessageChannels are not this operator's and are left alone: those of other operators, and those \
                  without spec.brokerRef.namespace that are the default operator's, which ClusterRole {CLUSTER_ROLE} names"
             ),
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn channels_of_others_and_channels_of_nobody_are_counted_apart() {
+    fn channels_of_other_operators_and_of_none_are_counted_separately() {
         let told_of = |broker: serde_json::Value, finalizers: &[&str], status: serde_json::Value| {
             Arc::new(
                 serde_json::from_value(json!({
@@ -105,8 +105,14 @@ mod tests {
             told_of(json!({}), &[], json!({ "broker": "mq/main" })),
         ];
         let ownership = Ownership::new("mq".into());
-        assert_eq!(NotOurs::among(&ownership, &channels), NotOurs { named: 3, without: 1 });
+        assert_eq!(
+            ForeignChannels::among(&ownership, &channels),
+            ForeignChannels { of_named_operators: 3, of_default_operator: 1 }
+        );
         ownership.set_default_operator(Some("mq".into()));
-        assert_eq!(NotOurs::among(&ownership, &channels), NotOurs { named: 3, without: 0 });
+        assert_eq!(
+            ForeignChannels::among(&ownership, &channels),
+            ForeignChannels { of_named_operators: 3, of_default_operator: 0 }
+        );
     }
 }

@@ -12,7 +12,7 @@ use super::{
 
 impl Actor {
     /// Tells what became of every channel, and gives those for which that is news.
-    pub(super) fn tell_outcomes(&mut self) -> HashSet<Uuid> {
+    pub(super) fn publish_outcomes(&mut self) -> HashSet<Uuid> {
         let pending = self.pending();
         let mut told: HashMap<Uuid, Outcome> = HashMap::new();
         for (uid, config) in self.desired.channels() {
@@ -57,7 +57,7 @@ impl Actor {
     ///
     /// Not at each change: a status write wakes the reconcile that wrote it, and a thousand new channels would be as many
     /// status writes of their broker.
-    pub(super) fn tell_view(&self, at_a_look: bool) {
+    pub(super) fn publish_view(&self, is_inspection: bool) {
         let Some(store) = self.links.values().find_map(|link| link.known.store.as_ref()) else {
             return;
         };
@@ -65,12 +65,12 @@ impl Actor {
             channels: Some(store.channels),
             orphans: Some(store.orphans),
             revision: Some(store.revision.to_string()),
-            store_id: one_store(
+            store_id: common_store(
                 self.links.values().filter_map(|link| Some(link.known.store.as_ref()?.store_id)),
             ),
         };
         let mut old = lock(&self.member.view);
-        if *old == view || !(at_a_look || old.store_id != view.store_id) {
+        if *old == view || !(is_inspection || old.store_id != view.store_id) {
             return;
         }
         *old = view;
@@ -80,7 +80,7 @@ impl Actor {
 }
 
 /// The data folder that all pods show. Pods that differ, as for a moment while one takes the place of another, show none.
-fn one_store(ids: impl IntoIterator<Item = Uuid>) -> Option<Uuid> {
+fn common_store(ids: impl IntoIterator<Item = Uuid>) -> Option<Uuid> {
     let ids: HashSet<_> = ids.into_iter().collect();
     ids.iter().next().copied().filter(|_| ids.len() == 1)
 }
@@ -90,10 +90,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pods_that_show_different_stores_show_none() {
+    fn pods_with_different_stores_have_no_common_store() {
         let [one, other] = [1, 2].map(Uuid::from_u128);
-        assert_eq!(one_store([one, one]), Some(one));
-        assert_eq!(one_store([one, other]), None);
-        assert_eq!(one_store([]), None);
+        assert_eq!(common_store([one, one]), Some(one));
+        assert_eq!(common_store([one, other]), None);
+        assert_eq!(common_store([]), None);
     }
 }

@@ -23,16 +23,16 @@ use crate::conditions::is_true;
 /// The most channels whose counts are asked for one by one after they were programmed.
 const SINGLE_STATS_MAX: usize = 8;
 /// For how long statuses go on showing the backlogs of a broker that does not tell them any more. A restart takes less.
-const COUNTS_KEPT: Duration = Duration::from_secs(120);
+const BACKLOGS_MAX_AGE: Duration = Duration::from_secs(120);
 
 impl Actor {
     /// Looks at the backlogs of channels that were just programmed. Gives those that have news.
-    pub(super) async fn first_look(&mut self, token: &str) -> HashSet<Uuid> {
+    pub(super) async fn inspect_new(&mut self, token: &str) -> HashSet<Uuid> {
         let new: Vec<Uuid> = {
             let mut backlogs = lock(&self.member.backlogs);
             backlogs.retain(|uid, _| self.desired.channels().contains_key(uid));
             let is_new =
-                |uid: &&Uuid| !backlogs.contains_key(*uid) && !self.member.presence.is_uncounted(**uid);
+                |uid: &&Uuid| !backlogs.contains_key(*uid) && !self.member.presence.backlog_is_unknown(**uid);
             self.acknowledged.keys().filter(is_new).copied().collect()
         };
         let mut counts = HashMap::new();
@@ -40,63 +40,63 @@ impl Actor {
             return HashSet::new();
         }
         for link in self.links.values() {
-            let control = link.control(&self.around.http, token);
+            let control = link.control(&self.context.http, token);
             let Ok(stats) = some_stats(&control, &new).await else {
                 return HashSet::new();
             };
             add(&mut counts, stats);
         }
-        self.tell_backlogs(&counts)
+        self.publish_backlogs(&counts)
     }
 
     /// Looks at every backlog, and at whether the address stores still hold what they were given. Gives the channels
     /// whose backlog has news.
-    pub(super) async fn look(&mut self, token: &str) -> HashSet<Uuid> {
+    pub(super) async fn inspect(&mut self, token: &str) -> HashSet<Uuid> {
         let mut counts = HashMap::new();
         let mut complete = !self.links.is_empty();
         for link in self.links.values_mut() {
-            let control = link.control(&self.around.http, token);
+            let control = link.control(&self.context.http, token);
             match control.stats().await {
                 Ok(stats) => add(&mut counts, stats),
                 Err(_) => complete = false,
             }
             if let Ok(store) = control.revision().await
-                && link.heard(store, &self.desired)
+                && link.update_state(store, &self.desired)
             {
-                self.around.metrics.drifts.inc();
+                self.context.metrics.drifts.inc();
                 tracing::warn!(
                     broker = self.member.name, pod = link.pod,
                     holds = %link.revision().unwrap_or_default(), should_hold = %self.desired.revision(),
                     "the address store of a pod drifted: sending the whole set"
                 );
-                let namespace = self.around.ownership.namespace();
+                let namespace = self.context.ownership.namespace();
                 let mut broker: ObjectReference = broker_ref(&self.member.name, namespace).into();
                 broker.uid = Some(self.member.facts().uid);
                 let pod: ObjectReference = ObjectRef::<Pod>::new(&link.pod).within(namespace).into();
                 let note = "the address store of a pod holds another set of channels than it was given: sending the whole set";
-                let events = &self.around.events;
+                let events = &self.context.events;
                 events
                     .publish_about(&broker, EventType::Warning, "AddressStoreDrifted", note.into(), Some(pod))
                     .await;
                 self.member.wake();
             }
         }
-        self.tell_view(true);
+        self.publish_view(true);
         let now = Instant::now();
         if complete {
-            self.counted_at = now;
-            return self.tell_backlogs(&counts);
+            self.complete_at = now;
+            return self.publish_backlogs(&counts);
         }
-        if now.duration_since(self.counted_at) < COUNTS_KEPT {
+        if now.duration_since(self.complete_at) < BACKLOGS_MAX_AGE {
             return HashSet::new();
         }
-        let given_up = self.member.presence.give_up_counts(&self.around, now);
+        let given_up = self.member.presence.drop_backlogs(&self.context, now);
         lock(&self.member.backlogs).retain(|uid, _| !given_up.contains(uid));
         given_up
     }
 
     /// Publishes the backlogs whose status may be written now, and gives their channels.
-    fn tell_backlogs(&mut self, counts: &HashMap<Uuid, ChannelStats>) -> HashSet<Uuid> {
+    fn publish_backlogs(&mut self, counts: &HashMap<Uuid, ChannelStats>) -> HashSet<Uuid> {
         let now = Instant::now();
         let shown = self.shown();
         let presence = &self.member.presence;
@@ -125,11 +125,11 @@ impl Actor {
                                 news.insert(*uid);
                             }
                             None => {
-                                presence.set_counted(*uid, false);
+                                presence.set_backlog_known(*uid, false);
                                 continue;
                             }
                         }
-                        presence.set_counted(*uid, true);
+                        presence.set_backlog_known(*uid, true);
                     }
                 }
             }
@@ -139,7 +139,7 @@ impl Actor {
 
     /// What statuses show now.
     fn shown(&self) -> HashMap<Uuid, Shown> {
-        let state = self.around.channels.state();
+        let state = self.context.channels.state();
         let channels = state.iter().filter_map(|guard| guard.0.as_ref().ok());
         let shown = channels.filter_map(|channel| {
             let status = channel.status.as_ref()?;

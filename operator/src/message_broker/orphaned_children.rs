@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::{
     KIND, dereference,
-    ownership::{Owners, Parent, Whose},
+    ownership::{ChildOwner, Owners, Parent},
 };
 use crate::{context::Context, error::Error, fleet::Member, names::FIELD_MANAGER};
 
@@ -29,7 +29,7 @@ use crate::{context::Context, error::Error, fleet::Member, names::FIELD_MANAGER}
 const ORPHAN: &str = "orphan";
 
 /// Takes notice of how a MessageBroker is deleted.
-pub fn notice(context: &Context, broker: &ObjectMeta) {
+pub fn note_policy(context: &Context, broker: &ObjectMeta) {
     let orphans = broker.finalizers.iter().flatten().any(|finalizer| finalizer == ORPHAN);
     let member = broker.name.as_deref().filter(|_| orphans).and_then(|name| context.fleet.member(name));
     if let Some(member) = member {
@@ -38,7 +38,7 @@ pub fn notice(context: &Context, broker: &ObjectMeta) {
 }
 
 /// Leaves the children of a MessageBroker that is gone to Kubernetes, unless they were to stay.
-pub async fn give_back(context: &Context, member: &Member) -> Result<(), Error> {
+pub async fn delete_with_owner(context: &Context, member: &Member) -> Result<(), Error> {
     if member.keeps_children() {
         return Ok(());
     }
@@ -56,17 +56,18 @@ pub async fn give_back(context: &Context, member: &Member) -> Result<(), Error> 
     let owners = Owners::of(&found, parent);
     let secret = found.credential.as_ref().map(|secret| &secret.metadata);
     let workload = found.workload.as_ref().map(|workload| &workload.metadata);
-    one::<StatefulSet>(context, &owners.workload, workload, &owner).await?;
-    one::<Service>(context, &owners.service, found.service.as_ref(), &owner).await?;
+    restore_owner::<StatefulSet>(context, &owners.workload, workload, &owner).await?;
+    restore_owner::<Service>(context, &owners.service, found.service.as_ref(), &owner).await?;
     let headless = found.headless.as_ref().map(|service| &service.metadata);
-    one::<Service>(context, &owners.headless, headless, &owner).await?;
-    one::<Secret>(context, &owners.credential, secret, &owner).await?;
-    one::<ServiceAccount>(context, &owners.service_account, found.service_account.as_ref(), &owner).await
+    restore_owner::<Service>(context, &owners.headless, headless, &owner).await?;
+    restore_owner::<Secret>(context, &owners.credential, secret, &owner).await?;
+    restore_owner::<ServiceAccount>(context, &owners.service_account, found.service_account.as_ref(), &owner)
+        .await
 }
 
-async fn one<K>(
+async fn restore_owner<K>(
     context: &Context,
-    whose: &Whose,
+    whose: &ChildOwner,
     found: Option<&ObjectMeta>,
     owner: &OwnerReference,
 ) -> Result<(), Error>
@@ -76,7 +77,7 @@ where
         + std::fmt::Debug
         + serde::de::DeserializeOwned,
 {
-    let (Whose::Adopt, Some(found)) = (whose, found) else { return Ok(()) };
+    let (ChildOwner::Adopt, Some(found)) = (whose, found) else { return Ok(()) };
     let name = found.name.as_deref().unwrap_or_default();
     let api: Api<K> = Api::namespaced(context.client.clone(), &context.args.namespace);
     let owners: Vec<_> = found.owner_references.iter().flatten().chain([owner]).collect();

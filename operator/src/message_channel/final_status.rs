@@ -15,11 +15,11 @@ pub(super) enum End {
     /// It was deleted there, or was never there.
     Deleted,
     /// The broker was not asked, and may go on with it.
-    LetGo,
+    Released,
 }
 
 /// The status, if others keep the resource. Nobody looks at the channel after it.
-pub(super) fn gone(
+pub(super) fn final_status(
     channel: &MessageChannel,
     operator: &str,
     end: End,
@@ -33,7 +33,7 @@ pub(super) fn gone(
     }
     let what = match end {
         End::Deleted => "the channel is deleted, and its broker does not have it",
-        End::LetGo => "the channel is deleted, and the operator has let it go",
+        End::Released => "the channel is deleted, and the operator has let it go",
     };
     let message =
         format!("{what}; the resource stays until these finalizers are taken off: {}", others.join(", "));
@@ -62,16 +62,16 @@ mod tests {
     fn told(finalizers: &[&str], end: End) -> Option<MessageChannelStatus> {
         let mut channel = programmed();
         channel.metadata.finalizers = Some(finalizers.iter().map(|one| (*one).to_owned()).collect());
-        gone(&channel, "mq", end, Timestamp::from_second(200).unwrap())
+        final_status(&channel, "mq", end, Timestamp::from_second(200).unwrap())
     }
 
     #[test]
-    fn a_channel_that_only_we_keep_has_no_last_status() {
+    fn a_channel_without_foreign_finalizers_has_no_final_status() {
         assert_eq!(told(&["restante.dev/mq"], End::Deleted), None);
     }
 
     #[test]
-    fn a_channel_that_others_keep_is_nowhere_and_names_them() {
+    fn the_final_status_names_the_foreign_finalizers() {
         let status = told(&["restante.dev/mq", "example.com/a", "example.com/b"], End::Deleted).unwrap();
         let kinds: Vec<_> =
             status.conditions.iter().map(|one| (&*one.type_, &*one.status, &*one.reason)).collect();
@@ -84,8 +84,8 @@ mod tests {
         let message = &status.conditions[2].message;
         assert!(message.ends_with("taken off: example.com/a, example.com/b"), "{message}");
         assert!(message.contains("does not have it"), "{message}");
-        let let_go = told(&["example.com/a"], End::LetGo).unwrap();
-        assert!(!let_go.conditions[2].message.contains("does not have it"));
+        let remove_finalizer = told(&["example.com/a"], End::Released).unwrap();
+        assert!(!remove_finalizer.conditions[2].message.contains("does not have it"));
         assert_eq!((status.push_url, status.backlog), (None, None));
     }
 }

@@ -1,4 +1,4 @@
-//! Why a deleted channel is kept, and what to do. Pure.
+//! Why a deleted channel is blocker, and what to do. Pure.
 
 use kube::ResourceExt;
 use restante_crds::{FORCE_DELETE, FORCE_DELETE_VALUE, MessageChannel, message_channel::DeletionPolicy};
@@ -13,13 +13,13 @@ use super::{
 /// Characters of a foreign annotation that are repeated.
 const SHOWN_MAX: usize = 40;
 
-/// Why a channel is kept.
+/// Why a channel is blocker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum Blocker {
     /// It holds messages: these, if the broker could say.
     NotEmpty(Option<ChannelStats>),
     /// Its broker cannot be asked, and why.
-    Away(String),
+    Unreachable(String),
     /// The operator cannot serve its broker, which may run all the same, and why.
     NotServed(String),
     /// Its broker is gone, in words, and the claim of this name, in this namespace, is not.
@@ -28,7 +28,7 @@ pub(super) enum Kept {
     AnotherStore(String),
 }
 
-impl Kept {
+impl Blocker {
     /// What there is.
     pub(super) fn what(&self) -> String {
         match self {
@@ -43,7 +43,7 @@ impl Kept {
                 let (messages, dead) = (messages_of(held.messages()), dead_letters_of(held.dead));
                 format!("the channel holds {messages}, {dead} among them")
             }
-            Self::Away(why) | Self::NotServed(why) | Self::AnotherStore(why) => why.clone(),
+            Self::Unreachable(why) | Self::NotServed(why) | Self::AnotherStore(why) => why.clone(),
             Self::OnClaim { gone, claim, .. } => {
                 format!("{gone}, and claim {claim} there still has the messages that the channel held")
             }
@@ -57,7 +57,7 @@ impl Kept {
             Self::NotEmpty(Some(held)) if held.messages() == held.dead => "DeadLettersLeft",
             Self::NotEmpty(_) if channel.spec.deletion_policy == DeletionPolicy::Drain => DRAINING,
             Self::NotEmpty(_) => "NotEmpty",
-            Self::Away(_) => "BrokerUnreachable",
+            Self::Unreachable(_) => "BrokerUnreachable",
             Self::NotServed(_) => BROKER_NOT_SERVED,
             Self::OnClaim { .. } => BROKER_NOT_FOUND,
             Self::AnotherStore(_) => "StoreReplaced",
@@ -112,7 +112,7 @@ impl Kept {
     pub(super) fn held(&self) -> Option<&ChannelStats> {
         match self {
             Self::NotEmpty(held) => held.as_ref(),
-            Self::Away(_) | Self::NotServed(_) | Self::OnClaim { .. } | Self::AnotherStore(_) => None,
+            Self::Unreachable(_) | Self::NotServed(_) | Self::OnClaim { .. } | Self::AnotherStore(_) => None,
         }
     }
 }
@@ -176,22 +176,22 @@ pub(super) mod tests {
     use super::*;
     use crate::message_channel::validate::tests::open;
 
-    pub(in crate::message_channel) fn holding(messages: u64, dead: u64) -> Kept {
+    pub(in crate::message_channel) fn holding(messages: u64, dead: u64) -> Blocker {
         let counts = json!({
             "uid": "00000000-0000-0000-0000-000000000001", "namespace": "acme", "name": "orders",
             "ready": messages - dead, "leased": 0, "delayed": 0, "dead": dead, "bytes": 9,
             "waitingReceivers": 0,
         });
-        Kept::NotEmpty(Some(serde_json::from_value(counts).unwrap()))
+        Blocker::NotEmpty(Some(serde_json::from_value(counts).unwrap()))
     }
 
     #[test]
-    fn what_keeps_a_channel_is_told_with_what_to_do() {
+    fn a_blocker_has_a_reason_and_a_message_with_advice() {
         let told = |policy, messages, dead| {
             let mut channel = open();
             channel.spec.deletion_policy = policy;
-            let kept = holding(messages, dead);
-            (kept.reason(&channel), kept.what())
+            let blocker = holding(messages, dead);
+            (blocker.reason(&channel), blocker.what())
         };
         let (block, drain) = (DeletionPolicy::Block, DeletionPolicy::Drain);
         assert_eq!(told(block, 1, 0), ("NotEmpty", "the channel holds 1 message".into()));
@@ -201,10 +201,10 @@ pub(super) mod tests {
             let left = ("DeadLettersLeft", "the channel holds 2 dead letters, and nothing else".into());
             assert_eq!(told(policy, 2, 2), left);
         }
-        let away = Kept::Away("no pod of MessageBroker default runs".into());
+        let away = Blocker::Unreachable("no pod of MessageBroker default runs".into());
         assert_eq!(away.reason(&open()), "BrokerUnreachable");
         assert!(away.message(&open()).contains("stay as an orphan"), "{}", away.message(&open()));
-        let cut = Kept::NotServed("the operator cannot serve MessageBroker default: NameTaken: x".into());
+        let cut = Blocker::NotServed("the operator cannot serve MessageBroker default: NameTaken: x".into());
         assert_eq!(cut.reason(&open()), "BrokerNotServed");
         assert!(
             cut.message(&open()).contains("default: NameTaken: x: tried again soon"),
@@ -214,7 +214,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_paused_channel_says_that_nobody_can_empty_it() {
+    fn the_advice_for_a_paused_channel_is_to_resume_it() {
         let mut channel = open();
         channel.spec.paused = true;
         let message = holding(3, 0).message(&channel);
@@ -222,7 +222,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_annotation_that_means_nothing_is_named_with_its_value() {
+    fn an_invalid_annotation_is_named_with_its_value() {
         let message = |value: &str| {
             let mut channel = open();
             channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), value.to_owned())].into());
@@ -235,9 +235,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_deletion_that_is_forced_says_when_it_ends() {
+    fn the_message_of_a_forced_deletion_names_its_deadline() {
         let mut channel = open();
-        let away = Kept::Away("no pod of MessageBroker default runs".into());
+        let away = Blocker::Unreachable("no pod of MessageBroker default runs".into());
         let told = |channel: &MessageChannel| away.advice(channel);
         channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), "yes".to_owned())].into());
         assert!(told(&channel).contains("means nothing"), "{}", told(&channel));
@@ -247,7 +247,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_note_never_counts() {
+    fn a_note_contains_no_number() {
         for reason in [
             "NotEmpty",
             "Draining",

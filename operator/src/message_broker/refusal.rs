@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 
 use super::status::shortened;
-use crate::{default_differs::CORRECT_VALUES, stalled::Cure};
+use crate::{default_differs::CORRECT_VALUES, stalled::Remedy};
 
 /// The API server's words, cut so that there is room for what to do after them.
 const WORDS_BYTES_MAX: usize = 3072;
@@ -26,7 +26,7 @@ const FIELDS: [(&str, &str); 12] = [
 
 /// A refusal.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Refused<'a> {
+pub(super) struct Refusal<'a> {
     /// What was tried, and the API server's sentence.
     pub(super) words: &'a str,
     /// Whether the API server names a field that it does not take.
@@ -39,7 +39,7 @@ pub(super) struct Refused<'a> {
     pub(super) is_default: bool,
 }
 
-impl Refused<'_> {
+impl Refusal<'_> {
     /// Whether what is in the way is in the child as it is, which Kubernetes lets nobody change.
     fn is_of_what_is_fixed(&self) -> bool {
         self.is_of_a_field
@@ -49,8 +49,8 @@ impl Refused<'_> {
     }
 
     /// What cures it.
-    pub(super) fn cure(&self) -> Cure {
-        if self.is_of_a_field && !self.is_of_what_is_fixed() { Cure::Edit } else { Cure::Others }
+    pub(super) fn remedy(&self) -> Remedy {
+        if self.is_of_a_field && !self.is_of_what_is_fixed() { Remedy::Edit } else { Remedy::OtherResource }
     }
 
     /// The words, and what to do.
@@ -88,12 +88,12 @@ mod tests {
 
     use super::*;
 
-    fn told(words: &str, is_of_a_field: bool, kind: &str, is_default: bool) -> (String, Cure) {
+    fn told(words: &str, is_of_a_field: bool, kind: &str, is_default: bool) -> (String, Remedy) {
         let about: ObjectReference =
             serde_json::from_value(json!({ "kind": kind, "name": "restante-main" })).unwrap();
         let refused =
-            Refused { words, is_of_a_field, about: Some(&about), broker: ("mq", "main"), is_default };
-        (refused.message(), refused.cure())
+            Refusal { words, is_of_a_field, about: Some(&about), broker: ("mq", "main"), is_default };
+        (refused.message(), refused.remedy())
     }
 
     const MEMORY: &str = "cannot apply StatefulSet restante-main: StatefulSet.apps \"restante-main\" is invalid: \
@@ -101,7 +101,7 @@ mod tests {
                           equal to memory limit of 1Gi";
 
     #[test]
-    fn a_field_is_to_be_corrected_in_the_broker_by_its_name_there() {
+    fn the_advice_names_the_field_of_the_message_broker() {
         for (words, field) in [
             (MEMORY, "spec.template.resources"),
             (
@@ -115,39 +115,40 @@ mod tests {
             ),
             ("something else is invalid", "spec"),
         ] {
-            let (message, cure) = told(words, true, "StatefulSet", false);
+            let (message, remedy) = told(words, true, "StatefulSet", false);
             assert_eq!(message, format!("{words}. Correct {field} of MessageBroker main"));
-            assert_eq!(cure, Cure::Edit);
+            assert_eq!(remedy, Remedy::Edit);
         }
     }
 
     #[test]
-    fn the_default_broker_is_corrected_by_its_values() {
+    fn the_advice_for_the_default_broker_is_to_correct_the_values() {
         let (message, _) = told(MEMORY, true, "StatefulSet", true);
         assert!(message.ends_with("1Gi. Correct the values broker.* and run `helm upgrade`"), "{message}");
     }
 
     #[test]
-    fn what_a_quota_forbids_may_be_lifted_as_well() {
-        let (message, cure) = told("cannot create Service x: exceeded quota: none", false, "Service", false);
+    fn the_advice_for_a_quota_is_to_correct_or_to_lift_it() {
+        let (message, remedy) =
+            told("cannot create Service x: exceeded quota: none", false, "Service", false);
         assert_eq!(
             message,
             "cannot create Service x: exceeded quota: none. Correct spec of MessageBroker main, or lift what forbids it: the \
              operator tries again by itself"
         );
-        assert_eq!(cure, Cure::Others);
+        assert_eq!(remedy, Remedy::OtherResource);
     }
 
     #[test]
-    fn what_nobody_may_change_is_made_anew_once_it_is_deleted() {
+    fn the_advice_for_an_immutable_field_is_to_delete_the_object() {
         let words = "StatefulSet is invalid: spec: Forbidden: updates to statefulset spec for fields other than x are forbidden";
-        let (message, cure) = told(words, true, "StatefulSet", true);
+        let (message, remedy) = told(words, true, "StatefulSet", true);
         assert!(message.contains("`kubectl -n mq delete statefulset restante-main`"), "{message}");
-        assert_eq!(cure, Cure::Others);
+        assert_eq!(remedy, Remedy::OtherResource);
     }
 
     #[test]
-    fn long_words_leave_room_for_what_to_do() {
+    fn a_long_error_leaves_room_for_the_advice() {
         let (message, _) = told(&"x".repeat(9000), true, "StatefulSet", true);
         assert!(message.ends_with("run `helm upgrade`") && message.len() < 4096, "{}", message.len());
     }

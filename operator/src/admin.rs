@@ -16,22 +16,20 @@ use crate::{
     ownership::Ownership,
 };
 
-/// What the admin port shows.
+/// State of the admin port.
 #[derive(Clone)]
 pub struct Admin {
-    /// Whether the operator has seen every resource and is not about to stop.
+    /// Whether the operator has listed every resource and is not stopping.
     pub ready: Arc<AtomicBool>,
-    /// Which channels are this operator's.
     pub ownership: Arc<Ownership>,
-    /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Every MessageChannel.
     pub channels: Store<DeserializeGuard<MessageChannel>>,
-    /// Every MessageBroker of the operator's namespace.
+    /// Every MessageBroker in the operator's namespace.
     pub brokers: Store<DeserializeGuard<MessageBroker>>,
 }
 
-/// Serves until told to stop.
+/// Serves until `stop` is cancelled.
 pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok" }))
@@ -45,7 +43,10 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     if admin.ready.load(Ordering::Relaxed) {
         (StatusCode::OK, "ok")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the resources were not all seen yet, or the operator is stopping")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: the operator is still listing resources, or is stopping",
+        )
     }
 }
 

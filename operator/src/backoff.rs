@@ -1,4 +1,4 @@
-//! How long to wait before an object that failed is tried again: longer each time, for each object by itself.
+//! Exponential back-off of failed reconciles, per object.
 
 use std::{
     collections::HashMap,
@@ -10,15 +10,15 @@ use crate::jitter;
 
 /// The wait after the first failure.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest wait: what was repaired is noticed within five minutes even if no event tells of it.
+/// The longest wait: a repair is noticed within five minutes, even without a watch event.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// The failures in a row of each object, by its UID. kube's error policy keeps no state of its own.
+/// The number of consecutive failures of each object, by UID. kube's error policy has no state of its own.
 #[derive(Debug, Default)]
 pub struct Backoffs(Mutex<HashMap<String, u32>>);
 
 impl Backoffs {
-    /// Counts a failure, and tells how long to wait.
+    /// Counts a failure, and returns the wait before the next try.
     pub fn failed(&self, uid: &str) -> Duration {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(uid.to_owned()).or_default();
@@ -26,7 +26,7 @@ impl Backoffs {
         jitter::around(after(*count))
     }
 
-    /// Whether the last try failed.
+    /// Whether the last reconcile of the object failed.
     pub fn is_failing(&self, uid: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(uid)
     }
@@ -37,9 +37,9 @@ impl Backoffs {
     }
 }
 
-/// The wait after so many failures in a row: doubled each time.
+/// The wait after a number of consecutive failures. It doubles with each failure.
 pub fn after(failures: u32) -> Duration {
-    // 2^9 seconds is beyond the longest wait already.
+    // 2^9 seconds already exceed the longest wait.
     FIRST.saturating_mul(1 << failures.saturating_sub(1).min(9)).min(LONGEST)
 }
 

@@ -1,4 +1,4 @@
-//! Conditions as the API conventions want them. Pure.
+//! Builds conditions as the API conventions require. Pure.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -6,33 +6,33 @@ use k8s_openapi::{
 };
 use restante_crds::condition::{self, kind};
 
-/// A condition before it is compared with the one of the same type that is there.
+/// A condition without its transition time, which depends on the existing condition of the same type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assertion {
-    /// The type.
+    /// The condition's type.
     pub kind: &'static str,
-    /// True or False.
+    /// Whether the status is True; otherwise it is False.
     pub holds: bool,
-    /// One word that programs compare.
+    /// One word, for programs.
     pub reason: String,
-    /// A sentence for people: what is, and what to do.
+    /// For people: the state, and what to do.
     pub message: String,
 }
 
 impl Assertion {
-    /// A condition that holds.
+    /// A condition with status True.
     pub fn holds(kind: &'static str, reason: &str, message: impl Into<String>) -> Self {
         Self { kind, holds: true, reason: reason.into(), message: message.into() }
     }
 
-    /// A condition that does not.
+    /// A condition with status False.
     pub fn fails(kind: &'static str, reason: &str, message: impl Into<String>) -> Self {
         Self { kind, holds: false, reason: reason.into(), message: message.into() }
     }
 }
 
-/// The whole list of conditions. `lastTransitionTime` is kept where the status did not change, so that a list that says
-/// nothing new is equal to the old one.
+/// The complete list of conditions. A condition whose status did not change keeps its `lastTransitionTime`, so that an
+/// unchanged list is equal to the old one.
 pub fn conditions(
     old: &[Condition],
     generation: Option<i64>,
@@ -60,8 +60,9 @@ pub fn conditions(
         .collect()
 }
 
-/// The conditions that say something else than they did. A message may count, and says something else only where a
-/// resource is not accepted or not ready: then it names another one, such as the winner of another conflict, or a child.
+/// The conditions that changed: their status or reason, or, for Accepted and Ready with status False, their message.
+/// There a new message names another resource, such as the winner of another conflict, or a child. Messages of other
+/// conditions may contain counts, whose changes do not matter.
 pub fn transitions<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
     new.iter().filter(|new| {
         condition::find(old, &new.type_).is_none_or(|old| {
@@ -73,7 +74,7 @@ pub fn transitions<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Itera
     })
 }
 
-/// Whether a condition is there and holds.
+/// Whether a condition exists and is True.
 pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     condition::find(conditions, kind).is_some_and(|condition| condition.status == "True")
 }

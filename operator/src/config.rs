@@ -4,52 +4,49 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Keeps Restante's brokers running and their channels programmed, from custom resources.
+/// Runs Restante's brokers and programs their channels, as described by custom resources.
 #[derive(Debug, Parser)]
 #[command(name = "restante-operator", version, about)]
 pub struct Cli {
-    /// What to do; `run` when nothing is said.
+    /// Command to execute (default: run).
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// What is logged: a level, or directives such as info,kube=debug.
+    /// Log filter: a level, or directives such as info,kube=debug.
     #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
     pub log: String,
-    /// How it is logged.
+    /// Format of log lines.
     #[arg(long, env = "RESTANTE_LOG_FORMAT", value_enum, default_value = "text", global = true)]
     pub log_format: LogFormat,
-    /// What `run` needs.
     #[command(flatten)]
     pub run: RunArgs,
 }
 
-/// What the operator can do.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Reconcile until told to stop.
+    /// Reconcile until SIGTERM or SIGINT.
     Run,
-    /// Remove this operator's finalizer from every MessageChannel and delete nothing: the operator is about to go, and what
-    /// it would have cleaned up must not hang. Channels of other operators stay as they are.
+    /// Remove this operator's finalizer from every MessageChannel, before the operator is uninstalled. Otherwise
+    /// deleted MessageChannels and their namespaces would stay forever. Deletes nothing, and does not touch channels of
+    /// other operators.
     ReleaseFinalizers(ReleaseArgs),
 }
 
-/// What `release-finalizers` needs.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ReleaseArgs {
-    /// The operator's Deployment, which is scaled to nothing first, so that no finalizer comes back.
+    /// Deployment of the operator. It is scaled to 0 first, so that no finalizer is added again.
     #[arg(long, requires = "selector")]
     pub deployment: Option<String>,
-    /// What selects its pods.
+    /// Label selector of the Deployment's pods.
     #[arg(long, requires = "deployment")]
     pub selector: Option<String>,
-    /// How long all of it may take, in seconds.
+    /// Time limit of the command, in seconds.
     #[arg(long, default_value_t = 90)]
     pub timeout_seconds: u64,
 }
 
-/// What `run` needs.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// The image of broker pods, with a tag or a digest.
+    /// Image of the broker pods, with a tag or a digest.
     #[arg(
         long,
         env = "RESTANTE_BROKER_IMAGE",
@@ -57,7 +54,7 @@ pub struct RunArgs {
         global = true
     )]
     pub broker_image: String,
-    /// When that image is pulled.
+    /// Pull policy of the broker image.
     #[arg(
         long,
         env = "RESTANTE_BROKER_IMAGE_PULL_POLICY",
@@ -66,47 +63,46 @@ pub struct RunArgs {
         global = true
     )]
     pub broker_image_pull_policy: String,
-    /// Secrets with which that image is pulled, in the operator's namespace, separated by commas.
+    /// Secrets for pulling the broker image, in the operator's namespace, separated by commas.
     #[arg(long, env = "RESTANTE_BROKER_IMAGE_PULL_SECRETS", value_delimiter = ',', global = true)]
     pub broker_image_pull_secrets: Vec<String>,
-    /// Whom broker pods run as, where their MessageBroker does not say: the image's user 65532, or the one that the
-    /// cluster gives them, as OpenShift does.
+    /// User of broker pods whose MessageBroker sets none: the image's user 65532, or a user chosen by the cluster, as
+    /// on OpenShift.
     #[arg(long, env = "RESTANTE_BROKER_USERS", value_enum, default_value = "image", global = true)]
     pub broker_users: BrokerUsers,
-    /// A ConfigMap in the operator's namespace whose key broker.yaml is the MessageBroker that an installation comes with. It is watched.
+    /// ConfigMap in the operator's namespace whose key broker.yaml contains the default MessageBroker. The operator
+    /// watches it and applies each change.
     #[arg(long, env = "RESTANTE_DEFAULT_BROKER_CONFIGMAP", global = true)]
     pub default_broker_configmap: Option<String>,
-    /// The operator's own namespace, and the only one in which it serves MessageBrokers.
+    /// Namespace of the operator, and the only one in which it serves MessageBrokers.
     #[arg(long, env = "POD_NAMESPACE", default_value = "restante-system", global = true)]
     pub namespace: String,
-    /// The release that the operator belongs to. With the namespace, its name among the operators of a cluster.
+    /// Helm release of the operator. Together with the namespace, it identifies the operator in its cluster.
     #[arg(long, env = "RESTANTE_RELEASE", default_value = "restante", global = true)]
     pub release: String,
-    /// Where /livez, /readyz and /metrics are served.
+    /// Listen address of /livez, /readyz and /metrics.
     #[arg(long, env = "RESTANTE_METRICS_LISTEN", default_value = "0.0.0.0:8081", global = true)]
     pub metrics_listen: SocketAddr,
 }
 
 impl RunArgs {
-    /// What the operator is called among those of a cluster.
+    /// The identity of the operator in its cluster: `<namespace>/<release>`.
     pub fn identity(&self) -> String {
         format!("{}/{}", self.namespace, self.release)
     }
 }
 
-/// Whom broker pods run as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BrokerUsers {
-    /// The image's user, 65532, with its group and as the group of the volume.
+    /// User, group and volume group 65532, as in the image.
     Image,
-    /// Whom the cluster gives them: no user is set.
+    /// No user is set: the cluster chooses it.
     Cluster,
 }
 
-/// How lines are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object per line.
     Json,

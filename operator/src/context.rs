@@ -1,4 +1,4 @@
-//! What every reconcile shares.
+//! The state that all reconciles share.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,52 +13,42 @@ use crate::{
     unreadable::Reported,
 };
 
-/// The longest reconcile. kube retries some answers by itself and has no read time-out.
+/// Time limit of a reconcile. kube retries some answers itself and has no read time-out.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
-/// When an object on which nothing happens is looked at again.
+/// The interval between reconciles of an unchanged object.
 const STEADY: Duration = Duration::from_secs(300);
 
-/// What every reconcile shares.
+/// The state that all reconciles share.
 pub struct Context {
-    /// The API server.
     pub client: Client,
-    /// What was said on the command line.
     pub args: RunArgs,
-    /// Which channels are this operator's.
     pub ownership: Arc<Ownership>,
-    /// Events.
     pub events: Events,
-    /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// Failures in a row, by object.
     pub backoffs: Backoffs,
-    /// Our own last writes, by object.
     pub last_writes: Arc<LastWrites>,
-    /// Since when resources fail.
     pub failures: Failures,
-    /// Objects that were told to be unreadable.
+    /// Unreadable objects that are already reported.
     pub reported: Reported,
-    /// Whether the default broker is as its installation asks.
     pub default_differs: DefaultDiffers,
-    /// When the operator started: what it cannot reach yet is not away for that.
+    /// When the operator started. A broker that it has not reached since then is not yet counted as unreachable.
     pub started: Timestamp,
-    /// The brokers that are served.
     pub fleet: Arc<Fleet>,
-    /// Whether the lists of all resources are whole.
+    /// Whether the lists of all resources are complete.
     pub seen: watch::Receiver<bool>,
     /// Every broker pod.
     pub pods: Store<Pod>,
-    /// Every MessageBroker of the operator's namespace.
+    /// Every MessageBroker in the operator's namespace.
     pub brokers: Store<DeserializeGuard<MessageBroker>>,
 }
 
 impl Context {
-    /// The time of day, for `lastTransitionTime`.
+    /// The wall clock time, for `lastTransitionTime`.
     pub fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
-    /// When an object on which nothing happens is looked at again.
+    /// The interval between reconciles of an unchanged object.
     pub fn steady(&self) -> Duration {
         jitter::around(STEADY)
     }
@@ -71,7 +61,7 @@ impl Context {
         self.fleet.unsent().forget(uid);
     }
 
-    /// Runs one reconcile: counted, timed, and never for ever.
+    /// Runs a reconcile with a time limit, and updates the metrics.
     pub async fn measured<T>(
         &self,
         kind: &str,

@@ -1,7 +1,7 @@
-//! The MessageBroker that an installation comes with. Helm cannot make it: it looks up the kind of every object of a
-//! release before it makes the first, and would not find a kind that the same release defines. So the release has a
-//! ConfigMap with the manifest, and a controller of its own keeps the MessageBroker as that says: an edit of either, and a
-//! deletion of the MessageBroker, are answered at once.
+//! The default MessageBroker of an installation. Helm cannot create it: before Helm creates the first object of a
+//! release, it looks up the kinds of all objects, and would not find a kind that the same release defines. So the
+//! release contains a ConfigMap with the manifest, and a controller applies the manifest. It reacts at once to an edit
+//! of either object, and to a deletion of the MessageBroker.
 
 use std::{
     collections::HashSet,
@@ -36,33 +36,32 @@ use crate::{
     run,
 };
 
-/// What reconciles it, in metrics and log lines.
+/// The controller's name in metrics and log lines.
 const KIND: &str = "DefaultBroker";
 /// The key of the manifest in the ConfigMap.
 const KEY: &str = "broker.yaml";
-/// The field manager: another than the reconciles', which never write a spec.
+/// The field manager. It differs from the field manager of the other reconciles, which never write a spec.
 const MANAGER: &str = "restante-operator-default-broker";
 
-/// What the reconciles share.
 struct State {
     context: Arc<Context>,
-    /// What was last applied: the ConfigMap's version, and what of the MessageBroker a hand may change.
+    /// The last apply: the ConfigMap's version, and the editable part of the MessageBroker.
     applied: Mutex<Option<(Option<String>, ObjectMeta)>>,
-    /// What was last told to be in the way. Told again only when it is something else.
+    /// The last reported error. The same error is not reported again.
     reported: Mutex<Option<String>>,
-    /// The UIDs of those that were told to be the default broker no more.
+    /// The UIDs of former default brokers that were reported as left behind.
     left_behind: Mutex<HashSet<Option<String>>>,
 }
 
-/// Keeps the MessageBroker as the ConfigMap of this name says, until told to stop. A ConfigMap that is missing or malformed
-/// is told, and signals nothing else.
+/// Applies the manifest of the named ConfigMap until `stop` is cancelled. A missing or malformed ConfigMap is reported,
+/// and affects nothing else.
 pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
     let namespace = context.args.namespace.clone();
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let recipe = ObjectRef::<ConfigMap>::new(name).within(&namespace);
+    let watched = ObjectRef::<ConfigMap>::new(name).within(&namespace);
     let brokers = Api::<DeserializeGuard<MessageBroker>>::namespaced(context.client.clone(), &namespace);
     let controller = Controller::new(Api::<ConfigMap>::namespaced(context.client.clone(), &namespace), only)
-        .watches(brokers, watcher::Config::default(), move |_| [recipe.clone()])
+        .watches(brokers, watcher::Config::default(), move |_| [watched.clone()])
         .graceful_shutdown_on(stop.cancelled_owned());
     let store = controller.store();
     let metrics = Arc::clone(&context.metrics);
@@ -81,14 +80,14 @@ pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
     );
 }
 
-/// No reconcile tells of what is not there.
+/// Reports a missing ConfigMap. No reconcile runs for it.
 async fn report_missing(state: &State, store: &Store<ConfigMap>, name: &str) {
     if store.wait_until_ready().await.is_ok() && store.is_empty() {
         state.context.default_differs.set(ManifestState::Applied);
         state.context.metrics.reconcile_errors.with_label_values(&[KIND, "missing"]).inc();
         tracing::error!(
-            "ConfigMap {name} (--default-broker-configmap) does not exist in namespace {}: there is no default \
-             MessageBroker until it does",
+            "ConfigMap {name} (--default-broker-configmap) not found in namespace {}: there is no default \
+             MessageBroker until it exists",
             state.context.args.namespace
         );
     }
@@ -124,7 +123,8 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
         return Ok(Action::await_change());
     }
     if there.is_none() && !still_exists(context, config_map).await? {
-        // Helm deletes the ConfigMap, Kubernetes then the MessageBroker, and the second may be seen first.
+        // Helm deletes the ConfigMap, and then Kubernetes the MessageBroker. The watch may see the second deletion
+        // first.
         return Ok(Action::await_change());
     }
     let reference = there.as_ref().map(|there| reference(&broker, namespace, there));
@@ -134,7 +134,7 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
     let applied = api.patch(&broker, &params, &Patch::Apply(&manifest)).await;
     match applied.map_err(Error::kube(format!("apply MessageBroker {broker} of {KEY}"))) {
         Ok(applied) => {
-            tracing::info!(broker, "the default MessageBroker is as the installation wants it");
+            tracing::info!(broker, "applied the default MessageBroker");
             state.has_applied(config_map, &applied.metadata);
             state.set_applied();
             state.report_left_behind(config_map, &broker).await;
@@ -150,7 +150,7 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
     }
 }
 
-/// Whether the ConfigMap is there, and the same.
+/// Whether the ConfigMap still exists and is not being deleted.
 async fn still_exists(context: &Context, config_map: &ConfigMap) -> Result<bool, Error> {
     let name = config_map.name_any();
     let config_maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.args.namespace);
@@ -167,7 +167,7 @@ fn reference(broker: &str, namespace: &str, there: &ObjectMeta) -> ObjectReferen
 }
 
 impl State {
-    /// Tells what is in the way on the ConfigMap, and on the MessageBroker if there is one.
+    /// Reports an error as an event of the ConfigMap, and of the MessageBroker if it exists.
     async fn report(
         &self,
         config_map: &ConfigMap,
@@ -180,7 +180,7 @@ impl State {
             return;
         }
         let note = format!(
-            "the default MessageBroker is not as ConfigMap {} wants it: {why}",
+            "the manifest of the default MessageBroker in ConfigMap {} is not applied: {why}",
             config_map.name_any()
         );
         tracing::error!("{note}");
@@ -190,7 +190,7 @@ impl State {
         self.context.events.publish(config_map, EventType::Warning, reason, note).await;
     }
 
-    /// Has it told in the status of the MessageBroker, if there is one.
+    /// Reports an error in the status of the MessageBroker, if it exists.
     fn differs(&self, config_map: &ConfigMap, broker: Option<String>, reason: &'static str, why: String) {
         let difference =
             Difference { config_map: config_map.name_any(), uid: config_map.uid(), broker, reason, why };
@@ -199,7 +199,7 @@ impl State {
         if let (true, Some(broker)) =
             (self.context.default_differs.set(ManifestState::Differs(difference)), broker)
         {
-            // Where it does not exist, they tell why.
+            // If the MessageBroker does not exist, the statuses of its channels say why.
             self.context.fleet.trigger_channels(&broker);
         }
     }
@@ -209,7 +209,8 @@ impl State {
         self.context.default_differs.set(ManifestState::Applied);
     }
 
-    /// Tells those that the ConfigMap made under another name: they stay, with their channels, until somebody deletes them.
+    /// Reports MessageBrokers that the ConfigMap created under another name. They stay, with their channels, until a
+    /// person deletes them.
     async fn report_left_behind(&self, config_map: &ConfigMap, broker: &str) {
         for other in self.context.brokers.state() {
             let is_its =
@@ -222,8 +223,8 @@ impl State {
                 continue;
             }
             let note = format!(
-                "the default MessageBroker is {broker} now: {name} stays, with its channels and its volume. Delete it when \
-                 no channel names it any more"
+                "the default MessageBroker is now {broker}. MessageBroker {name} stays, with its channels and its volume; \
+                 delete it when no channel names it any more"
             );
             tracing::warn!("{note}");
             let metadata = ObjectMeta { uid, ..ObjectMeta::default() };
@@ -244,8 +245,7 @@ impl State {
     }
 }
 
-/// Whether a MessageBroker is made by the values of an installation, which has this ConfigMap: what is edited by hand is put
-/// back.
+/// Whether a MessageBroker comes from the chart's values, through this ConfigMap. Then manual edits are reverted.
 pub fn is_from_values(broker: &ObjectMeta, args: &RunArgs) -> bool {
     let config_map = args.default_broker_configmap.as_ref();
     config_map.is_some_and(|name| {
@@ -254,7 +254,7 @@ pub fn is_from_values(broker: &ObjectMeta, args: &RunArgs) -> bool {
     })
 }
 
-/// What of a MessageBroker changes when somebody edits it, and not when its status is written.
+/// The metadata of a MessageBroker that an edit changes and a status write does not.
 fn editable_part(metadata: &ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         uid: metadata.uid.clone(),
@@ -266,24 +266,24 @@ fn editable_part(metadata: &ObjectMeta) -> ObjectMeta {
     }
 }
 
-/// The name in a manifest of which nothing else may be right.
+/// The name in a manifest, even if the rest of the manifest is invalid.
 fn name_in(config_map: &ConfigMap) -> Option<String> {
     let manifest: Value = serde_saphyr::from_str(config_map.data.as_ref()?.get(KEY)?).ok()?;
     manifest["metadata"]["name"].as_str().map(str::to_owned)
 }
 
-/// The name and the manifest of the MessageBroker, which the ConfigMap owns. As it is written, so that the API server names
-/// what it does not know.
+/// The name and the manifest of the MessageBroker, with the ConfigMap as its owner. The manifest is passed on
+/// unchanged, so that the API server reports unknown fields.
 fn build(config_map: &ConfigMap, namespace: &str) -> Result<(String, Value), String> {
     let text = config_map.data.as_ref().and_then(|data| data.get(KEY));
-    let text = text.ok_or_else(|| format!("it has no key {KEY}"))?;
-    let malformed = |error: &str| format!("{KEY} is no MessageBroker: {error}");
+    let text = text.ok_or_else(|| format!("the key {KEY} is missing"))?;
+    let malformed = |error: &str| format!("{KEY} is not a valid MessageBroker: {error}");
     let mut manifest: Value =
         serde_saphyr::from_str(text).map_err(|error| malformed(&error.without_snippet().to_string()))?;
     let broker: MessageBroker =
         serde_json::from_value(manifest.clone()).map_err(|error| malformed(&error.to_string()))?;
     let name = broker.metadata.name.ok_or_else(|| malformed("metadata.name is missing"))?;
-    // Not as a controller, and without blocking: Kubernetes deletes the broker after the ConfigMap is gone.
+    // The ConfigMap is not a controller and does not block: Kubernetes deletes the broker after the ConfigMap.
     let owner = config_map.owner_ref(&()).map(|owner| OwnerReference {
         controller: None,
         block_owner_deletion: None,
@@ -318,17 +318,21 @@ mod tests {
         let owner = &broker["metadata"]["ownerReferences"][0];
         assert_eq!((&owner["kind"], &owner["name"]), (&json!("ConfigMap"), &json!("cm")));
         assert_eq!(owner.get("controller"), None);
-        assert_eq!(broker["spec"], json!({ "x": 1 }), "what nobody knows is for the API server to refuse");
+        assert_eq!(
+            broker["spec"],
+            json!({ "x": 1 }),
+            "the API server must see unknown fields to refuse them"
+        );
     }
 
     #[test]
     fn the_error_of_an_invalid_manifest_names_its_cause() {
         let error = build(&config_map("spec: ["), "mq").unwrap_err();
-        assert!(error.starts_with("broker.yaml is no MessageBroker: "), "{error}");
+        assert!(error.starts_with("broker.yaml is not a valid MessageBroker: "), "{error}");
         assert_eq!(name_in(&config_map("spec: [")), None);
         assert_eq!(name_in(&config_map("metadata: {name: main}\nspec: 1\n")).as_deref(), Some("main"));
         let error = build(&ConfigMap::default(), "mq").unwrap_err();
-        assert_eq!(error, "it has no key broker.yaml");
+        assert_eq!(error, "the key broker.yaml is missing");
     }
 
     #[test]

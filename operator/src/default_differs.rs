@@ -1,5 +1,5 @@
-//! What keeps the default MessageBroker from being as its ConfigMap says. The reconcile of the ConfigMap finds it out; that of
-//! the MessageBroker, which alone writes its status, tells it there.
+//! The condition DefaultDiffers: why the manifest of the default MessageBroker is not applied. The reconcile of the
+//! ConfigMap finds the error. The reconcile of the MessageBroker, the only writer of its status, reports it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,22 +16,22 @@ use restante_crds::{
 
 use crate::{conditions::Assertion, fleet::Triggers};
 
-/// What to do about a default MessageBroker that is not as it should be: what is edited by hand is put back.
+/// The advice for the default MessageBroker. Manual edits of it are reverted.
 pub const CORRECT_VALUES: &str = "Correct the values broker.* and run `helm upgrade`";
 
-/// What became of the ConfigMap's manifest.
+/// The state of the ConfigMap's manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ManifestState {
-    /// The operator has not tried since it started: the condition stays unchanged.
+    /// The operator has not applied it since its start: the condition stays unchanged.
     #[default]
     Unknown,
-    /// The MessageBroker is as asked, or none is asked for.
+    /// Applied, or there is no ConfigMap.
     Applied,
-    /// It is not.
+    /// Not applied.
     Differs(Difference),
 }
 
-/// Why a MessageBroker is not as its ConfigMap says.
+/// Why the manifest is not applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The ConfigMap's name.
@@ -42,12 +42,12 @@ pub struct Difference {
     pub broker: Option<String>,
     /// The reason of the condition.
     pub reason: &'static str,
-    /// What is wrong.
     pub why: String,
 }
 
 impl Difference {
-    /// Whether a MessageBroker is the one that is not as asked. Where the ConfigMap names none, those are that it made.
+    /// Whether the difference concerns a MessageBroker: the one that the manifest names, or else every one that the
+    /// ConfigMap owns.
     fn is_about(&self, broker: &MessageBroker) -> bool {
         match &self.broker {
             Some(name) => *name == broker.name_any(),
@@ -55,11 +55,11 @@ impl Difference {
         }
     }
 
-    /// What to do where there is no MessageBroker of this name, if it is the refused one.
+    /// Why there is no MessageBroker of this name, and the remedy, if the manifest names it.
     fn missing_cause(&self, name: &str) -> Option<String> {
         (self.broker.as_deref() == Some(name)).then(|| {
             format!(
-                "the operator makes it from ConfigMap {}, whose manifest is not applied: {}. {CORRECT_VALUES}",
+                "the operator creates it from ConfigMap {}, whose manifest is not applied: {}. {CORRECT_VALUES}",
                 self.config_map, self.why
             )
         })
@@ -67,14 +67,14 @@ impl Difference {
 
     fn message(&self) -> String {
         format!(
-            "this MessageBroker stays as it was, since ConfigMap {} has a manifest that is not applied: {}. {CORRECT_VALUES}",
+            "this MessageBroker is unchanged, because the manifest in ConfigMap {} is not applied: {}. {CORRECT_VALUES}",
             self.config_map, self.why
         )
     }
 }
 
 impl ManifestState {
-    /// The condition that a MessageBroker should have, given those that it has.
+    /// The condition DefaultDiffers of a MessageBroker. `old` are its conditions so far.
     fn condition(&self, broker: &MessageBroker, old: &[Condition]) -> Option<Assertion> {
         match self {
             Self::Unknown => condition::find(old, kind::DEFAULT_DIFFERS).map(|old| Assertion {
@@ -91,7 +91,7 @@ impl ManifestState {
     }
 }
 
-/// The state, and whom it concerns.
+/// The state of the manifest, shared between the two reconciles.
 pub struct DefaultDiffers {
     state: Mutex<ManifestState>,
     brokers: Store<DeserializeGuard<MessageBroker>>,
@@ -99,7 +99,7 @@ pub struct DefaultDiffers {
 }
 
 impl DefaultDiffers {
-    /// Of an installation that has such a ConfigMap, or has none.
+    /// `has_config_map`: whether the installation has a ConfigMap for the default broker.
     pub fn new(
         has_config_map: bool,
         brokers: Store<DeserializeGuard<MessageBroker>>,
@@ -109,19 +109,20 @@ impl DefaultDiffers {
         Self { state: Mutex::new(state), brokers, triggers }
     }
 
-    /// Takes a state, and has it told if it is another. Gives whether it is.
+    /// Sets the state, and returns whether it changed. A change triggers reconciles of the MessageBrokers.
     pub fn set(&self, state: ManifestState) -> bool {
         let before = std::mem::replace(&mut *self.lock(), state.clone());
         let is_news = before != state;
         if is_news {
-            // Those that are not in the store yet are reconciled when they are.
+            // MessageBrokers that are not in the store yet are reconciled when they arrive there.
             let brokers = self.brokers.state();
             self.triggers.extend(brokers.iter().map(|broker| ObjectRef::from_obj(broker.as_ref())));
         }
         is_news
     }
 
-    /// Why there is no MessageBroker of this name and what to do, if it is the default one and refused.
+    /// Why there is no MessageBroker of this name, and the remedy, if it is the default one and its manifest is
+    /// refused.
     pub fn missing_cause(&self, name: &str) -> Option<String> {
         match &*self.lock() {
             ManifestState::Differs(difference) => difference.missing_cause(name),
@@ -129,7 +130,7 @@ impl DefaultDiffers {
         }
     }
 
-    /// The condition that a MessageBroker should have, given those that it has.
+    /// The condition DefaultDiffers of a MessageBroker. `old` are its conditions so far.
     pub fn condition(&self, broker: &MessageBroker, old: &[Condition]) -> Option<Assertion> {
         self.lock().condition(broker, old)
     }
@@ -158,7 +159,7 @@ mod tests {
 
     fn differs(name: Option<&str>) -> ManifestState {
         ManifestState::Differs(Difference {
-            config_map: "recipe".into(),
+            config_map: "defaults".into(),
             uid: Some("u1".into()),
             broker: name.map(Into::into),
             reason: "Refused",
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn the_condition_of_the_named_broker_contains_the_error_and_the_remedy() {
         let told = differs(Some("main")).condition(&broker("main"), &[]).unwrap();
-        assert!(told.holds && told.message.contains("ConfigMap recipe"), "{told:?}");
+        assert!(told.holds && told.message.contains("ConfigMap defaults"), "{told:?}");
         assert!(told.message.contains("not applied: spec.size: too small. Correct"), "{told:?}");
         assert_eq!(differs(Some("main")).condition(&broker("other"), &[]), None);
         assert_eq!(ManifestState::Applied.condition(&broker("main"), &[]), None);
@@ -187,7 +188,7 @@ mod tests {
     fn a_manifest_without_a_name_concerns_the_brokers_that_its_config_map_owns() {
         let mut made = broker("main");
         assert_eq!(differs(None).condition(&made, &[]), None);
-        let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "recipe", "uid": "u1" }]);
+        let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "defaults", "uid": "u1" }]);
         made.metadata.owner_references = serde_json::from_value(owner).unwrap();
         assert!(differs(None).condition(&made, &[]).is_some());
     }

@@ -1,4 +1,4 @@
-//! Watches who is the default operator: an annotation of one ClusterRole, which the chart makes.
+//! Watches which operator is the default operator: an annotation of a ClusterRole that the chart creates.
 
 use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::{api::rbac::v1::ClusterRole, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -22,8 +22,9 @@ use crate::{
     run::watch_failed,
 };
 
-/// Follows the ClusterRole until told to stop. Each time that it names another operator, the channels that are this
-/// operator's by it are asked to be reconciled. `known` is called once, when it is known whether there is a default operator.
+/// Follows the ClusterRole until `stop` is cancelled. Each time that it names another operator, the channels that
+/// now belong to this operator are reconciled. `known` is called once, when it is known whether there is a default
+/// operator.
 pub async fn follow(
     client: Client,
     ownership: &Ownership,
@@ -51,7 +52,7 @@ pub async fn follow(
             tracing::info!(
                 default_operator = named,
                 namespace = ownership.namespace(),
-                "the default operator is another now"
+                "the default operator changed"
             );
             triggers.extend(
                 channels
@@ -69,7 +70,8 @@ pub async fn follow(
     }
 }
 
-/// Whom the ClusterRole names after an event, if the event says it. `listed` is what a list that is not whole yet has.
+/// The operator that the ClusterRole names after an event; `None` while a list is incomplete. `listed` is the role that
+/// an incomplete list contained so far.
 fn named(
     event: Event<PartialObjectMeta<ClusterRole>>,
     listed: &mut Option<ObjectMeta>,

@@ -1,35 +1,33 @@
-//! Why a reconcile failed and is tried again.
+//! Errors of reconciles.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 
-/// Why a reconcile failed. All of these are tried again after a while; what is not worth trying again is a condition.
+/// Why a reconcile failed. Every error leads to a retry. A failure that a retry cannot fix is a condition instead.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server refused or did not answer.
+    /// The API server refused a request or did not answer.
     #[error("cannot {action}: {}", words(source))]
     Kube {
-        /// What was tried.
         action: String,
-        /// The object that it was tried with, if there is one to refer to.
+        /// The object of the action.
         about: Option<Box<ObjectReference>>,
-        /// What came back.
         #[source]
         source: Box<kube::Error>,
     },
-    /// The reconcile took too long; kube's client has no read time-out of its own.
-    #[error("gave up after {0:?}: the API server or a broker does not answer")]
+    /// The reconcile exceeded its time limit. kube's client has no read time-out.
+    #[error("timed out after {0:?}: the API server or a broker does not answer")]
     TimedOut(Duration),
-    /// An object that is another's was about to be written. A defect: what is another's is looked for before.
+    /// The object belongs to another owner. A defect: the ownership is checked before.
     #[error("not written: {0}")]
     Taken(String),
     /// No random numbers for a credential.
-    #[error("cannot draw a credential: {0}")]
+    #[error("cannot generate a credential: {0}")]
     Random(getrandom::Error),
 }
 
-/// What people read of it: an answer of the API server is its sentence, and not all that it is made of.
+/// The text for people: of an API server's status, only its message.
 fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
@@ -44,7 +42,7 @@ impl Error {
         move |source| Self::Kube { action, about: None, source: Box::new(source) }
     }
 
-    /// The same, about an object.
+    /// Adds the object of the action.
     pub fn of(mut self, object: ObjectReference) -> Self {
         if let Self::Kube { about, .. } = &mut self {
             *about = Some(Box::new(object));
@@ -52,7 +50,7 @@ impl Error {
         self
     }
 
-    /// The object that it is about.
+    /// The object of the action.
     pub fn about(&self) -> Option<ObjectReference> {
         let Self::Kube { about, .. } = self else { return None };
         about.as_deref().cloned()
@@ -64,14 +62,14 @@ impl Error {
         matches!(source.as_ref(), kube::Error::Api(status) if status.code == 422)
     }
 
-    /// Whether the object is gone, or another is in its place.
+    /// Whether the object does not exist any more, or was replaced by another one.
     pub fn is_of_absence(&self) -> bool {
         let Self::Kube { source, .. } = self else { return false };
         matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 404 | 409))
     }
 
-    /// What the API server has against the request, in its words and with what was tried. None when it is only busy, or
-    /// when somebody else wrote meanwhile: that passes by itself.
+    /// The action and the API server's error, if it refused the request. `None` if the API server is only busy, or
+    /// another write came first: a retry solves that.
     pub fn refusal(&self) -> Option<String> {
         let Self::Kube { action, source, .. } = self else { return None };
         match source.as_ref() {
@@ -82,14 +80,14 @@ impl Error {
         }
     }
 
-    /// Whether the API server itself failed, or a webhook that it asked, which most often passes within a second.
+    /// Whether the API server or one of its webhooks failed. Most often, this passes within a second.
     pub fn is_of_the_server(&self) -> bool {
         let Self::Kube { source, .. } = self else { return false };
         matches!(source.as_ref(), kube::Error::Api(status) if status.code >= 500)
     }
 
-    /// Whether the API server names a field that it does not take, so that only another request leads on. What an
-    /// admission or a quota has against it may pass.
+    /// Whether the API server names an invalid field, so that a retry of the same request cannot succeed. A refusal by
+    /// an admission controller or a quota may pass.
     pub fn is_of_a_field(&self) -> bool {
         let Self::Kube { source, .. } = self else { return false };
         let kube::Error::Api(status) = source.as_ref() else { return false };
@@ -98,7 +96,7 @@ impl Error {
             || status.message.starts_with("failed to create typed patch object")
     }
 
-    /// A stable word for metrics.
+    /// The reason label in metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Kube { source, .. } => match source.as_ref() {

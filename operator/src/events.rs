@@ -1,8 +1,8 @@
-//! Events: what `kubectl describe` shows of changes.
+//! Kubernetes Events, as shown by `kubectl describe`.
 //!
-//! The recorder takes two events with the same object, type and reason for one that happened twice, and shows the note of
-//! the first. Where they are about different objects, such as two winners of conflicts, that object is the event's `related`,
-//! which tells them apart; a note has no counts, which would soon be wrong.
+//! The recorder merges two events with the same object, type and reason into one, which keeps the note of the first.
+//! Events about different objects, such as two winners of conflicts, name that object in `related`, which keeps them
+//! separate. A note contains no counts, because they would soon be outdated.
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
@@ -16,17 +16,17 @@ use restante_crds::{MessageChannel, condition::kind};
 
 use crate::{message_channel::DELETING, names::CONTROLLER};
 
-/// The one recorder of the process.
+/// The recorder of the process.
 #[derive(Clone)]
 pub struct Events(Recorder);
 
 impl Events {
-    /// A recorder that reports as the operator, which in a cluster with several has a name of its own.
+    /// `identity` tells the operators of a cluster apart.
     pub fn new(client: Client, identity: String) -> Self {
         Self(Recorder::new(client, Reporter { controller: CONTROLLER.into(), instance: Some(identity) }))
     }
 
-    /// Publishes an event about an object. Never fails a reconcile: an event that is lost is only logged.
+    /// Publishes an event about an object. A lost event is only logged, and does not fail the reconcile.
     pub async fn publish<K: Resource<DynamicType = ()>>(
         &self,
         object: &K,
@@ -37,8 +37,8 @@ impl Events {
         self.publish_about(&object.object_ref(&()), type_, reason, note, None).await;
     }
 
-    /// Publishes an event about a reference to an object, which has to do with another object. False: not there, because
-    /// the namespace is terminating and takes no events any more.
+    /// Publishes an event about an object, with a related object. Returns false if the namespace is terminating and
+    /// accepts no more events.
     pub async fn publish_about(
         &self,
         object: &ObjectReference,
@@ -57,7 +57,7 @@ impl Events {
         match self.0.publish(&event, object).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::debug!(%error, reason, object = ?object.name, "an event was lost");
+                tracing::debug!(%error, reason, object = ?object.name, "event lost");
                 !is_of_a_terminating_namespace(&error)
             }
         }
@@ -70,21 +70,21 @@ fn is_of_a_terminating_namespace(error: &kube::Error) -> bool {
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
-/// A reference to a MessageChannel by `namespace/name`. It has no UID: whoever names a channel so knows none.
+/// A reference to a MessageChannel by `namespace/name`, without a UID.
 pub fn channel_reference(qualified_name: &str) -> ObjectReference {
     let (namespace, name) = qualified_name.split_once('/').unwrap_or(("", qualified_name));
     let channel: ObjectReference = ObjectRef::<MessageChannel>::new(name).within(namespace).into();
     channel
 }
 
-/// Whether a transition to this condition is worth an event, and of which type. Three conditions that turn true together
-/// are one event, Ready.
+/// The type of the event for a transition to this condition, or `None` for no event. When several conditions become
+/// True together, only Ready has an event.
 pub fn event_type(condition: &Condition) -> Option<EventType> {
     match (condition.type_.as_str(), condition.status.as_str()) {
-        // A deletion that is blocked is news by itself.
+        // DeletionBlocked has an event of its own.
         (kind::READY, "True") => (condition.reason != DELETING).then_some(EventType::Normal),
         (kind::ACCEPTED, "False") | (kind::DELETION_BLOCKED, "True") => Some(EventType::Warning),
-        // Programmed follows Accepted; by itself it is news.
+        // Without an event only if Accepted or the deletion is the cause.
         (kind::PROGRAMMED, "False") if !["NotAccepted", DELETING].contains(&condition.reason.as_str()) => {
             Some(EventType::Warning)
         }
@@ -92,7 +92,7 @@ pub fn event_type(condition: &Condition) -> Option<EventType> {
     }
 }
 
-/// An event's note may have 1024 bytes (events.k8s.io/v1).
+/// The note of an event has at most 1024 bytes (events.k8s.io/v1).
 fn shorten(mut note: String) -> String {
     const NOTE_BYTES_MAX: usize = 1024;
     if note.len() > NOTE_BYTES_MAX {

@@ -1,8 +1,8 @@
-//! The finalizer of an operator, `restante.dev/<its namespace>`, on and off. It says whom a deleted channel waits for, and
-//! no operator takes off another's.
+//! Adds and removes an operator's finalizer, `restante.dev/<its namespace>`. It names the operator that a deleted
+//! channel waits for, and no operator removes the finalizer of another.
 //!
-//! By merge patch at a known resourceVersion: another's finalizers are never lost, and an object whose spec no longer
-//! parses can still be let go.
+//! Both are merge patches at a known resourceVersion. So no foreign finalizer is lost, and the finalizer can be removed
+//! even from an object whose spec cannot be parsed.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
@@ -14,17 +14,18 @@ use serde_json::json;
 
 use crate::{error::Error, names::FIELD_MANAGER};
 
-/// The finalizer of the operator of a namespace.
+/// The finalizer of the operator in a namespace.
 pub fn of(namespace: &str) -> String {
     format!("{GROUP}/{namespace}")
 }
 
-/// The namespace of the operator whose finalizer is on the object. Of several, which only a person can put there, the first.
+/// The namespace of the operator whose finalizer is on the object. Of several finalizers, the first; only a person can
+/// add a second one.
 pub fn holder(metadata: &ObjectMeta) -> Option<&str> {
     metadata.finalizers.iter().flatten().find_map(|one| namespace_in(one))
 }
 
-/// Whether the finalizer of the operator of a namespace is on the object.
+/// Whether the object has the finalizer of the operator in a namespace.
 pub fn is_on(metadata: &ObjectMeta, namespace: &str) -> bool {
     metadata.finalizers.iter().flatten().any(|one| namespace_in(one) == Some(namespace))
 }
@@ -33,7 +34,7 @@ fn namespace_in(finalizer: &str) -> Option<&str> {
     finalizer.strip_prefix(GROUP)?.strip_prefix('/')
 }
 
-/// Puts the finalizer on the object, and gives what the object's metadata are then.
+/// Adds the finalizer, and returns the new metadata.
 pub async fn add(
     api: &Api<MessageChannel>,
     metadata: &ObjectMeta,
@@ -44,13 +45,13 @@ pub async fn add(
     patch(api, metadata, &list).await
 }
 
-/// Takes the finalizer off the object, after which it may be gone.
+/// Removes the finalizer. Afterwards the object may not exist any more.
 pub async fn remove(api: &Api<MessageChannel>, metadata: &ObjectMeta, namespace: &str) -> Result<(), Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
     list.retain(|one| namespace_in(one) != Some(namespace));
     match patch(api, metadata, &list).await {
         Ok(_) => Ok(()),
-        // Someone else was quicker, and the object is gone.
+        // The object was deleted meanwhile.
         Err(Error::Kube { source, .. }) if is_not_found(&source) => Ok(()),
         Err(error) => Err(error),
     }
@@ -73,7 +74,7 @@ async fn patch(
     Ok(patched.metadata)
 }
 
-/// Whether the API server said that the object is not there.
+/// Whether the API server answered 404.
 pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }

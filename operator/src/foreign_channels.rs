@@ -1,4 +1,5 @@
-//! The MessageChannels that this operator leaves alone, counted: nothing is written to them, so that here alone it is told.
+//! Counts the MessageChannels that this operator does not serve. The operator writes nothing to them, so only its log
+//! and its metrics show them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ownership::{CLUSTER_ROLE, Claims, Ownership};
 
-/// Between two counts for the log. A count costs a look into memory.
+/// The interval between two counts for the log. A count only reads memory.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// MessageChannels that this operator does not serve.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ForeignChannels {
-    /// Those that name another operator's namespace, have another operator's finalizer, or are at another's broker.
+    /// Channels that name another operator's namespace, have another operator's finalizer, or are at another operator's
+    /// broker.
     pub of_named_operators: i64,
-    /// Those that belong to the default operator, which this one is not, or which does not exist.
+    /// Channels of the default operator, if this is not the default operator.
     pub of_default_operator: i64,
 }
 
 impl ForeignChannels {
-    /// Counts them.
     pub fn among(ownership: &Ownership, channels: &[Arc<DeserializeGuard<MessageChannel>>]) -> Self {
         let mut counted = Self::default();
         for channel in channels.iter().filter(|channel| !ownership.is_ours(channel.as_ref())) {
@@ -35,20 +36,19 @@ impl ForeignChannels {
         counted
     }
 
-    /// All of them.
     pub fn count(self) -> i64 {
         self.of_named_operators + self.of_default_operator
     }
 }
 
-/// Logs when there begin to be such channels, and when there are none any more, until told to stop.
+/// Logs the first foreign channel, and that there is none any more, until `stop` is cancelled.
 pub async fn log_changes(
     ownership: &Ownership,
     channels: &Store<DeserializeGuard<MessageChannel>>,
     mut default_known: watch::Receiver<bool>,
     stop: &CancellationToken,
 ) {
-    // Before that every channel that names no operator would be counted.
+    // Until the default operator is known, every channel that names no operator would be counted.
     if default_known.wait_for(|known| *known).await.is_err() {
         return;
     }
@@ -60,10 +60,11 @@ pub async fn log_changes(
             (0, 1..) => tracing::info!(
                 other_operators = of_named_operators,
                 default_operator = of_default_operator,
-                "some MessageChannels are not this operator's and are left alone: those of other operators, and those \
-                 without spec.brokerRef.namespace that are the default operator's, which ClusterRole {CLUSTER_ROLE} names"
+                "some MessageChannels belong to other operators and are ignored: channels that name another operator, \
+                 and channels without spec.brokerRef.namespace, which belong to the default operator that ClusterRole \
+                 {CLUSTER_ROLE} names"
             ),
-            (1.., 0) => tracing::info!("every MessageChannel is this operator's"),
+            (1.., 0) => tracing::info!("every MessageChannel belongs to this operator"),
             _ => {}
         }
         before = now;

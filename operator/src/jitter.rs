@@ -1,10 +1,10 @@
-//! Spreading things out in time, so that what began together does not come back together.
+//! Jitter, so that periodic work that started together does not stay together.
 
 use std::time::Duration;
 
 /// A duration between 80 % and 120 % of the one given.
 pub fn around(duration: Duration) -> Duration {
-    // Without random numbers everything still works, only less spread out.
+    // Without random numbers, there is no jitter, but all else works.
     let random = getrandom::u32().unwrap_or(u32::MAX / 2);
     scale(duration, random)
 }

@@ -1,6 +1,6 @@
-//! What we last wrote, so that a reconcile never decides on an object that is older than its own last write.
+//! The operator's last write of each object, so that no reconcile decides on an object older than that write.
 //!
-//! A watch tells of a write some time after the write has answered. A reconcile in between would read the old status and
+//! A watch reports a write some time after the write was answered. A reconcile in between would read the old status and
 //! write it again.
 
 use std::{
@@ -14,7 +14,8 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// The resourceVersion and the time of our last write of each object, by UID, and the highest resourceVersion ever seen.
+/// The resourceVersion and the time of the last write of each object, by UID, and the highest resourceVersion ever
+/// seen.
 #[derive(Debug, Default)]
 pub struct LastWrites {
     last: Mutex<HashMap<String, (u64, Instant)>>,
@@ -22,7 +23,7 @@ pub struct LastWrites {
 }
 
 impl LastWrites {
-    /// Remembers what a write answered.
+    /// Records the answer of a write.
     pub fn record(&self, metadata: &ObjectMeta) {
         if let (Some(uid), Some(version)) = (metadata.uid.clone(), version(metadata)) {
             self.note_version(version);
@@ -40,7 +41,7 @@ impl LastWrites {
         last.get(uid).is_some_and(|(last, _)| version < *last)
     }
 
-    /// How long ago we wrote an object.
+    /// The time since the last write of an object.
     pub fn age(&self, uid: &str) -> Option<Duration> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.get(uid).map(|(_, at)| at.elapsed())
@@ -51,7 +52,7 @@ impl LastWrites {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
-    /// The highest resourceVersion that was ever seen.
+    /// The highest resourceVersion ever seen.
     pub fn highest(&self) -> u64 {
         self.highest.load(Ordering::Relaxed)
     }
@@ -61,7 +62,7 @@ impl LastWrites {
     }
 }
 
-/// The resourceVersion as a number: etcd's revision, which API servers promise to be comparable since 1.35 (KEP-5504).
+/// The resourceVersion as a number: etcd's revision. API servers guarantee that it is comparable since 1.35 (KEP-5504).
 fn version(metadata: &ObjectMeta) -> Option<u64> {
     metadata.resource_version.as_deref()?.parse().ok()
 }

@@ -1,11 +1,12 @@
-//! Keeps brokers running and their address stores filled, from MessageBrokers and MessageChannels.
+//! Runs brokers and programs their address stores, as described by MessageBrokers and MessageChannels.
 //!
-//! Every reconcile is `dereference → validate → build → apply → status`, one file per step; `validate` and `build` take
-//! no client. MessageBroker reconciles make Kubernetes objects. MessageChannel reconciles make nothing: the [`fleet`]
-//! programs broker pods, one task per broker, and asks for a reconcile when the status of a channel should change.
+//! Every reconcile is `dereference → validate → build → apply → status`, one file per step; `validate` and `build` use
+//! no client. Reconciles of MessageBrokers create Kubernetes objects. Reconciles of MessageChannels create none: the
+//! [`fleet`] programs the broker pods, with one task per broker, and triggers a reconcile when the status of a channel
+//! must change.
 //!
-//! Architecture Invariant: the operator never touches a message, and nothing is deleted on absence. Only a finalizer that
-//! saw a delete deletes a channel at a broker.
+//! Architecture Invariant: the operator never touches a message, and nothing is deleted because it is absent. Only a
+//! finalizer that saw the deletion of a MessageChannel deletes the channel at its broker.
 
 pub mod admin;
 pub mod backoff;

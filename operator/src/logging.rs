@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, as text or JSON, coloured only on a terminal.
+//! Logs to standard error, as text or JSON, with colours only on a terminal.
 
 use std::io::{self, IsTerminal as _};
 
@@ -7,24 +7,22 @@ use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 use crate::config::LogFormat;
 
-/// Directives that are none.
+/// Invalid directives.
 #[derive(Debug, thiserror::Error)]
 #[error("--log {directives:?} is neither a level nor a list of directives: {error}")]
 pub struct LoggingError {
-    /// What was said.
     pub directives: String,
-    /// What is wrong with it.
     pub error: ParseError,
 }
 
-/// Starts logging. Fails when the directives are malformed.
+/// Starts logging.
 pub fn init(directives: &str, format: LogFormat) -> Result<(), LoggingError> {
     let filter = EnvFilter::try_new(directives)
         .map_err(|error| LoggingError { directives: directives.to_owned(), error })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter);
     match format {
         LogFormat::Json => lines.json().with_writer(|| Escaped::new(io::stderr(), Form::Json)).init(),
-        // The subscriber's own choice, which honours NO_COLOR.
+        // The subscriber decides about colours, and respects NO_COLOR.
         LogFormat::Text if io::stderr().is_terminal() => {
             lines.with_writer(|| Escaped::new(io::stderr(), Form::Coloured)).init();
         }

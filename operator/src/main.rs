@@ -18,7 +18,8 @@ fn main() -> ExitCode {
     match started(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // What an API server or a broker said may be in it. Nobody is left to be told when standard error is closed.
+            // The error may quote an API server or a broker, so its text is escaped. If standard error is closed, the
+            // error cannot be reported anywhere.
             let _ = writeln!(io::stderr().lock(), "Error: {}", terminal::lines(&format!("{error:?}")));
             ExitCode::FAILURE
         }
@@ -30,7 +31,7 @@ fn started(cli: Cli) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow!("another crypto provider was installed before ring"))?;
-    // One thread: the operator waits for API servers and brokers, and computes next to nothing.
+    // One thread is enough: the operator mostly waits for API servers and brokers.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -39,7 +40,7 @@ fn started(cli: Cli) -> anyhow::Result<()> {
         let mut signals = ShutdownSignals::listen().context("cannot listen for signals")?;
         let client = async {
             let client = kube::Client::try_default().await;
-            client.context("no cluster: run in a pod with a ServiceAccount, or set KUBECONFIG")
+            client.context("no cluster configuration found; run in a pod with a ServiceAccount, or set KUBECONFIG")
         };
         match cli.command.unwrap_or(Command::Run) {
             Command::Run => match signals.race(client).await {
@@ -51,10 +52,13 @@ fn started(cli: Cli) -> anyhow::Result<()> {
                     let namespace = &cli.run.namespace;
                     Ok(release_finalizers::release_finalizers(client.await?, namespace, &args).await?)
                 };
-                // What it has done stays done, but whoever waits for it must not take it for all.
-                let told =
-                    || Err(anyhow!("told to stop before every MessageChannel was let go: run it again"));
-                signals.race(released).await.unwrap_or_else(told)
+                // Removed finalizers stay removed, but the exit code must show that the command is incomplete.
+                let interrupted = || {
+                    Err(anyhow!(
+                        "interrupted by a signal before every MessageChannel was released; run the command again"
+                    ))
+                };
+                signals.race(released).await.unwrap_or_else(interrupted)
             }
         }
     })

@@ -8,34 +8,27 @@ use prometheus::{
     TextEncoder, process_collector::ProcessCollector,
 };
 
-/// Seconds of a reconcile: a status write takes some milliseconds, a first sync of many channels seconds.
+/// Buckets of reconcile durations, in seconds: a status write takes milliseconds, a first sync of many channels
+/// seconds.
 const DURATION_BUCKETS: [f64; 9] = [0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// The operator's metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Reconciles, by kind.
     pub reconciles: IntCounterVec,
-    /// Reconciles that failed, by kind and reason.
     pub reconcile_errors: IntCounterVec,
-    /// Seconds that reconciles took, by kind.
     pub reconcile_seconds: HistogramVec,
-    /// Watches that failed, by kind: most often missing rights.
+    /// The most frequent cause is a missing permission.
     pub watch_errors: IntCounterVec,
-    /// Status writes, by kind.
     pub status_writes: IntCounterVec,
-    /// Whole sets sent to broker pods, by result.
     pub syncs: IntCounterVec,
-    /// Single channels sent to broker pods, by result.
     pub puts: IntCounterVec,
-    /// Address stores that were found to hold something else than they were given.
     pub drifts: IntCounter,
-    /// MessageChannels that other operators serve, or none. Sampled at each scrape.
+    /// Sampled at each scrape.
     pub foreign_channels: IntGauge,
-    /// Whether the ConfigMap of the default MessageBroker is refused.
     pub default_broker_refused: IntGauge,
-    /// Resources by kind, condition and status. Sampled at each scrape.
+    /// Sampled at each scrape.
     resources: IntGaugeVec,
 }
 
@@ -51,30 +44,30 @@ impl Metrics {
         let reconcile_seconds = HistogramVec::new(
             HistogramOpts::new(
                 "restante_operator_reconcile_duration_seconds",
-                "Seconds that reconciles took.",
+                "Duration of reconciles, in seconds.",
             )
             .buckets(DURATION_BUCKETS.to_vec()),
             &["kind"],
         )?;
         registry.register(Box::new(reconcile_seconds.clone()))?;
         let resources = IntGaugeVec::new(
-            Opts::new("restante_operator_resources", "Resources, by the status of their conditions."),
+            Opts::new("restante_operator_resources", "Resources, by kind, condition and status."),
             &["kind", "condition", "status"],
         )?;
         registry.register(Box::new(resources.clone()))?;
         let drifts = IntCounter::new(
             "restante_operator_address_store_drifts_total",
-            "Address stores that held something else than they were given.",
+            "Address stores found with a revision other than the programmed one.",
         )?;
         registry.register(Box::new(drifts.clone()))?;
         let foreign_channels = IntGauge::new(
             "restante_operator_foreign_channels",
-            "MessageChannels that another operator serves, or none.",
+            "MessageChannels that belong to another operator, or to none.",
         )?;
         registry.register(Box::new(foreign_channels.clone()))?;
         let default_broker_refused = IntGauge::new(
             "restante_operator_default_broker_refused",
-            "1 while the ConfigMap of the default MessageBroker is malformed or refused, else 0.",
+            "1 while the manifest of the default MessageBroker is invalid or refused, otherwise 0.",
         )?;
         registry.register(Box::new(default_broker_refused.clone()))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -88,13 +81,13 @@ impl Metrics {
             reconciles: counters("reconcile_total", "Reconciles.", &["kind"])?,
             reconcile_errors: counters(
                 "reconcile_errors_total",
-                "Reconciles that failed.",
+                "Failed reconciles, by reason.",
                 &["kind", "reason"],
             )?,
             reconcile_seconds,
-            watch_errors: counters("watch_errors_total", "Watches that failed.", &["kind"])?,
+            watch_errors: counters("watch_errors_total", "Failed watches.", &["kind"])?,
             status_writes: counters("status_writes_total", "Status writes.", &["kind"])?,
-            syncs: counters("syncs_total", "Whole sets of channels sent to broker pods.", &["result"])?,
+            syncs: counters("syncs_total", "Complete sets of channels sent to broker pods.", &["result"])?,
             puts: counters("puts_total", "Single channels sent to broker pods.", &["result"])?,
             drifts,
             foreign_channels,
@@ -104,7 +97,7 @@ impl Metrics {
         })
     }
 
-    /// Counts the conditions of every resource of a kind anew.
+    /// Replaces the counts of a kind's conditions.
     pub fn sample_resources<'a>(&self, kind: &str, conditions: impl IntoIterator<Item = &'a Condition>) {
         let mut counts: BTreeMap<(&str, &str), i64> = BTreeMap::new();
         for condition in conditions {
@@ -118,13 +111,12 @@ impl Metrics {
         }
     }
 
-    /// Everything in Prometheus' text format.
+    /// All metrics in Prometheus' text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
 
-/// The word for a result in a label.
 pub fn result_label<T, E>(result: &Result<T, E>) -> &'static str {
     if result.is_ok() { "ok" } else { "error" }
 }

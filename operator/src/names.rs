@@ -1,4 +1,4 @@
-//! Names and labels of what the operator makes.
+//! Names and labels of the objects that the operator creates.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 pub const FIELD_MANAGER: &str = "restante-operator";
 /// The controller in events.
 pub const CONTROLLER: &str = "restante-operator";
-/// The label by which the pods of a broker are found. Its value is the MessageBroker's name.
+/// The label that selects the pods of a broker. Its value is the MessageBroker's name.
 pub const BROKER_LABEL: &str = "restante.dev/broker";
-/// The label that says who writes an object. Ours are written by [`FIELD_MANAGER`].
+/// The label that names the manager of an object: [`FIELD_MANAGER`] for our objects.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-/// The label `app.kubernetes.io/name` of everything that belongs to a broker.
+/// The label `app.kubernetes.io/name` of every object of a broker.
 pub const APP: &str = "restante-broker";
 /// The port of the data plane: pushes and pulls.
 pub const DATA_PORT: u16 = 8080;
@@ -18,16 +18,16 @@ pub const DATA_PORT: u16 = 8080;
 pub const ADMIN_PORT: u16 = 8081;
 /// The port of the control API.
 pub const CONTROL_PORT: u16 = 8082;
-/// The key in the Secret, and the file in the pod, that hold the control credential.
+/// The key in the Secret, and the file in the pod, with the control credential.
 pub const TOKEN_KEY: &str = "token";
 
-/// The StatefulSet, the ServiceAccount and the clients' Service. With a prefix, because a MessageBroker called `default`
-/// must not take the namespace's ServiceAccount `default`.
+/// The name of the StatefulSet, the ServiceAccount and the clients' Service. It has a prefix, because the MessageBroker
+/// `default` must not use the namespace's ServiceAccount `default`.
 pub fn workload(broker: &str) -> String {
     format!("restante-{broker}")
 }
 
-/// The Service that gives pods their names.
+/// The headless Service, which gives the pods their DNS names.
 pub fn headless(broker: &str) -> String {
     format!("restante-{broker}-headless")
 }
@@ -37,20 +37,20 @@ pub fn credential(broker: &str) -> String {
     format!("restante-{broker}-control")
 }
 
-/// The name of the volume in the pod, and so the beginning of the claim's.
+/// The name of the volume in the pod, and therefore the prefix of the claim's name.
 pub const VOLUME: &str = "data";
 
-/// The volume claim of the broker's one pod, as the StatefulSet controller calls it.
+/// The volume claim of the broker's one pod, as named by the StatefulSet controller.
 pub fn claim(broker: &str) -> String {
     format!("{VOLUME}-{}-0", workload(broker))
 }
 
-/// What selects the pods of a broker. Never changes: the selector of a StatefulSet is immutable.
+/// The selector of a broker's pods. It must never change, because the selector of a StatefulSet is immutable.
 pub fn selector(broker: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("app.kubernetes.io/name".into(), APP.into()), (BROKER_LABEL.into(), broker.into())])
 }
 
-/// The labels of everything that belongs to a broker.
+/// The labels of every object of a broker.
 pub fn labels(broker: &str) -> BTreeMap<String, String> {
     let mut labels = selector(broker);
     labels.extend([
@@ -62,24 +62,25 @@ pub fn labels(broker: &str) -> BTreeMap<String, String> {
     labels
 }
 
-/// What clients in the cluster use.
+/// The URL for clients in the cluster.
 pub fn service_url(broker: &str, namespace: &str) -> String {
     format!("http://{}.{namespace}.svc:{DATA_PORT}", workload(broker))
 }
 
-/// What the clients' Service is called in the cluster, from its own namespace to its whole name.
+/// The DNS names of the clients' Service, from the short to the full one.
 ///
-/// With the cluster's usual domain: where it is another, `allowedHosts` of the MessageBroker has the whole name.
+/// The full name has the default cluster domain. For another domain, `allowedHosts` of the MessageBroker must contain
+/// it.
 pub fn service_hosts(broker: &str, namespace: &str) -> [String; 4] {
-    from_its_namespace_on(&workload(broker), namespace)
+    short_to_full(&workload(broker), namespace)
 }
 
-/// What the broker's pod is called by the headless Service, which is how something that scrapes by name asks the admin port.
+/// The DNS names of the broker's pod in the headless Service. A scraper by name uses them at the admin port.
 pub fn pod_hosts(broker: &str, namespace: &str) -> [String; 4] {
-    from_its_namespace_on(&format!("{}-0.{}", workload(broker), headless(broker)), namespace)
+    short_to_full(&format!("{}-0.{}", workload(broker), headless(broker)), namespace)
 }
 
-fn from_its_namespace_on(name: &str, namespace: &str) -> [String; 4] {
+fn short_to_full(name: &str, namespace: &str) -> [String; 4] {
     [
         name.to_owned(),
         format!("{name}.{namespace}"),

@@ -1,5 +1,5 @@
-//! Which operator serves a MessageChannel: decided here alone, and used wherever a channel is looked at. Several operators
-//! in one cluster decide alike, so that none writes to a channel of another's.
+//! Decides which operator serves a MessageChannel. This is the only place that decides it. All operators of a cluster
+//! decide alike, so that none writes to a channel of another operator.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,32 +9,32 @@ use restante_crds::MessageChannel;
 
 use crate::finalizer;
 
-/// The ClusterRole that names the default operator. The name is fixed, so that Helm refuses a second.
+/// The ClusterRole that names the default operator. Its name is fixed, so that Helm refuses a second one.
 pub const CLUSTER_ROLE: &str = "restante-default-operator";
-/// The annotation by which it does: `<namespace>/<release>`.
+/// The annotation of the ClusterRole that names the operator: `<namespace>/<release>`.
 pub const ANNOTATION: &str = "restante.dev/operator";
 
-/// What a channel says of whose it is.
+/// The parts of a channel that decide its operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Claims<'a> {
     /// `spec.brokerRef.namespace`.
     pub named: Option<&'a str>,
-    /// Its finalizers tell who programmed it.
+    /// The finalizers name the operator that programmed the channel.
     pub metadata: &'a ObjectMeta,
-    /// `status.broker`: who programmed it before its operator was uninstalled.
+    /// `status.broker`: the broker of the channel, which stays there when the operator is uninstalled.
     pub broker: Option<&'a str>,
 }
 
 impl<'a> Claims<'a> {
-    /// What one of which no more can be read says.
+    /// For a channel of which only the metadata can be read.
     pub fn of_metadata(metadata: &'a ObjectMeta) -> Self {
         Self { named: None, metadata, broker: None }
     }
 
-    /// The namespace of the operator that it belongs to, unless that is the default operator.
+    /// The namespace of the channel's operator, or `None` if the channel belongs to the default operator.
     ///
-    /// A channel without `brokerRef.namespace` stays with the operator that programmed it: neither another default operator
-    /// nor an uninstall is a reason to move its messages, which no operator can.
+    /// A channel without `brokerRef.namespace` stays with the operator that programmed it, even if the default operator
+    /// changes or its operator is uninstalled: no operator can move its messages.
     pub fn operator(self) -> Option<&'a str> {
         self.named.or_else(|| finalizer::holder(self.metadata)).or_else(|| namespace_of(self.broker?))
     }
@@ -56,13 +56,13 @@ impl<'a> From<&'a DeserializeGuard<MessageChannel>> for Claims<'a> {
     }
 }
 
-/// The namespace of the operator that serves a channel, or `None` when no operator does.
+/// The namespace of the operator that serves a channel, or `None` if no operator does.
 pub fn owner<'a>(claims: Claims<'a>, default_operator: Option<&'a str>) -> Option<&'a str> {
     claims.operator().or(default_operator)
 }
 
-/// The MessageBroker that has a channel, as `status.broker` tells it: one of the operator, if its finalizer is on the
-/// channel. Otherwise nothing is at a broker but what the status told before.
+/// The MessageBroker of a channel, for `status.broker`: a broker of this operator if its finalizer is on the channel,
+/// otherwise the broker that the status already names.
 pub fn broker_of(channel: &MessageChannel, operator: &str) -> Option<String> {
     if finalizer::is_on(&channel.metadata, operator) {
         return Some(format!("{operator}/{}", channel.spec.broker_ref.name));
@@ -70,7 +70,7 @@ pub fn broker_of(channel: &MessageChannel, operator: &str) -> Option<String> {
     channel.status.as_ref()?.broker.clone()
 }
 
-/// The namespace in the annotation of the ClusterRole, if there is one.
+/// The namespace in the annotation of the ClusterRole.
 pub fn default_operator(cluster_role: &ObjectMeta) -> Option<&str> {
     let text = cluster_role.annotations.as_ref()?.get(ANNOTATION)?;
     namespace_of(text)
@@ -82,26 +82,25 @@ fn namespace_of(text: &str) -> Option<&str> {
     (!namespace.is_empty()).then_some(namespace)
 }
 
-/// What this operator serves.
+/// Decides whether this operator serves a channel.
 #[derive(Debug)]
 pub struct Ownership {
     namespace: String,
-    /// The namespace of the default operator, as far as it is known.
+    /// The namespace of the default operator, if known.
     default_operator: Mutex<Option<String>>,
 }
 
 impl Ownership {
-    /// For the operator of a namespace. There is no default operator until somebody says so.
+    /// For the operator in a namespace. There is no default operator until it is set.
     pub fn new(namespace: String) -> Self {
         Self { namespace, default_operator: Mutex::default() }
     }
 
-    /// The operator's namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// Takes notice of who is the default operator, and says whether that is news.
+    /// Sets the default operator, and returns whether it changed.
     pub fn set_default_operator(&self, namespace: Option<String>) -> bool {
         let mut known = self.default_operator.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = *known != namespace;
@@ -109,7 +108,7 @@ impl Ownership {
         is_news
     }
 
-    /// Whether this operator serves a channel. Of one that cannot be read its metadata say whose it seems to be.
+    /// Whether this operator serves a channel.
     pub fn is_ours<'a>(&self, channel: impl Into<Claims<'a>>) -> bool {
         let default_operator = self.default_operator.lock().unwrap_or_else(PoisonError::into_inner);
         owner(channel.into(), default_operator.as_deref()) == Some(&*self.namespace)
@@ -120,7 +119,8 @@ impl Ownership {
         finalizer::is_on(metadata, &self.namespace)
     }
 
-    /// Whether a channel may be at a broker of this operator: only then would its deletion be noticed.
+    /// Whether this operator may program a channel: it serves the channel, and has its finalizer on it, without which
+    /// it could miss the deletion.
     pub fn may_program(&self, channel: &MessageChannel) -> bool {
         self.is_held(&channel.metadata) && self.is_ours(channel)
     }

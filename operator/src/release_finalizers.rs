@@ -1,5 +1,6 @@
-//! Lets the MessageChannels of an operator go before it does: a namespace with a channel that no one finalizes never ends. And
-//! tells in them, and in its MessageBrokers, that nobody looks after them any more.
+//! Removes an operator's finalizer from its MessageChannels, before the operator is uninstalled. Otherwise a namespace
+//! with a deleted channel would stay in Terminating forever. The statuses of the channels, and of the MessageBrokers,
+//! then say that their operator is uninstalled.
 
 use std::{future, time::Duration};
 
@@ -29,31 +30,32 @@ use crate::{
     ownership::Claims,
 };
 
-/// Objects in one page of the list.
+/// Objects per page of the list.
 const PAGE: u32 = 500;
-/// How often one channel is tried when others write to it at the same time.
+/// Attempts per channel, if others write to it at the same time.
 const TRIES: u32 = 5;
-/// Channels that are let go at once. The API server is what they wait for.
-const AT_ONCE: usize = 16;
-/// How often the operator's pods are looked for while they stop.
+/// Channels released concurrently. The limit is the API server.
+const CONCURRENCY: usize = 16;
+/// The interval between two lists of the operator's pods while they stop.
 const PODS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Why not every MessageChannel could be let go.
+/// Why not every MessageChannel was released.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
     /// The API server refused or did not answer.
     #[error(transparent)]
     Operator(#[from] Error),
-    /// Something else keeps writing to it.
-    #[error("MessageChannel {0} changed {TRIES} times while it was being let go: stop the operator first")]
+    /// Another process writes to the channel all the time.
+    #[error("MessageChannel {0} changed {TRIES} times while it was being released; stop the operator first")]
     Contended(String),
-    /// Out of time.
-    #[error("not everything was let go within {0} s: try again, or see what `kubectl get mc -A` still shows")]
+    #[error(
+        "time limit of {0} s exceeded before every MessageChannel was released; run the command again, or see `kubectl get mc -A`"
+    )]
     TimedOut(u64),
 }
 
-/// ShutdownSignals the operator, if told how, and takes its finalizer off every MessageChannel that has it, which its status tells
-/// before. Deletes nothing: what is at brokers stays there.
+/// Stops the operator, if its Deployment is given. Then reports in the status of each of its MessageChannels that the
+/// operator is uninstalled, and removes its finalizer. Deletes nothing: channels and messages stay at their brokers.
 pub async fn release_finalizers(
     client: Client,
     namespace: &str,
@@ -65,7 +67,7 @@ pub async fn release_finalizers(
             stop_operator(&client, namespace, deployment, selector).await?;
         }
         let now = Instant::now();
-        // Half of the time that is left.
+        // Half of the remaining time.
         let report_until = now + end.saturating_duration_since(now) / 2;
         let events = Events::new(client.clone(), namespace.to_owned());
         let release = Release { client: &client, operator: namespace, events: &events, report_until };
@@ -74,21 +76,21 @@ pub async fn release_finalizers(
         tracing::info!(
             released,
             namespace,
-            "every MessageChannel of this operator is let go; nothing was deleted"
+            "released every MessageChannel of this operator; nothing was deleted"
         );
         Ok(())
     };
     timeout_at(end, everything).await.unwrap_or(Err(ReleaseError::TimedOut(args.timeout_seconds)))
 }
 
-/// Scales the operator to nothing and waits until it is gone, so that no finalizer comes back.
+/// Scales the operator to 0 and waits until its pods are gone, so that no finalizer is added again.
 async fn stop_operator(client: &Client, namespace: &str, name: &str, selector: &str) -> Result<(), Error> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let nothing = Patch::Merge(json!({ "spec": { "replicas": 0 } }));
     match deployments.patch_scale(name, &PatchParams::default(), &nothing).await {
         Ok(_) => {}
         Err(error) if is_not_found(&error) => {}
-        Err(error) => return Err(Error::kube(format!("scale Deployment {name} to nothing"))(error)),
+        Err(error) => return Err(Error::kube(format!("scale Deployment {name} to 0"))(error)),
     }
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let selected = ListParams::default().labels(selector);
@@ -103,35 +105,33 @@ async fn stop_operator(client: &Client, namespace: &str, name: &str, selector: &
     }
 }
 
-/// What the channels of an operator are let go with.
+/// The parameters of a release.
 #[derive(Clone, Copy)]
 struct Release<'a> {
     client: &'a Client,
     /// The namespace of the operator.
     operator: &'a str,
-    /// Tells of what goes.
     events: &'a Events,
-    /// Until when statuses are written. They must not take the finalizers' time.
+    /// The deadline for writes of statuses. They must leave enough time for the finalizers.
     report_until: Instant,
 }
 
-/// Tells in the status of every MessageBroker of an operator that nobody looks after it any more. Those that go with the release
-/// go all the same. What is not told is logged, and keeps nothing.
+/// Reports in the status of every MessageBroker that its operator is uninstalled. A failure is only logged.
 async fn report_to_brokers(release: Release<'_>) {
     let brokers: Api<DeserializeGuard<MessageBroker>> =
         Api::namespaced(release.client.clone(), release.operator);
     let telling = async {
         let found = match brokers.list(&ListParams::default()).await {
             Ok(found) => found.items,
-            // The definition is gone, and every MessageBroker with it.
+            // The definition is deleted, and with it every MessageBroker.
             Err(error) if is_not_found(&error) => return Ok(()),
             Err(error) => return Err(Error::kube("list MessageBrokers")(error)),
         };
-        // One that cannot be read is not Ready, and says so.
+        // The status of an unreadable MessageBroker already says that it is not Ready.
         let readable = found.into_iter().filter_map(|broker| broker.0.ok());
         stream::iter(readable)
             .map(|broker| async move { report_to_broker(release.client, &broker).await })
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(CONCURRENCY)
             .for_each(|()| future::ready(()))
             .await;
         Ok(())
@@ -139,13 +139,13 @@ async fn report_to_brokers(release: Release<'_>) {
     let error = match timeout_at(release.report_until, telling).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "there is no time left for it".to_owned(),
+        Err(_) => "timed out".to_owned(),
     };
     let namespace = release.operator;
     tracing::warn!(
         namespace,
         error,
-        "not every MessageBroker tells in its status that its operator is uninstalled"
+        "cannot report in every MessageBroker's status that its operator is uninstalled"
     );
 }
 
@@ -154,13 +154,13 @@ async fn report_to_broker(client: &Client, broker: &MessageBroker) {
     match message_broker::status::apply(client, broker, &status).await {
         Err(error) if !error.is_of_absence() => {
             let (name, namespace) = (broker.name_any(), broker.namespace().unwrap_or_default());
-            tracing::warn!(broker = name, namespace, %error, "its status does not tell that its operator is uninstalled");
+            tracing::warn!(broker = name, namespace, %error, "cannot report in the status that the operator is uninstalled");
         }
         _ => {}
     }
 }
 
-/// Takes the finalizer of an operator off every MessageChannel, and gives of how many.
+/// Removes the operator's finalizer from every MessageChannel, and returns the number of channels.
 async fn release_all(release: Release<'_>) -> Result<usize, ReleaseError> {
     let everywhere: Api<DeserializeGuard<MessageChannel>> = Api::all(release.client.clone());
     let mut params = ListParams::default().limit(PAGE);
@@ -168,14 +168,14 @@ async fn release_all(release: Release<'_>) -> Result<usize, ReleaseError> {
     loop {
         let page = match everywhere.list(&params).await {
             Ok(page) => page,
-            // The definition is gone, and every channel with it.
+            // The definition is deleted, and with it every channel.
             Err(error) if is_not_found(&error) => return Ok(released),
             Err(error) => return Err(Error::kube("list MessageChannels")(error).into()),
         };
         let held = page.items.iter().filter(|channel| finalizer::is_on(channel.meta(), release.operator));
         let going = stream::iter(held).map(|channel| release_channel(release, channel));
         released += going
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(CONCURRENCY)
             .try_fold(0, |released, ()| future::ready(Ok(released + 1)))
             .await?;
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -185,14 +185,14 @@ async fn release_all(release: Release<'_>) -> Result<usize, ReleaseError> {
     }
 }
 
-/// Tells in a channel's status that its operator is gone, if that can be, and takes the finalizer off.
+/// Reports in a channel's status that its operator is uninstalled, if possible, and removes the finalizer.
 async fn release_channel(
     release: Release<'_>,
     channel: &DeserializeGuard<MessageChannel>,
 ) -> Result<(), ReleaseError> {
     let told = match &channel.0 {
         Ok(channel) => report_uninstalled(release, channel).await,
-        // No broker has it.
+        // No broker has an unreadable channel.
         Err(_) => None,
     };
     let mut metadata = told.unwrap_or_else(|| channel.meta().clone());
@@ -222,24 +222,25 @@ async fn release_channel(
     Err(ReleaseError::Contended(format!("{namespace}/{name}")))
 }
 
-/// Tells of a channel that was deleted and kept for its messages: now it is gone, and its status with it.
+/// Reports the end of a channel whose deletion waited for its messages: the channel disappears now, and its status with
+/// it.
 async fn report_orphan(release: Release<'_>, channel: &MessageChannel) {
     let Some(note) = orphaned(channel, release.operator) else { return };
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
     tracing::warn!(channel = name, namespace, "{note}");
     let event = release.events.publish(channel, EventType::Warning, "Orphaned", note);
-    // Of what there is no time for, the log tells.
+    // If there is no time left for the event, the log line above remains.
     let _in_time = timeout_at(release.report_until, event).await;
 }
 
-/// Writes the status of a channel that is let go, and gives its metadata then. What is not told is logged, and keeps nothing.
+/// Writes the status of a channel that is being released, and returns the new metadata. A failure is only logged.
 async fn report_uninstalled(release: Release<'_>, channel: &MessageChannel) -> Option<ObjectMeta> {
     let status = uninstalled(channel, release.operator, Timestamp::now());
     let written = timeout_at(release.report_until, status::apply(release.client, channel, &status)).await;
     let error = match written {
         Ok(Ok(metadata)) => return Some(metadata),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "there is no time left for it".to_owned(),
+        Err(_) => "timed out".to_owned(),
     };
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
     let next = next_owner(channel, release.operator);
@@ -247,18 +248,18 @@ async fn report_uninstalled(release: Release<'_>, channel: &MessageChannel) -> O
         channel = name,
         namespace,
         error,
-        "let go without telling in its status that its operator is uninstalled: {next}"
+        "released without a report in the status that the operator is uninstalled: {next}"
     );
     None
 }
 
-/// Whose a channel is without the finalizer of an operator.
+/// The owner of a channel after the operator's finalizer was removed.
 fn next_owner(channel: &MessageChannel, operator: &str) -> String {
     let mut metadata = channel.metadata.clone();
     metadata.finalizers.get_or_insert_default().retain(|one| *one != finalizer::of(operator));
     match (Claims { metadata: &metadata, ..channel.into() }).operator() {
-        Some(operator) => format!("it waits for an operator in namespace {operator}"),
-        None => "the default operator may take it".into(),
+        Some(operator) => format!("the channel waits for an operator in namespace {operator}"),
+        None => "the default operator may take over the channel".into(),
     }
 }
 
@@ -281,7 +282,7 @@ mod tests {
             .unwrap();
             next_owner(&channel, "mq")
         };
-        let waits = |namespace: &str| format!("it waits for an operator in namespace {namespace}");
+        let waits = |namespace: &str| format!("the channel waits for an operator in namespace {namespace}");
         let (nothing, held) = (json!({}), ["restante.dev/mq"]);
         assert_eq!(next(json!({ "namespace": "mq" }), nothing.clone(), &held), waits("mq"));
         assert_eq!(next(nothing.clone(), json!({ "broker": "mq/default" }), &held), waits("mq"));
@@ -289,6 +290,6 @@ mod tests {
             next(nothing.clone(), nothing.clone(), &["restante.dev/mq", "restante.dev/other"]),
             waits("other")
         );
-        assert_eq!(next(nothing.clone(), nothing, &held), "the default operator may take it");
+        assert_eq!(next(nothing.clone(), nothing, &held), "the default operator may take over the channel");
     }
 }

@@ -1,4 +1,4 @@
-//! Starts everything, waits until it is told to stop or something that must not end did, and signals everything.
+//! Starts the operator's tasks, waits for a signal or for a task that must not end, and stops all tasks.
 
 use std::{
     fmt::Debug,
@@ -51,39 +51,38 @@ use crate::{
     watchdog,
 };
 
-/// Reconciles of one kind at once. More do not help: the API server is what they wait for.
+/// Concurrent reconciles of one kind. More do not help: they wait for the API server.
 const CONCURRENCY: u16 = 32;
-/// How long everything may take to stop. Nothing is lost by a harder end: every write can be repeated.
+/// Time limit of the shutdown. Nothing is lost if it is exceeded: every write can be repeated.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the definitions are looked for while they are not installed.
+/// The interval between two checks for the definitions while they are not installed.
 const DEFINITIONS_INTERVAL: Duration = Duration::from_secs(2);
-/// How soon after a MessageBroker is gone its channels are told. It costs a look into memory.
+/// The interval between two checks for deleted MessageBrokers, whose channels must be reconciled. A check only reads
+/// memory.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Why the process must start anew.
+/// Why the process must restart.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The admin port is taken, or not ours to take.
     #[error("cannot listen at {0} (--metrics-listen): {1}")]
     Listen(SocketAddr, io::Error),
-    /// The admin port failed later.
     #[error("the admin port failed: {0}")]
     Admin(io::Error),
-    /// A defect: two metrics share a name.
-    #[error("cannot make the metrics: {0}")]
+    /// A defect: two metrics have the same name.
+    #[error("cannot create the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     /// No HTTP client for the brokers.
-    #[error("cannot make an HTTP client: {0}")]
+    #[error("cannot create an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
-    /// The watches are blind.
+    /// The watches receive nothing.
     #[error(transparent)]
     Restored(#[from] watchdog::Restored),
-    /// Something ended that ends only when told to. Most often a defect, which the log shows.
-    #[error("{0} ended without being told to")]
+    /// A task ended before the shutdown. Most often a defect, which the log shows.
+    #[error("{0} ended unexpectedly")]
     Ended(&'static str),
 }
 
-/// Reconciles until SIGTERM or SIGINT. An error means that the process must start anew.
+/// Reconciles until SIGTERM or SIGINT. After an error, the process must restart.
 pub async fn run(client: Client, args: RunArgs, mut signals: ShutdownSignals) -> Result<(), RunError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -93,7 +92,7 @@ pub async fn run(client: Client, args: RunArgs, mut signals: ShutdownSignals) ->
     tracing::info!("stopping");
     stop.cancel();
     let ended = async {
-        // It ends by itself now, if it has not.
+        // After the cancellation, it ends by itself.
         if result.is_ok() {
             let _stopped = running.await;
         }
@@ -102,8 +101,8 @@ pub async fn run(client: Client, args: RunArgs, mut signals: ShutdownSignals) ->
     };
     tokio::select! {
         () = ended => {}
-        () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("not everything stopped within {STOP_TIMEOUT:?}"),
-        () = signals.next() => tracing::warn!("told twice to stop"),
+        () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("shutdown incomplete after {STOP_TIMEOUT:?}"),
+        () = signals.next() => tracing::warn!("shutdown aborted by a second signal"),
     }
     result
 }
@@ -128,7 +127,7 @@ async fn serve(
             .with_config(config())
             .reconcile_on(channel_triggers.stream())
             .graceful_shutdown_on(stop.clone().cancelled_owned());
-    // Those of other namespaces are another operator's, whatever it says of them.
+    // MessageBrokers in other namespaces belong to other operators.
     let brokers = Api::<DeserializeGuard<MessageBroker>>::namespaced(client.clone(), &namespace);
     let brokers = Controller::new(brokers, everything).with_config(config());
     let (channel_store, broker_store) = (channels.store(), brokers.store());
@@ -194,7 +193,8 @@ async fn serve(
     let pods =
         watcher(pods, mapping::pods_and_claims()).default_backoff().reflect(pod_writer).touched_objects();
     let seen = async {
-        // In the task of the controllers, which wait for these stores themselves; the others wait for `seen`.
+        // This runs in the task of the controllers, which wait for these stores themselves. Other tasks wait for
+        // `seen`.
         let stores = tokio::join!(
             channel_store.wait_until_ready(),
             broker_store.wait_until_ready(),
@@ -203,12 +203,9 @@ async fn serve(
         if let (Ok(()), Ok(()), Ok(())) = stores {
             seen_sender.send_replace(true);
         }
-        tracing::info!(
-            channels = channel_store.len(),
-            brokers = broker_store.len(),
-            "every resource was seen"
-        );
-        // Brokers are programmed without it: whose a channel with our finalizer is does not depend on it.
+        tracing::info!(channels = channel_store.len(), brokers = broker_store.len(), "listed every resource");
+        // Readiness requires it. Programming brokers does not: the owner of a channel with our finalizer does not
+        // depend on the default operator.
         let known = default_known.clone().wait_for(|known| *known).await.is_ok();
         ready.store(known, Ordering::Relaxed);
         stop.cancelled().await;
@@ -259,7 +256,7 @@ async fn serve(
         Ok::<(), RunError>(())
     };
     tokio::select! {
-        // Each of these ends only when told to stop, or must not end.
+        // Each of these ends only at the shutdown.
         result = work => result?,
         result = admin => result.map_err(RunError::Admin)?,
         result = watchdog::watch(client.clone(), Arc::clone(&context.last_writes), stop.clone()) => result?,
@@ -268,7 +265,7 @@ async fn serve(
     if stop.is_cancelled() { Ok(()) } else { Err(RunError::Ended("a controller")) }
 }
 
-/// Waits until both definitions are served: a watch on a kind that is not there fails, and backs off for long.
+/// Waits until both definitions are installed. A watch on a missing kind would fail, with a long back-off.
 async fn wait_for_definitions(client: &Client, namespace: &str) {
     let channels: Api<MessageChannel> = Api::all(client.clone());
     let brokers: Api<MessageBroker> = Api::namespaced(client.clone(), namespace);
@@ -278,7 +275,7 @@ async fn wait_for_definitions(client: &Client, namespace: &str) {
             (Ok(()), Ok(())) => return,
             (Err(error), _) | (_, Err(error)) if !told => {
                 told = true;
-                tracing::warn!(%error, "cannot list resources yet: are the definitions installed, and the rights given?");
+                tracing::warn!(%error, "cannot list resources yet: check the custom resource definitions and the RBAC permissions");
             }
             _ => {}
         }
@@ -308,7 +305,7 @@ async fn sweep(context: &Context, stop: &CancellationToken) {
         });
         for member in gone {
             if let Err(error) = orphaned_children::delete_with_owner(context, &member).await {
-                tracing::warn!(broker = member.name, %error, "children of a MessageBroker that is gone may be left");
+                tracing::warn!(broker = member.name, %error, "children of a deleted MessageBroker may be left behind");
             }
         }
     }
@@ -347,7 +344,7 @@ pub(crate) async fn drive<K>(
             match result {
                 Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
                 Err(controller::Error::ReconcilerFailed(error, object)) => {
-                    tracing::warn!(kind, object = object.name, namespace = object.namespace, %error, "tried again later");
+                    tracing::warn!(kind, object = object.name, namespace = object.namespace, %error, "reconcile failed; retrying later");
                 }
                 Err(controller::Error::QueueError(error)) => watch_failed(kind, metrics, &error),
                 Err(controller::Error::RunnerError(error)) => tracing::error!(kind, %error, "the controller failed"),
@@ -358,7 +355,7 @@ pub(crate) async fn drive<K>(
 
 pub(crate) fn watch_failed(kind: &str, metrics: &Metrics, error: &watcher::Error) {
     metrics.watch_errors.with_label_values(&[kind]).inc();
-    tracing::warn!(kind, %error, "a watch failed and is begun anew");
+    tracing::warn!(kind, %error, "watch failed; restarting it");
 }
 
 fn error_policy<K: Resource>(object: Arc<K>, _: &Error, context: Arc<Context>) -> Action {

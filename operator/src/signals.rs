@@ -1,23 +1,23 @@
-//! The signals to stop. The process listens before it does anything else: the first process of a container has no default action
-//! for them, so that one that comes earlier would be lost.
+//! Shutdown signals. The process installs the handlers before anything else: the first process of a container has no
+//! default action for signals, so an earlier signal would be lost.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals to come.
+/// The handlers of SIGTERM and SIGINT.
 pub struct ShutdownSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl ShutdownSignals {
-    /// Listens from now on. Needs the runtime that it is used in.
+    /// Installs the handlers. Must be called in a tokio runtime.
     pub fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -25,7 +25,7 @@ impl ShutdownSignals {
         }
     }
 
-    /// Does something, unless a signal comes before it is done.
+    /// Runs `work`, and returns its result, or `None` if a signal arrives first.
     pub async fn race<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;

@@ -1,5 +1,5 @@
-//! The condition Stalled, by which `kstatus` (kubectl, Argo CD, Flux) knows that waiting is in vain. Pure, but for the
-//! memory of since when.
+//! The condition Stalled, which tells `kstatus` (kubectl, Argo CD, Flux) to stop waiting. Pure, except for the memory
+//! of when a failure began.
 
 use std::{
     collections::HashMap,
@@ -15,35 +15,35 @@ use restante_crds::condition::kind;
 
 use crate::conditions::Assertion;
 
-/// How long a resource waits for others before it is stalled. What is applied together is there within seconds.
+/// How long a resource waits for another one before it is stalled. Resources that are applied together exist within
+/// seconds.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
-/// What ends a failure.
+/// What can end a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// An edit of this resource, and nothing else.
+    /// Only an edit of this resource.
     Edit,
-    /// Another resource that comes, goes or changes.
+    /// The creation, deletion or change of another resource.
     OtherResource,
-    /// Time: something is under way.
+    /// Time: an operation is in progress.
     Time,
 }
 
-/// What is to be said of a resource that fails.
+/// Whether a resource is stalled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stalled {
-    /// The condition, if it holds. It is absent otherwise.
+    /// The condition, if the resource is stalled; otherwise it is absent.
     pub condition: Option<Assertion>,
-    /// When it begins to hold, if nothing happens before.
+    /// The time until the resource is stalled, if nothing happens before.
     pub after: Option<Duration>,
 }
 
 impl Stalled {
-    /// Of a resource that does not fail.
     pub const NONE: Self = Self { condition: None, after: None };
 }
 
-/// Judges a failure, which the assertion tells, that has lasted since a time.
+/// Decides whether a failure that began at `since` stalls the resource.
 fn stalled(failure: &Assertion, remedy: Remedy, since: Timestamp, now: Timestamp) -> Stalled {
     let left = match remedy {
         Remedy::Edit => SignedDuration::ZERO,
@@ -51,7 +51,7 @@ fn stalled(failure: &Assertion, remedy: Remedy, since: Timestamp, now: Timestamp
         Remedy::Time => return Stalled::NONE,
     };
     if left > SignedDuration::ZERO {
-        // Whole seconds are stored: a moment too early would be looked at twice.
+        // Times are stored in whole seconds. One second more avoids a reconcile that comes a moment too early.
         let left = left.min(PATIENCE) + SignedDuration::from_secs(1);
         return Stalled { condition: None, after: Some(left.unsigned_abs()) };
     }
@@ -61,13 +61,14 @@ fn stalled(failure: &Assertion, remedy: Remedy, since: Timestamp, now: Timestamp
     }
 }
 
-/// Since when the generations of resources fail, by UID. `lastTransitionTime` does not say it: it stays where an edit leads
-/// from one failure to another, and an edit begins the wait anew.
+/// When the current generation of each resource began to fail, by UID. `lastTransitionTime` does not show this: it does
+/// not change when an edit leads from one failure to another, but an edit restarts the wait.
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<HashMap<String, (i64, Timestamp)>>);
 
 impl Failures {
-    /// Since when a generation fails. `told` is what the status says of the same generation: the operator may be younger.
+    /// When a generation began to fail. `told` is the time in the status for the same generation, because the operator
+    /// may have restarted since then.
     fn since(&self, uid: &str, generation: i64, told: Option<Timestamp>, now: Timestamp) -> Timestamp {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = failures.get(uid).filter(|(known, _)| *known == generation).map(|(_, since)| *since);
@@ -80,7 +81,7 @@ impl Failures {
         since
     }
 
-    /// Judges a failure of a resource. `told` is the condition that tells of it, if it is there.
+    /// Decides whether a failure stalls a resource. `told` is the condition that already reports the failure, if any.
     pub fn assess(
         &self,
         metadata: &ObjectMeta,
@@ -96,7 +97,7 @@ impl Failures {
         stalled(failure, remedy, since, now)
     }
 
-    /// Forgets a resource that fails no more, or is gone.
+    /// Forgets a resource that has recovered or is deleted.
     pub fn clear(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
@@ -126,7 +127,7 @@ mod tests {
         assert_eq!(assessed(Remedy::OtherResource, 1_000), (None, Some(121)));
         assert_eq!(assessed(Remedy::OtherResource, 1_119), (None, Some(2)));
         assert_eq!(assessed(Remedy::OtherResource, 1_120), (Some("Stalled SourceTaken".into()), None));
-        // A clock that was set back makes nobody wait for longer.
+        // A clock that was set back does not extend the wait.
         assert_eq!(assessed(Remedy::OtherResource, 0), (None, Some(121)));
     }
 

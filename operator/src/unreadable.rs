@@ -1,5 +1,5 @@
-//! Objects in the store that this version cannot read, from an older or a newer definition. One of them must not keep the
-//! others from being seen, and its status can be written all the same.
+//! Objects that this version cannot read, because they fit an older or a newer definition. They must not block the
+//! lists of readable objects, and their status can still be written.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,8 @@ use crate::{
     error::Error,
 };
 
-/// The generations that were told to be unreadable, by UID: telling it again would wake the reconcile that tells it.
+/// The generations already reported as unreadable, by UID. Each report triggers a reconcile, so a repeated report would
+/// loop.
 #[derive(Debug, Default)]
 pub struct Reported(Mutex<HashMap<String, Option<i64>>>);
 
@@ -39,18 +40,19 @@ impl Reported {
     }
 }
 
-/// An object that cannot be read, and what that means for its status.
+/// An unreadable object, and its conditions.
 #[derive(Debug, Clone, Copy)]
 pub struct Unreadable<'a> {
-    /// What can be read of it.
+    /// The readable part.
     pub invalid: &'a InvalidObject,
-    /// The conditions that are the operator's own. Those of others stay.
+    /// The types of the operator's conditions. Foreign conditions are kept.
     pub own: &'a [&'static str],
-    /// Those that are false now.
+    /// The conditions that become False.
     pub fails: &'a [&'static str],
 }
 
-/// Tells in the status that the object cannot be read, if it is this operator's: the spec may say whose it is all the same.
+/// Reports in the status that the object cannot be read, if it belongs to this operator. `is_ours` decides this by the
+/// raw spec.
 pub async fn report<K>(
     context: &Context,
     unreadable: Unreadable<'_>,
@@ -75,19 +77,20 @@ where
     if !is_ours(&object) {
         return Ok(());
     }
-    tracing::warn!(kind, name, namespace, error = invalid.error, "a resource cannot be read");
+    tracing::warn!(kind, name, namespace, error = invalid.error, "cannot read a resource");
     let patch = patch(&resource, unreadable, &object);
-    // A merge patch: server-side apply needs a live object that fits the definition.
+    // A merge patch, because server-side apply requires that the live object fits the definition.
     match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => {}
-        // Not even the status of an object can be written that breaks a rule of its definition. The log has told it.
+        // The object breaks a rule of its definition, so that not even its status can be written. Only the log reports
+        // it.
         Err(kube::Error::Api(status)) if status.code == 422 || status.code == 500 => {
             tracing::warn!(
                 kind,
                 name,
                 namespace,
                 reason = status.message,
-                "its status cannot be written either"
+                "cannot write the status of an unreadable resource"
             );
         }
         Err(error) => return Err(Error::kube(format!("write the status of {kind} {name}"))(error)),
@@ -96,12 +99,13 @@ where
     Ok(())
 }
 
-/// The status, with the resourceVersion that was read: what other managers say meanwhile is not lost.
+/// The patch of the status, at the resourceVersion that was read, so that no concurrent write of another manager is
+/// lost.
 fn patch(resource: &ApiResource, unreadable: Unreadable<'_>, object: &DynamicObject) -> Value {
     let Unreadable { invalid, own, fails } = unreadable;
     let message = format!(
-        "this version of the operator cannot read the resource ({}): apply it again with the fields that \
-         `kubectl explain {}.spec` shows",
+        "this version of the operator cannot read the resource ({}): apply it again, with the fields shown by \
+         `kubectl explain {}.spec`",
         invalid.error, resource.plural
     );
     let fails = fails.iter().map(|kind| Assertion::fails(kind, "Unreadable", message.clone()));

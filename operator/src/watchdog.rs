@@ -1,7 +1,8 @@
-//! Notices that etcd was restored to an older snapshot.
+//! Detects that etcd was restored to an older snapshot.
 //!
-//! A watch then resumes at a resourceVersion of the future: the server accepts it and sends nothing, until enough was
-//! written. No error is seen, and every reconcile reads an old store. The remedy is to start anew.
+//! After that, a watch resumes at a resourceVersion in the future. The server accepts it, and sends nothing until
+//! enough was written. There is no error, and every reconcile reads outdated stores. Only a restart of the process
+//! helps.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,25 +12,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::last_writes::LastWrites;
 
-/// Between two looks: how long the operator may be blind. Each costs the API server one small quorum read.
+/// The interval between two checks, and therefore how long the watches may receive nothing. A check costs the API
+/// server one small quorum read.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// An answer that takes longer says nothing.
+/// The time limit of a check.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The API server is older than what was seen of it.
+/// The API server is at an older resourceVersion than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the API server is at resourceVersion {now}, and {seen} was seen before: etcd was restored to an older state, and the \
-     watches are blind. Starting anew"
+    "the API server is at resourceVersion {now}, but was at {seen} before: etcd was restored to an older state, and the \
+     watches receive nothing; restarting"
 )]
 pub struct Restored {
-    /// Where the API server is.
     pub now: u64,
-    /// What was seen before.
     pub seen: u64,
 }
 
-/// Returns an error when the API server is older than what was seen of it; ends without one when told to stop.
+/// Returns an error as soon as the API server is older than before, and `Ok` when `stop` is cancelled.
 pub async fn watch(
     client: Client,
     written: Arc<LastWrites>,
@@ -43,7 +43,7 @@ pub async fn watch(
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        // Taken before the question: what is written while it is answered must not look like the future.
+        // Read before the request: a write during the request must not count as seen before.
         let seen = written.highest();
         match tokio::time::timeout(TIMEOUT, channels.list_metadata(&params)).await {
             Ok(Ok(list)) => {
@@ -53,8 +53,10 @@ pub async fn watch(
                     return Err(Restored { now, seen });
                 }
             }
-            Ok(Err(error)) => tracing::warn!(%error, "cannot ask the API server for its resourceVersion"),
-            Err(_) => tracing::warn!("the API server does not say its resourceVersion within {TIMEOUT:?}"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot read the resourceVersion of the API server"),
+            Err(_) => tracing::warn!(
+                "cannot read the resourceVersion of the API server: no answer within {TIMEOUT:?}"
+            ),
         }
     }
 }

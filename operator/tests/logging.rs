@@ -1,4 +1,4 @@
-//! Log lines as text have no colours where nobody sees them.
+//! Log lines in text format have no colours if standard error is not a terminal.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A cluster that nobody serves: the operator says so and tries again.
+/// A kubeconfig of an unreachable cluster: the operator logs the error and retries.
 const NO_CLUSTER: &str = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "none",
     "clusters": [{"name": "none", "cluster": {"server": "http://127.0.0.1:1"}}],
     "users": [{"name": "none", "user": {}}],
@@ -30,7 +30,7 @@ fn piped_log_lines_have_no_colours() {
     let line = lines.find(|line| line.contains("cannot list resources"));
     operator.kill().unwrap();
     operator.wait().unwrap();
-    let line = line.expect("it says that there is no cluster");
-    // Nor escaped ones.
+    let line = line.expect("the operator logs that there is no cluster");
+    // Neither plain nor escaped colours.
     assert!(line.contains("WARN") && !line.contains('\u{1b}') && !line.contains(r"\x1b"), "{line:?}");
 }

@@ -1,5 +1,5 @@
-//! The task of one broker: it alone programs the broker's pods, in turns. A turn looks at the channels and the pods,
-//! brings each pod in line, and tells what became of the channels.
+//! The task of one broker, the only one that programs the broker's pods. It works in turns: a turn reads the channels
+//! and the pods, synchronizes each pod, and publishes the outcomes of the channels.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -20,24 +20,24 @@ use super::{
 };
 use crate::jitter;
 
-/// How long changes are gathered before a turn: of many that come at once, most go out together.
+/// How long a turn waits for further changes, so that many changes at once are sent together.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// The task's state. `look`, `tell` and `obey` are parts of it in files of their own.
+/// The task's state. Other parts of it are in `inspect.rs`, `publish.rs` and `commands.rs`.
 pub(super) struct Actor {
     pub(super) member: Arc<Member>,
     commands: mpsc::Receiver<Command>,
     pub(super) context: FleetContext,
     pub(super) desired: Desired,
-    /// Channels that are let go and that the watch may still tell of.
+    /// Released channels, which the watch may still contain.
     pub(super) released: HashSet<Uuid>,
-    /// Channels that the broker refused, with their generation and why.
+    /// Channels that the broker refused, with their generation and the error.
     pub(super) refused: HashMap<Uuid, (i64, String)>,
     /// Running pods, by UID.
     pub(super) links: HashMap<String, Link>,
-    /// The generation that pods had when last asked; it is on their disks even while they restart.
+    /// The generation of each channel that all pods have acknowledged. It stays on their disks while they restart.
     pub(super) acknowledged: HashMap<Uuid, i64>,
-    /// When every pod last told how much is in its channels.
+    /// When every pod last answered with its backlogs.
     pub(super) complete_at: Instant,
     inspect_at: Instant,
 }
@@ -61,7 +61,7 @@ impl Actor {
 
     pub(super) async fn run(mut self) {
         let (stop, member) = (self.member.stop.clone(), Arc::clone(&self.member));
-        // Nothing is programmed from a list that may be half of one: what is missing in it would become orphans.
+        // Never program from an incomplete list: the missing channels would become orphans.
         let mut seen = self.context.seen.clone();
         tokio::select! {
             seen = seen.wait_for(|seen| *seen) => if seen.is_err() { return },
@@ -75,7 +75,7 @@ impl Actor {
                 () = stop.cancelled() => return,
                 Some(command) = self.commands.recv() => {
                     self.execute(command).await;
-                    // A turn looks at every channel: one for all that wait.
+                    // A turn reads every channel, so one turn serves all waiting commands.
                     while let Ok(command) = self.commands.try_recv() {
                         self.execute(command).await;
                     }
@@ -91,7 +91,7 @@ impl Actor {
         self.update_pods(now);
         self.member.presence.update_availability(&self.context, now);
         let facts = self.member.facts();
-        // A channel that is refused is taken out of the set, and the rest is tried again.
+        // A refused channel is removed from the set, and the rest is sent again.
         loop {
             self.update_channels();
             let mut refused = None;
@@ -113,7 +113,8 @@ impl Actor {
             );
             self.refused.insert(refused.uid, (config.generation, refused.reason));
         }
-        // The backlog is looked at before anyone is asked to write a status, so that one write tells both.
+        // Read the backlogs before reconciles are triggered, so that one status write contains both outcome and
+        // backlog.
         let mut news = self.publish_outcomes();
         if self.inspect_at <= now {
             self.inspect_at = now + jitter::around(INSPECT_INTERVAL);
@@ -125,7 +126,7 @@ impl Actor {
         self.publish_view(false);
     }
 
-    /// Which pods there are.
+    /// Updates the links to the running pods.
     pub(super) fn update_pods(&mut self, now: Instant) {
         let mut running = HashSet::new();
         for pod in self.context.pods_of(&self.member.name) {
@@ -143,7 +144,7 @@ impl Actor {
         self.links.retain(|uid, _| running.contains(uid));
     }
 
-    /// Which channels there should be.
+    /// Updates the desired set of channels.
     fn update_channels(&mut self) {
         let state = self.context.channels.state();
         let channels: Vec<&MessageChannel> = state
@@ -156,7 +157,7 @@ impl Actor {
             .filter_map(|channel| Some((uid_of(channel)?, channel.metadata.generation.unwrap_or(1))))
             .collect();
         self.released.retain(|uid| generations.contains_key(uid));
-        // Another generation is another question.
+        // A new generation of a refused channel is tried again.
         self.refused.retain(|uid, (generation, _)| generations.get(uid) == Some(&*generation));
         let excluded = self.released.iter().chain(self.refused.keys()).copied().collect();
         self.desired.update(channels, &excluded);
@@ -169,7 +170,7 @@ impl Actor {
     }
 }
 
-/// The UID of a channel, as brokers have it.
+/// The UID of a channel.
 pub(super) fn uid_of(channel: &MessageChannel) -> Option<Uuid> {
     channel.metadata.uid.as_deref()?.parse().ok()
 }

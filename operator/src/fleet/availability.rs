@@ -1,4 +1,4 @@
-//! Whether a broker is there for its clients: whether one of its pods is ready, and for how long none has been. Pure.
+//! The availability of a broker for its clients: whether a pod is ready, and for how long none has been. Pure.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use crate::message_broker::readiness::ready_condition;
 
-/// How long a broker may be without a ready pod before its channels say so. A restart or a rollout of its one pod takes less,
-/// and must not write the statuses of 10,000 channels twice: each write costs the API server 12 ms of CPU.
+/// How long a broker may have no ready pod before its channels report it. A restart or a rollout of its one pod takes
+/// less, and must not write the statuses of 10,000 channels twice: each write costs the API server 12 ms of CPU.
 pub const AWAY_AFTER: Duration = Duration::from_secs(60);
 
-/// Whether a broker is there for its clients.
+/// The availability of a broker for its clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Availability {
-    /// No pod is ready, for less than `AWAY_AFTER` as far as is known: what channels said of it stays.
+    /// No pod is ready, as far as known for less than `AWAY_AFTER`: statuses of channels do not change.
     #[default]
     Unsettled,
     /// A pod is ready.
@@ -23,7 +23,7 @@ pub enum Availability {
     Away,
 }
 
-/// Since when a broker has had no ready pod. It has one until the first look.
+/// When a broker lost its last ready pod. Before the first update, it counts as ready.
 #[derive(Debug, Default)]
 pub(super) struct Absence {
     since: Option<Instant>,
@@ -31,33 +31,33 @@ pub(super) struct Absence {
 }
 
 impl Absence {
-    /// Takes notice of whether a pod is ready. `before` is how long none has been, if that is known otherwise.
+    /// Records whether a pod is ready. `before` is how long none has been, if known from elsewhere.
     pub(super) fn notice(&mut self, is_ready: bool, before: Duration, now: Instant) -> Availability {
         if is_ready {
             *self = Self::default();
             return Availability::Ready;
         }
-        // More than AWAY_AFTER says nothing more.
+        // Longer than AWAY_AFTER makes no difference.
         let since = || now.checked_sub(before.min(AWAY_AFTER)).unwrap_or(now);
         let since = *self.since.get_or_insert_with(since);
         self.is_away = now.duration_since(since) >= AWAY_AFTER;
         if self.is_away { Availability::Away } else { Availability::Unsettled }
     }
 
-    /// When the broker is away, if none of its pods becomes ready before.
+    /// When the broker becomes away, unless a pod becomes ready before.
     pub(super) fn due(&self) -> Option<Instant> {
         self.since.filter(|_| !self.is_away).map(|since| since + AWAY_AFTER)
     }
 }
 
-/// Whether clients are sent to a pod.
+/// Whether the Service routes clients to a pod.
 pub(super) fn is_ready(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none()
         && ready_condition(pod).is_some_and(|condition| condition.status == "True")
 }
 
-/// How long no pod has been ready when somebody looks for the first time: as long as the MessageBroker told so, or as one of
-/// the pods does. A pod that was made a moment ago does not tell of the one before.
+/// How long no pod has been ready at the first update: the longest time in the statuses of the MessageBroker and its
+/// pods. A new pod does not know about its predecessor.
 pub(super) fn known_before(pods: &[&Pod], told_since: Option<Timestamp>, now: Timestamp) -> Duration {
     let unready = |pod: &&Pod| {
         let condition = ready_condition(pod).filter(|condition| condition.status == "False")?;

@@ -1,4 +1,4 @@
-//! The backlog as the status of a channel shows it: rough, and written rarely. Pure.
+//! The backlog in the status of a channel: approximate, and written rarely. Pure.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -7,12 +7,12 @@ use restante_wire::ChannelStats;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// The least time between two writes of one channel's backlog.
+/// The minimum time between two writes of one channel's backlog.
 const CHANNEL_INTERVAL: Duration = Duration::from_secs(60);
-/// The most writes of backlogs in a second, all channels together: a status write costs the API server 12 ms of CPU.
+/// The limit of backlog writes per second, for all channels together: a status write costs the API server 12 ms of CPU.
 const WRITES_PER_SECOND: f64 = 5.0;
 
-/// The counts, rounded to two significant digits, the age to steps.
+/// The counts, rounded to two significant digits, and the age, rounded to steps.
 pub fn rounded(stats: &ChannelStats) -> Backlog {
     Backlog {
         messages: two_digits(stats.messages() - stats.dead),
@@ -25,7 +25,7 @@ pub fn rounded(stats: &ChannelStats) -> Backlog {
     }
 }
 
-/// The counts of one channel in several pods as one.
+/// The sum of a channel's counts in two pods.
 pub fn sum(one: ChannelStats, other: &ChannelStats) -> ChannelStats {
     ChannelStats {
         ready: one.ready + other.ready,
@@ -45,7 +45,7 @@ fn two_digits(count: u64) -> i64 {
     while count / scale >= 100 {
         scale *= 10;
     }
-    // Half up; 99.5 becomes 100, which has two digits that say something as well.
+    // Round half up. 99.5 becomes 100, which still has two significant digits.
     let rounded = (count + scale / 2) / scale * scale;
     i64::try_from(rounded).unwrap_or(i64::MAX)
 }
@@ -64,7 +64,7 @@ fn age(seconds: u64) -> &'static str {
     }
 }
 
-/// Says when a changed backlog may be written.
+/// Limits the rate of backlog writes.
 #[derive(Debug)]
 pub struct BacklogLimiter {
     last: HashMap<Uuid, Instant>,
@@ -73,16 +73,15 @@ pub struct BacklogLimiter {
 }
 
 impl BacklogLimiter {
-    /// A limiter that begins now.
     pub fn new(now: Instant) -> Self {
         Self { last: HashMap::new(), tokens: WRITES_PER_SECOND, filled: now }
     }
 
-    /// Whether this channel's backlog may be written now; if so, it is counted.
+    /// Whether this channel's backlog may be written now. If so, the write is counted.
     pub fn may_write(&mut self, uid: Uuid, now: Instant) -> bool {
         let passed = now.duration_since(self.filled);
         self.filled = now;
-        // What was saved up covers one interval between two looks at the counts, no more.
+        // The saved tokens cover at most one interval between two inspections.
         let most = WRITES_PER_SECOND * 15.0;
         self.tokens = (self.tokens + passed.as_secs_f64() * WRITES_PER_SECOND).min(most);
         let rested = self.last.get(&uid).is_none_or(|last| now.duration_since(*last) >= CHANNEL_INTERVAL);

@@ -1,4 +1,4 @@
-//! A broker's task, obeying: deletions that a finalizer asks for. Only here is anything deleted at a broker.
+//! Commands of a broker's task: deletions requested by a finalizer. Only this code deletes channels at a broker.
 
 use restante_wire::ProblemType;
 use tokio::time::Instant;
@@ -16,7 +16,8 @@ impl Actor {
                     self.member.presence.forget(uid);
                     self.member.wake();
                 }
-                // Whoever asked may have given up; the next reconcile asks again, and a repeat is harmless.
+                // The caller may have given up. The next reconcile then sends the command again, and repeats have no
+                // effect.
                 let _gave_up = reply.send(deletion);
             }
             Command::DiscardUnsent { uid, reply } => {
@@ -38,13 +39,13 @@ impl Actor {
     async fn delete(&mut self, uid: Uuid, force: bool, store: Option<Uuid>) -> Deletion {
         self.update_pods(Instant::now());
         if self.links.is_empty() {
-            return Deletion::Unreachable(format!("no pod of MessageBroker {} runs", self.member.name));
+            return Deletion::Unreachable(format!("no pod of MessageBroker {} is running", self.member.name));
         }
         let token = self.member.facts().token;
         let mut messages = 0;
         for link in self.links.values_mut() {
             let control = link.control(&self.context.http, &token);
-            // A pod that just came may have another volume than the last, which says nothing of what that one holds.
+            // A new pod may have another volume, which knows nothing about the channels of the earlier one.
             if store.is_some() && link.known.store.is_none() {
                 match control.revision().await {
                     Ok(shown) => link.known.store = Some(shown),
@@ -57,7 +58,7 @@ impl Actor {
             }
             match control.delete(uid, force).await {
                 Ok(deleted) => {
-                    // The pod may have been exchanged since it was last heard.
+                    // The pod may have been replaced since its last answer.
                     if let Some(another) = another(store, Some(deleted.store.store_id)) {
                         link.known.store = Some(deleted.store);
                         return Deletion::AnotherStore(another);
@@ -69,7 +70,7 @@ impl Actor {
                     link.known.store = Some(deleted.store);
                 }
                 Err(error) if error.problem_type() == Some(ProblemType::ChannelNotEmpty) => {
-                    // The last message may have gone meanwhile: that is known at the next try.
+                    // The last message may have left meanwhile. The next try shows that.
                     let stats = control.channel_stats(uid).await.ok();
                     return Deletion::NotEmpty(stats.filter(|stats| stats.messages() > 0));
                 }
@@ -81,9 +82,9 @@ impl Actor {
     }
 }
 
-/// The store that is shown, if it is another than the one that is meant.
-fn another(meant: Option<Uuid>, shown: Option<Uuid>) -> Option<Uuid> {
-    shown.filter(|shown| meant.is_some_and(|meant| meant != *shown))
+/// The pod's store, if it differs from the expected one.
+fn another(expected: Option<Uuid>, shown: Option<Uuid>) -> Option<Uuid> {
+    shown.filter(|shown| expected.is_some_and(|expected| expected != *shown))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The control API of one broker pod, as a client.
+//! Client of a broker pod's control API.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -13,29 +13,29 @@ use uuid::Uuid;
 
 use crate::names::CONTROL_PORT;
 
-/// A pod that does not take a connection in two seconds is not there.
+/// A pod that does not accept a connection within two seconds counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// One fdatasync and some milliseconds, on a bad day of the disk.
+/// Enough for one fdatasync of a slow disk, and some milliseconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A million channels are half a gigabyte of JSON.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Why a pod could not be programmed.
+/// Why a request to a pod failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// No connection, no answer in time, or an answer that breaks off.
+    /// No connection, no answer in time, or an incomplete answer.
     #[error("the broker pod does not answer: {0}")]
     Unreachable(String),
-    /// The broker said no.
+    /// The broker refused the request.
     #[error("{0}")]
     Refused(Problem),
-    /// Whoever answered is no broker of ours.
-    #[error("the broker pod answered {0}, which is no answer of the control API")]
+    /// The answer does not come from a broker's control API.
+    #[error("unexpected answer of the broker pod: {0}")]
     Unexpected(String),
 }
 
 impl ControlError {
-    /// The problem that the broker told, if it is one that we know.
+    /// The type of the broker's problem, if it is a known one.
     pub fn problem_type(&self) -> Option<ProblemType> {
         match self {
             Self::Refused(problem) => problem.problem_type(),
@@ -46,7 +46,7 @@ impl ControlError {
 
 impl From<reqwest::Error> for ControlError {
     fn from(error: reqwest::Error) -> Self {
-        // The outer message is only "error sending request"; why is in the innermost.
+        // The outer message is only "error sending request". The innermost error is the cause.
         let mut cause: &dyn std::error::Error = &error;
         while let Some(source) = cause.source() {
             cause = source;
@@ -55,17 +55,17 @@ impl From<reqwest::Error> for ControlError {
     }
 }
 
-/// The HTTP client that all pods share.
+/// The HTTP client for all pods.
 pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
-        // Pods are called by their address; a proxy for the outside must not see the credential.
+        // Pods are called by their address. A proxy for outgoing requests must not see the credential.
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .build()
 }
 
-/// One pod's control API.
+/// The control API of one pod.
 #[derive(Debug, Clone)]
 pub struct Control {
     http: reqwest::Client,
@@ -74,7 +74,6 @@ pub struct Control {
 }
 
 impl Control {
-    /// The control API at an address, opened by a credential.
     pub fn new(http: reqwest::Client, address: IpAddr, token: String) -> Self {
         let base = match address {
             IpAddr::V4(address) => format!("http://{address}:{CONTROL_PORT}"),
@@ -83,12 +82,12 @@ impl Control {
         Self { http, base, token }
     }
 
-    /// What the address store holds.
+    /// The state of the address store.
     pub async fn revision(&self) -> Result<StoreState, ControlError> {
         read(self.request(Method::GET, path::CONTROL_REVISION).send().await?).await
     }
 
-    /// Replaces the whole set.
+    /// Replaces the complete set of channels.
     pub async fn sync(
         &self,
         channels: impl IntoIterator<Item = &Arc<ChannelConfig>>,
@@ -96,7 +95,9 @@ impl Control {
         let mut body = Vec::new();
         for channel in channels {
             serde_json::to_writer(&mut body, channel.as_ref()).map_err(|error| {
-                ControlError::Unexpected(format!("nothing, as a channel is no JSON: {error}"))
+                ControlError::Unexpected(format!(
+                    "none, because a channel cannot be written as JSON: {error}"
+                ))
             })?;
             body.push(b'\n');
         }
@@ -109,7 +110,7 @@ impl Control {
         read(self.channel(Method::PUT, channel.uid, "").json(channel).send().await?).await
     }
 
-    /// Deletes one channel for ever; without `force` only if it is empty.
+    /// Deletes one channel permanently; without `force`, only if it is empty.
     pub async fn delete(&self, uid: Uuid, force: bool) -> Result<ChannelDeleted, ControlError> {
         let query = if force { "?force=true" } else { "" };
         read(self.channel(Method::DELETE, uid, query).send().await?).await
@@ -153,6 +154,5 @@ async fn body(response: Response) -> Result<Vec<u8>, ControlError> {
 }
 
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ControlError> {
-    serde_json::from_slice(json)
-        .map_err(|error| ControlError::Unexpected(format!("a body that is none: {error}")))
+    serde_json::from_slice(json).map_err(|error| ControlError::Unexpected(format!("invalid body: {error}")))
 }

@@ -1,4 +1,4 @@
-//! Which channels a broker should have: of those that may be there, the ones that are valid and won their claims. Pure.
+//! The desired channels of a broker: all channels that may be programmed there, are valid, and won their claims. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,24 +13,23 @@ use restante_crds::{
 use restante_wire::{ChannelConfig, Revision};
 use uuid::Uuid;
 
-/// The set of channels that every pod of a broker should hold.
+/// The set of channels that every pod of a broker should have.
 #[derive(Debug, Default)]
 pub struct Desired {
-    /// What the specs say, of losers too.
+    /// The compiled specs, also of losing channels.
     compiled: HashMap<Uuid, Arc<ChannelConfig>>,
-    /// What the pods are told: the same allocation, unless dead letters would go in a circle.
+    /// The configurations for the pods: the same allocations as in `compiled`, except for dead-letter cycles.
     channels: HashMap<Uuid, Arc<ChannelConfig>>,
     revision: Revision,
     lost: HashMap<Uuid, Lost>,
     dead_letter_faults: HashMap<Uuid, DeadLetterFault>,
 }
 
-/// A channel that lost to another.
+/// A channel that lost a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
     /// The generation that lost.
     pub generation: i64,
-    /// To whom, and why.
     pub conflict: Conflict,
 }
 
@@ -40,22 +39,22 @@ impl Desired {
         &self.channels
     }
 
-    /// The revision of a store that holds exactly these.
+    /// The revision of a store with exactly these channels.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// The channels that lost to others.
+    /// The channels that lost conflicts.
     pub fn lost(&self) -> &HashMap<Uuid, Lost> {
         &self.lost
     }
 
-    /// Why dead letters of channels that are in the set do not go where the spec says.
+    /// The dead-letter faults of channels in the set.
     pub fn dead_letter_faults(&self) -> &HashMap<Uuid, DeadLetterFault> {
         &self.dead_letter_faults
     }
 
-    /// Takes a channel out, as it was deleted at the broker.
+    /// Removes a channel that was deleted at the broker.
     pub fn remove(&mut self, uid: Uuid) {
         self.compiled.remove(&uid);
         if let Some(config) = self.channels.remove(&uid) {
@@ -63,8 +62,8 @@ impl Desired {
         }
     }
 
-    /// Judges the channels of the broker anew, all of which hold our finalizer. `excluded` are those that were let go, whatever the API server's watch
-    /// still says of them.
+    /// Recomputes the set from the broker's channels, all of which have our finalizer. `excluded` are channels that
+    /// were released or refused, even if the watch still contains them.
     pub fn update<'a>(
         &mut self,
         channels: impl IntoIterator<Item = &'a MessageChannel>,
@@ -73,7 +72,7 @@ impl Desired {
         let considered: Vec<_> = channels
             .into_iter()
             .filter_map(|channel| {
-                // What does not compile is told by the reconcile of the channel.
+                // The reconcile of the channel reports a compile error.
                 let config = self.compiled(channel)?;
                 (!excluded.contains(&config.uid)).then_some((config, &channel.metadata.creation_timestamp))
             })
@@ -95,7 +94,7 @@ impl Desired {
                 None => winners.push(claim),
             }
         }
-        // Who takes dead letters must be in the set: a loser is not.
+        // A dead-letter channel must be in the set, which excludes losing channels.
         let faults = dead_letters::check(&winners).into_iter();
         self.dead_letter_faults = winners
             .iter()
@@ -105,7 +104,7 @@ impl Desired {
         let winners: HashMap<Uuid, Arc<ChannelConfig>> = considered
             .iter()
             .filter(|(config, _)| !self.lost.contains_key(&config.uid))
-            .map(|(config, _)| (config.uid, self.told(config)))
+            .map(|(config, _)| (config.uid, self.for_pods(config)))
             .collect();
         self.compiled = considered.into_iter().map(|(config, _)| (config.uid, config)).collect();
         for (uid, old) in &self.channels {
@@ -121,8 +120,8 @@ impl Desired {
         self.channels = winners;
     }
 
-    /// What the pods are told of a channel in the set.
-    fn told(&self, config: &Arc<ChannelConfig>) -> Arc<ChannelConfig> {
+    /// The configuration of a channel in the set for the pods.
+    fn for_pods(&self, config: &Arc<ChannelConfig>) -> Arc<ChannelConfig> {
         let fault = self.dead_letter_faults.get(&config.uid);
         match fault.and_then(|fault| fault.without_cycle(config)) {
             None => Arc::clone(config),
@@ -133,8 +132,8 @@ impl Desired {
         }
     }
 
-    /// A channel's configuration: the one that we have if the generation is the same, since only a new spec makes a new
-    /// generation. A deletion makes one too, and changes nothing for the broker unless the channel is to drain.
+    /// A channel's configuration: the known one if the generation is the same, because a new spec has a new generation.
+    /// A deletion is a new generation too, but changes nothing for the broker unless the channel drains.
     fn compiled(&self, channel: &MessageChannel) -> Option<Arc<ChannelConfig>> {
         let uid: Uuid = channel.metadata.uid.as_deref()?.parse().ok()?;
         let known = self.compiled.get(&uid);
@@ -176,7 +175,7 @@ mod tests {
 
     fn update(desired: &mut Desired, channels: &[MessageChannel], excluded: &[u128]) {
         desired.update(channels, &excluded.iter().map(|uid| Uuid::from_u128(*uid)).collect());
-        // Whatever happened before, the revision is that of the set.
+        // After any history, the revision equals the revision of the set.
         assert_eq!(desired.revision(), Revision::of(desired.channels().values().map(Arc::as_ref)));
     }
 
@@ -244,7 +243,7 @@ mod tests {
         assert!(!closing(&desired));
     }
 
-    /// A channel whose dead letters go to another; the smaller number is the older one.
+    /// A channel with the dead-letter channel `to`. A smaller number is an older channel.
     fn sending(number: u128, name: &str, to: &str, generation: i64) -> MessageChannel {
         let mut channel = channel(number, name, name, generation);
         channel.spec.dead_letter.channel_ref = (!to.is_empty()).then(|| ChannelRef { name: to.into() });
@@ -262,7 +261,7 @@ mod tests {
         update(&mut desired, &both, &[]);
         let config = Arc::clone(&desired.channels()[&Uuid::from_u128(1)]);
         assert_eq!(reason(&desired, 1), None);
-        // The other one is let go: the broker sees that it is gone, and need not be told again.
+        // The dead-letter channel is released. The broker sees that itself, so nothing is sent.
         update(&mut desired, &both, &[2]);
         assert_eq!(reason(&desired, 1), Some("DeadLetterNotFound"));
         assert!(Arc::ptr_eq(&config, &desired.channels()[&Uuid::from_u128(1)]));
@@ -283,15 +282,15 @@ mod tests {
     fn no_pod_gets_a_dead_letter_cycle_and_the_ref_applies_once_there_is_none() {
         let mut desired = Desired::default();
         let target = |desired: &Desired| desired.channels()[&Uuid::from_u128(2)].dead_letter.channel.clone();
-        let circle = [sending(1, "a", "b", 1), sending(2, "b", "a", 1)];
-        update(&mut desired, &circle, &[]);
+        let cycle = [sending(1, "a", "b", 1), sending(2, "b", "a", 1)];
+        update(&mut desired, &cycle, &[]);
         assert_eq!((reason(&desired, 1), reason(&desired, 2)), (None, Some("DeadLetterCycle")));
         assert_eq!(target(&desired), None);
-        // Looked at again, it is the same allocation: nothing is sent.
-        let told = Arc::clone(&desired.channels()[&Uuid::from_u128(2)]);
-        update(&mut desired, &circle, &[]);
-        assert!(Arc::ptr_eq(&told, &desired.channels()[&Uuid::from_u128(2)]));
-        // The other one is edited, and this one, whose generation is the same, is obeyed.
+        // A second update keeps the allocation: nothing is sent.
+        let sent = Arc::clone(&desired.channels()[&Uuid::from_u128(2)]);
+        update(&mut desired, &cycle, &[]);
+        assert!(Arc::ptr_eq(&sent, &desired.channels()[&Uuid::from_u128(2)]));
+        // An edit of the other channel ends the cycle, and the unchanged spec of this one applies.
         update(&mut desired, &[sending(1, "a", "", 2), sending(2, "b", "a", 1)], &[]);
         assert_eq!(reason(&desired, 2), None);
         assert_eq!(target(&desired).as_deref(), Some("a"));

@@ -1,4 +1,5 @@
-//! A broker's task, looking: how much is in its channels, and whether the pods still hold what they were given.
+//! Inspections of a broker's task: the backlogs of its channels, and whether the pods still have the programmed
+//! channels.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -20,13 +21,13 @@ use super::{
 };
 use crate::conditions::is_true;
 
-/// The most channels whose counts are asked for one by one after they were programmed.
+/// Up to this number of new channels, their counts are requested one by one.
 const SINGLE_STATS_MAX: usize = 8;
-/// For how long statuses go on showing the backlogs of a broker that does not tell them any more. A restart takes less.
+/// How long statuses show the last backlogs of a broker that does not answer. A restart takes less.
 const BACKLOGS_MAX_AGE: Duration = Duration::from_secs(120);
 
 impl Actor {
-    /// Looks at the backlogs of channels that were just programmed. Gives those that have news.
+    /// Reads the backlogs of newly programmed channels. Returns the channels whose backlog changed.
     pub(super) async fn inspect_new(&mut self, token: &str) -> HashSet<Uuid> {
         let new: Vec<Uuid> = {
             let mut backlogs = lock(&self.member.backlogs);
@@ -49,8 +50,8 @@ impl Actor {
         self.publish_backlogs(&counts)
     }
 
-    /// Looks at every backlog, and at whether the address stores still hold what they were given. Gives the channels
-    /// whose backlog has news.
+    /// Reads every backlog, and checks whether the address stores still have the programmed channels. Returns the
+    /// channels whose backlog changed.
     pub(super) async fn inspect(&mut self, token: &str) -> HashSet<Uuid> {
         let mut counts = HashMap::new();
         let mut complete = !self.links.is_empty();
@@ -67,13 +68,13 @@ impl Actor {
                 tracing::warn!(
                     broker = self.member.name, pod = link.pod,
                     holds = %link.revision().unwrap_or_default(), should_hold = %self.desired.revision(),
-                    "the address store of a pod drifted: sending the whole set"
+                    "address store drift detected in a pod: sending the complete set of channels"
                 );
                 let namespace = self.context.ownership.namespace();
                 let mut broker: ObjectReference = broker_ref(&self.member.name, namespace).into();
                 broker.uid = Some(self.member.facts().uid);
                 let pod: ObjectReference = ObjectRef::<Pod>::new(&link.pod).within(namespace).into();
-                let note = "the address store of a pod holds another set of channels than it was given: sending the whole set";
+                let note = "the address store of a pod differs from the programmed set of channels: sending the complete set";
                 let events = &self.context.events;
                 events
                     .publish_about(&broker, EventType::Warning, "AddressStoreDrifted", note.into(), Some(pod))
@@ -95,7 +96,7 @@ impl Actor {
         given_up
     }
 
-    /// Publishes the backlogs whose status may be written now, and gives their channels.
+    /// Publishes the backlogs whose status may be written now, and returns their channels.
     fn publish_backlogs(&mut self, counts: &HashMap<Uuid, ChannelStats>) -> HashSet<Uuid> {
         let now = Instant::now();
         let shown = self.shown();
@@ -115,11 +116,11 @@ impl Actor {
                     Entry::Vacant(place) => {
                         let shown = shown.get(uid).cloned().unwrap_or_default();
                         match shown.backlog {
-                            // The status shows one from before the operator started: go on from there.
+                            // The status shows a backlog from before the operator's start: continue from there.
                             Some(shown) => {
                                 place.insert(shown);
                             }
-                            // A status that is written anyway, as the channel is new at the broker, tells it as well.
+                            // The status of a channel that is new at the broker is written anyway, with the backlog.
                             None if !shown.is_programmed || presence.may_write(*uid, now) => {
                                 place.insert(backlog);
                                 news.insert(*uid);
@@ -137,7 +138,7 @@ impl Actor {
         news
     }
 
-    /// What statuses show now.
+    /// The backlog and Programmed of each channel's current status.
     fn shown(&self) -> HashMap<Uuid, Shown> {
         let state = self.context.channels.state();
         let channels = state.iter().filter_map(|guard| guard.0.as_ref().ok());
@@ -150,7 +151,6 @@ impl Actor {
     }
 }
 
-/// What the status of a channel shows.
 #[derive(Debug, Clone, Default)]
 struct Shown {
     backlog: Option<Backlog>,

@@ -1,4 +1,4 @@
-//! One pod: bringing its address store in line, and trying again when that fails.
+//! The link to one pod: synchronizes its address store, with retries.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -18,19 +18,19 @@ use crate::{
     metrics::{Metrics, result_label},
 };
 
-/// Between two whole sets that nothing asked for: what went wrong unseen is right again within five minutes.
+/// The interval between two periodic complete sets, which repair undetected differences within five minutes.
 const SYNC_INTERVAL: Duration = Duration::from_secs(300);
-/// The wait after the first failure: a container that just started listens a moment later.
+/// The wait after the first failure: a container listens a moment after its start.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// The longest wait after failures.
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
-/// Steps in a row before other pods and commands get their turn: ask, send, and once more if something else wrote.
+/// Consecutive steps before other pods and commands get their turn: ask, send, and both again if another process wrote.
 const STEPS_MAX: usize = 4;
 
 /// A Running pod of a broker.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Its name, for people.
+    /// The name of the pod.
     pub(super) pod: String,
     incarnation: Incarnation,
     pub(super) known: PodState,
@@ -40,7 +40,7 @@ pub(super) struct Link {
     sync_at: Instant,
 }
 
-/// What changes when the broker's process may have changed: another address, or a container that was started again.
+/// Identifies the broker's process in a pod. A new address or a restarted container may be a new process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Incarnation {
     pub(super) address: IpAddr,
@@ -48,14 +48,14 @@ pub(super) struct Incarnation {
     restarts: i32,
 }
 
-/// A channel that the broker will not take, and what it said.
+/// A channel that the broker refuses, and the broker's error.
 #[derive(Debug)]
 pub(super) struct RefusedChannel {
     pub(super) uid: Uuid,
     pub(super) reason: String,
 }
 
-/// The incarnation of a pod that can be called: Running, with an address, and not about to end.
+/// The incarnation of a pod that can be called: Running, with an address, and not terminating.
 pub(super) fn incarnation(pod: &Pod) -> Option<Incarnation> {
     let status = pod.status.as_ref()?;
     if pod.metadata.deletion_timestamp.is_some() || status.phase.as_deref() != Some("Running") {
@@ -82,7 +82,7 @@ impl Link {
         }
     }
 
-    /// Takes notice of what the pod is now. A new process is asked what it holds.
+    /// Updates the incarnation. The state of a new process is unknown.
     pub(super) fn notice(&mut self, incarnation: Incarnation) {
         if self.incarnation != incarnation {
             self.incarnation = incarnation;
@@ -92,7 +92,7 @@ impl Link {
         }
     }
 
-    /// When this pod wants to be looked at again.
+    /// When this pod needs the next turn.
     pub(super) fn due(&self) -> Instant {
         self.retry_at.unwrap_or(self.sync_at)
     }
@@ -101,7 +101,7 @@ impl Link {
         Control::new(http.clone(), self.incarnation.address, token.to_owned())
     }
 
-    /// Brings the pod in line. Gives the channel that stands in the way, if one does.
+    /// Synchronizes the pod with the desired channels. Returns the channel that the broker refuses, if any.
     pub(super) async fn synchronize(
         &mut self,
         control: &Control,
@@ -123,7 +123,8 @@ impl Link {
                 unsent.send(desired);
                 break;
             }
-            // Before anything is sent, and where it shows that it has them: a pod that never answered was sent nothing.
+            // Recorded before anything is sent, or when the pod already has the channels. A pod that never answered was
+            // sent nothing.
             if step != Step::Ask {
                 unsent.send(desired);
             }
@@ -144,7 +145,7 @@ impl Link {
                                 self.known.channels.get_or_insert_default().insert(config.uid, config);
                                 self.known.store = Some(store);
                             }
-                            // Two channels swapped addresses: only a whole set can say so.
+                            // Two channels swapped addresses. Only a complete set can express that.
                             Err(error) if error.problem_type() == Some(ProblemType::ChannelConflict) => {
                                 self.known.channels = None;
                                 break;
@@ -184,7 +185,7 @@ impl Link {
         self.sync_at = now + jitter::around(SYNC_INTERVAL);
         tracing::info!(
             pod = self.pod, channels = desired.channels().len(), orphans = store.orphans,
-            from = %before.unwrap_or_default(), to = %store.revision, "sent the whole set of channels"
+            from = %before.unwrap_or_default(), to = %store.revision, "sent the complete set of channels"
         );
         self.known.channels = Some(desired.channels().clone());
         self.known.store = Some(store);
@@ -198,29 +199,28 @@ impl Link {
         tracing::warn!(pod = self.pod, failures = self.failures, %error, "cannot program the broker pod");
         let refused = refused_channel(&error, desired);
         if refused.is_some() {
-            // Without the refused_channel it may work at once.
+            // Without the refused channel, the next try may succeed.
             self.retry_at = None;
         }
         self.error = Some(error);
         refused
     }
 
-    /// Takes what the pod said when it was asked for something else, and tells whether that differs from what we had
-    /// left it with.
+    /// Records the store's state from an inspection, and returns whether it has drifted from the programmed state.
     pub(super) fn update_state(&mut self, store: StoreState, desired: &Desired) -> bool {
         let was_in_line = self.known.next(desired) == Step::Nothing;
         self.known.update(store, desired);
         was_in_line && self.known.next(desired) != Step::Nothing
     }
 
-    /// The revision that the pod last told.
+    /// The last known revision of the pod.
     pub(super) fn revision(&self) -> Option<Revision> {
         self.known.store.as_ref().map(|store| store.revision)
     }
 }
 
-/// The channel that a broker refused a set or a change for: the one that its answer names. One bad channel must not keep
-/// the others from being programmed.
+/// The channel that caused a refusal, found by its UID or name in the problem. One invalid channel must not prevent the
+/// programming of the others.
 fn refused_channel(error: &ControlError, desired: &Desired) -> Option<RefusedChannel> {
     let ControlError::Refused(problem) = error else {
         return None;

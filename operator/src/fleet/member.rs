@@ -1,4 +1,4 @@
-//! What reconciles and a broker's task share.
+//! The state that reconciles share with a broker's task.
 
 use std::{
     collections::HashMap,
@@ -19,30 +19,28 @@ use super::{
     presence::Presence,
 };
 
-/// Deletions that wait for the broker's task. More reconciles than this never run at once.
+/// The limit of commands waiting for the broker's task. It exceeds the number of concurrent reconciles.
 const COMMANDS_MAX: usize = 64;
 
-/// What the operator knows of a MessageBroker that it serves.
+/// The facts about a served MessageBroker that its task needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerFacts {
-    /// Its UID.
     pub uid: String,
     /// The control credential.
     pub token: String,
-    /// What the URLs of channels begin with.
+    /// The prefix of the channels' URLs.
     pub url: String,
 }
 
-/// What a broker's pods say of themselves.
+/// The state of the stores of a broker's pods.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct View {
     /// Channels in the address store.
     pub channels: Option<u64>,
-    /// Orphans at the broker.
     pub orphans: Option<u64>,
     /// The revision of the address store.
     pub revision: Option<String>,
-    /// The data folder.
+    /// The id of the data folder.
     pub store_id: Option<Uuid>,
 }
 
@@ -63,14 +61,16 @@ pub struct Member {
     pub(super) view: Mutex<View>,
 }
 
-/// What a reconcile asks of the broker's task, which alone talks to the pods: a deletion never races with a set.
+/// A command of a reconcile for the broker's task. Only the task talks to the pods, so that a deletion never races with
+/// a set.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Delete a channel at the broker.
     Delete { uid: Uuid, force: bool, store: Option<Uuid>, reply: oneshot::Sender<Deletion> },
-    /// Never send a channel that no pod was ever sent. True: none was, and none will be.
+    /// Never send a channel that was never sent to a pod. The reply is true if no pod has received it or will receive
+    /// it.
     DiscardUnsent { uid: Uuid, reply: oneshot::Sender<bool> },
-    /// Leave a channel to the broker as an orphan.
+    /// Remove a channel from the set, so that it becomes an orphan at the broker.
     Release { uid: Uuid, reply: oneshot::Sender<()> },
 }
 
@@ -97,12 +97,11 @@ impl Member {
         (member, receiver)
     }
 
-    /// What the operator knows of the MessageBroker.
     pub fn facts(&self) -> BrokerFacts {
         lock(&self.facts).clone()
     }
 
-    /// Takes new facts, and tells whether they differ.
+    /// Sets the facts, and returns whether they changed.
     pub(super) fn set_facts(&self, facts: BrokerFacts) -> bool {
         let mut old = lock(&self.facts);
         let differs = *old != facts;
@@ -110,17 +109,17 @@ impl Member {
         differs
     }
 
-    /// The MessageBroker is being deleted, and its children are to stay.
+    /// Records that the MessageBroker is being deleted without its children.
     pub fn keep_children(&self) {
         self.keeps_children.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the children stay when the MessageBroker is gone.
+    /// Whether the children stay after the deletion of the MessageBroker.
     pub fn keeps_children(&self) -> bool {
         self.keeps_children.load(Ordering::Relaxed)
     }
 
-    /// What became of a channel, if its broker's task has looked at it.
+    /// The outcome of a channel, if the broker's task has published one.
     pub fn outcome(&self, uid: Uuid) -> Option<Outcome> {
         lock(&self.outcomes).get(&uid).cloned()
     }
@@ -130,17 +129,17 @@ impl Member {
         lock(&self.backlogs).get(&uid).cloned()
     }
 
-    /// What the pods say of themselves.
+    /// The state of the pods' stores.
     pub fn view(&self) -> View {
         lock(&self.view).clone()
     }
 
-    /// Asks the broker's task to look at its channels again.
+    /// Wakes the broker's task for another turn.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Deletes a channel at the broker, if it has this store; without one, whichever it has.
+    /// Deletes a channel at the broker, if the broker has this store. Without `store`, the broker may have any store.
     pub async fn delete(&self, uid: Uuid, force: bool, store: Option<Uuid>) -> Deletion {
         let (reply, answer) = oneshot::channel();
         let stopped = || Deletion::Unreachable(format!("MessageBroker {} is not served any more", self.name));
@@ -150,30 +149,29 @@ impl Member {
         answer.await.unwrap_or_else(|_| stopped())
     }
 
-    /// Gives up a channel that no pod was ever sent, and tells whether that is so.
+    /// Discards a channel that was never sent to a pod, and returns whether it was never sent.
     pub async fn discard_unsent(&self, uid: Uuid) -> bool {
         let (reply, answer) = oneshot::channel();
-        // Of a task that stopped meanwhile another one may take the place.
+        // If the task has ended, another task may send the channel.
         self.commands.send(Command::DiscardUnsent { uid, reply }).await.is_ok()
             && answer.await.unwrap_or(false)
     }
 
-    /// Leaves a channel to the broker as an orphan: it is not in the set any more, and its messages stay.
+    /// Removes a channel from the set. It becomes an orphan at the broker, and its messages stay there.
     pub async fn release(&self, uid: Uuid) {
         let (reply, answer) = oneshot::channel();
         if self.commands.send(Command::Release { uid, reply }).await.is_ok() {
-            // A task that stopped meanwhile programs nothing any more, which is all that was asked for.
+            // A task that has ended programs nothing any more, which has the same effect.
             let _stopped = answer.await;
         }
     }
 }
 
-/// The reference by which a MessageBroker is reconciled.
 pub(super) fn broker_ref(name: &str, namespace: &str) -> ObjectRef<MessageBroker> {
     ObjectRef::new(name).within(namespace)
 }
 
-/// Nothing panics while it holds one of these locks; if it did, the values are still whole.
+/// Ignores poisoning: no code panics while it holds one of these locks, and the values would still be consistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

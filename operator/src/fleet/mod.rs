@@ -1,7 +1,7 @@
-//! The brokers that the operator serves: one task for each, which programs its pods.
+//! The brokers that the operator serves, with one task per broker, which programs its pods.
 //!
-//! Reconciles of MessageBrokers tell which brokers there are; reconciles of MessageChannels ask what became of a channel,
-//! and are asked for in turn when something did.
+//! Reconciles of MessageBrokers add and remove brokers. Reconciles of MessageChannels read the outcome of a channel,
+//! and are triggered when the outcome changes.
 
 pub mod actor;
 pub mod availability;
@@ -46,55 +46,48 @@ pub use unsent::Unsent;
 use self::{actor::Actor, member::lock};
 use crate::{events::Events, metrics::Metrics, names::BROKER_LABEL, ownership::Ownership};
 
-/// Between two looks at the backlogs and the revision.
+/// The interval between two inspections of the backlogs and the revision.
 const INSPECT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What every broker's task needs.
+/// The state that the tasks of all brokers share.
 #[derive(Clone)]
 pub struct FleetContext {
     /// Every MessageChannel.
     pub channels: Store<DeserializeGuard<MessageChannel>>,
     /// Every broker pod.
     pub pods: Store<Pod>,
-    /// Whether the lists of channels and pods are whole. Not asked of the stores themselves: of several tasks that wait
-    /// for a store, kube 5.0 wakes only the one that asked last.
+    /// Whether the lists of channels and pods are complete. The stores cannot be asked directly: if several tasks wait
+    /// for a store, kube 5.0 wakes only the last one.
     pub seen: watch::Receiver<bool>,
     /// The HTTP client for control APIs.
     pub http: reqwest::Client,
-    /// Which channels are this operator's.
     pub ownership: Arc<Ownership>,
-    /// The channels that no pod was ever sent.
     pub unsent: Arc<Unsent>,
-    /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// Events.
     pub events: Events,
-    /// Asks for reconciles of channels.
     pub channel_triggers: Triggers<DeserializeGuard<MessageChannel>>,
-    /// Asks for reconciles of brokers.
     pub broker_triggers: Triggers<DeserializeGuard<MessageBroker>>,
-    /// Owns the tasks.
     pub tasks: TaskTracker,
     /// Ends the tasks.
     pub stop: CancellationToken,
-    /// Ends the process, when a task ended that must not.
+    /// Ends the process after the unexpected end of a task.
     pub fatal: CancellationToken,
 }
 
 impl FleetContext {
-    /// Every pod of a broker, whatever it does.
+    /// Every pod of a broker, in any state.
     fn pods_of(&self, broker: &str) -> Vec<Arc<Pod>> {
         let mut pods = self.pods.state();
         pods.retain(|pod| pod.labels().get(BROKER_LABEL).is_some_and(|name| name == broker));
         pods
     }
 
-    /// Whether a channel is one that we program at this broker.
+    /// Whether this operator programs the channel at this broker.
     fn is_of(&self, broker: &str, channel: &MessageChannel) -> bool {
         channel.spec.broker_ref.name == broker && self.ownership.may_program(channel)
     }
 
-    /// Asks for a reconcile of these channels.
+    /// Triggers a reconcile of these channels.
     fn trigger(&self, uids: &HashSet<Uuid>) {
         if uids.is_empty() {
             return;
@@ -117,18 +110,20 @@ pub struct Fleet {
     brokers: Mutex<HashMap<String, Entry>>,
 }
 
-/// A broker that is there.
+/// A broker whose MessageBroker exists.
 struct Entry {
     presence: Arc<Presence>,
     service: Service,
 }
 
-/// What the operator can do for it.
+/// Whether the operator serves the broker.
 enum Service {
-    /// It is served.
     Served(Arc<Member>),
-    /// It cannot be served, and why. `stop` ends the look at whether it is there.
-    Unserved { why: String, stop: CancellationToken },
+    /// The broker cannot be served. `stop` ends the watch of its availability.
+    Unserved {
+        why: String,
+        stop: CancellationToken,
+    },
 }
 
 impl Service {
@@ -141,7 +136,6 @@ impl Service {
 }
 
 impl Fleet {
-    /// No brokers yet.
     pub fn new(context: FleetContext) -> Self {
         Self { context, brokers: Mutex::default() }
     }
@@ -154,17 +148,16 @@ impl Fleet {
         }
     }
 
-    /// What is known of the broker of this name, served or not.
+    /// The presence of the broker of this name, served or not.
     pub fn presence(&self, name: &str) -> Option<Arc<Presence>> {
         lock(&self.brokers).get(name).map(|entry| Arc::clone(&entry.presence))
     }
 
-    /// The channels that no pod was ever sent.
     pub fn unsent(&self) -> &Unsent {
         &self.context.unsent
     }
 
-    /// Why the broker of this name cannot be served, if that is known.
+    /// Why the broker of this name cannot be served, if known.
     pub fn unserved_cause(&self, name: &str) -> Option<String> {
         match &lock(&self.brokers).get(name)?.service {
             Service::Served(_) => None,
@@ -172,8 +165,8 @@ impl Fleet {
         }
     }
 
-    /// Serves a broker from now on, or takes notice of what changed about it. `unready_since` is since when its MessageBroker
-    /// has told that it has no ready pod.
+    /// Starts to serve a broker, or updates its facts. `unready_since` is the time in the MessageBroker's status since
+    /// which it has no ready pod.
     pub fn serve(&self, name: &str, facts: BrokerFacts, unready_since: Option<Timestamp>) -> Arc<Member> {
         let mut brokers = lock(&self.brokers);
         if let Some(Entry { service: Service::Served(member), .. }) = brokers.get(name) {
@@ -213,8 +206,8 @@ impl Fleet {
         });
     }
 
-    /// ShutdownSignals serving a broker that is there, and has its channels told why. What was known of it is not used any more: an
-    /// operator that starts now does not know it, and says the same.
+    /// Stops serving a broker that still exists, and triggers its channels, whose statuses then say why. All other
+    /// knowledge of the broker is dropped, so that a restarted operator reports the same.
     pub fn withdraw(&self, name: &str, why: String) {
         let mut brokers = lock(&self.brokers);
         if let Some(Entry { service: Service::Unserved { why: before, .. }, .. }) = brokers.get_mut(name) {
@@ -235,20 +228,20 @@ impl Fleet {
             brokers.insert(name.to_owned(), Entry { presence, service });
         }
         drop(brokers);
-        tracing::warn!(broker = name, why, "the MessageBroker cannot be served");
+        tracing::warn!(broker = name, why, "cannot serve the MessageBroker");
         self.trigger_channels(name);
     }
 
-    /// Has the channels of a broker told why it is not served, unless it is served all the same.
+    /// Records why a broker cannot be served, unless it is being served.
     pub fn mark_unserved(&self, name: &str, why: String) {
         if self.member(name).is_none() {
             self.withdraw(name, why);
         }
     }
 
-    /// ShutdownSignals serving a broker that is gone.
+    /// Stops serving a deleted broker.
     fn forget(&self, name: &str) -> Option<Arc<Member>> {
-        tracing::info!(broker = name, "the MessageBroker is gone");
+        tracing::info!(broker = name, "the MessageBroker does not exist any more");
         let entry = lock(&self.brokers).remove(name);
         self.trigger_channels(name);
         let entry = entry?;
@@ -259,14 +252,14 @@ impl Fleet {
         }
     }
 
-    /// ShutdownSignals serving the brokers that are gone, and gives them.
+    /// Stops serving the deleted brokers, and returns them.
     pub fn sweep(&self, is_there: impl Fn(&str) -> bool) -> Vec<Arc<Member>> {
-        // Not under the lock: whoever is asked may ask for a member.
+        // Not under the lock, because `is_there` may ask for a member.
         let names: Vec<String> = lock(&self.brokers).keys().cloned().collect();
         names.iter().filter(|name| !is_there(name)).filter_map(|name| self.forget(name)).collect()
     }
 
-    /// A pod of a broker changed.
+    /// Handles a change of a broker's pod.
     pub fn pod_changed(&self, broker: &str) {
         if let Some(entry) = lock(&self.brokers).get(broker) {
             match &entry.service {
@@ -274,13 +267,13 @@ impl Fleet {
                 Service::Unserved { .. } => entry.presence.wake.notify_one(),
             }
         }
-        // Its MessageBroker tells whether they are ready, and what keeps them from it.
+        // The status of the MessageBroker reports the pods' readiness.
         self.context
             .broker_triggers
             .extend([ObjectRef::new(broker).within(self.context.ownership.namespace())]);
     }
 
-    /// Asks for a reconcile of every channel of a broker.
+    /// Triggers a reconcile of every channel of a broker.
     pub fn trigger_channels(&self, broker: &str) {
         let channels = self.context.channels.state();
         self.context.channel_triggers.extend(

@@ -1,51 +1,48 @@
-//! What became of a channel at its broker.
+//! The outcome of programming a channel.
 
 use restante_crds::{conflicts::Conflict, dead_letters::DeadLetterFault};
 use restante_wire::ChannelStats;
 use uuid::Uuid;
 
-/// What became of one generation of a channel.
+/// The outcome of programming one generation of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The generation that this is about.
     pub generation: i64,
-    /// What became of it.
     pub state: State,
-    /// Why its dead letters do not go where its spec says. It is at its broker all the same.
+    /// The fault of its dead-letter channel. It does not prevent programming.
     pub dead_letter: Option<DeadLetterFault>,
 }
 
-/// What became of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Another channel has what it claims.
+    /// Another channel won its name or one of its addresses.
     Lost(Conflict),
     /// Every Running pod has it.
     Programmed,
-    /// Not yet, and it is tried again.
+    /// Not programmed yet; the operator retries.
     Pending(Pending),
-    /// The broker will not take it until something changes.
+    /// The broker refuses it until it changes.
     Refused(String),
 }
 
-/// Why a channel is not at its broker yet.
+/// Why a channel is not programmed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pending {
-    /// No pod of the broker runs.
+    /// No pod of the broker is running.
     NoPod,
-    /// A pod runs and does not take it.
+    /// A running pod cannot be reached, or its request failed.
     Unreachable(String),
 }
 
-/// What a deletion at the broker came to.
+/// The result of a deletion at the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
-    /// The broker let it go, with so many messages.
+    /// Deleted, together with this number of messages.
     Deleted(u64),
-    /// It holds messages: these, if the broker could say.
+    /// The channel still has messages, with its counts if the broker returned them.
     NotEmpty(Option<ChannelStats>),
-    /// No pod could be asked, and why.
+    /// No pod could be reached, and why.
     Unreachable(String),
-    /// A pod shows this store, which is not the one that was to be asked.
+    /// A pod has this store instead of the expected one.
     AnotherStore(Uuid),
 }

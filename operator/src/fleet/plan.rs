@@ -1,4 +1,4 @@
-//! What to do next for one pod. Pure.
+//! Plans the next step of programming a pod. Pure.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,33 +7,33 @@ use uuid::Uuid;
 
 use super::desired::Desired;
 
-/// The most channels that are sent one by one. More are sent as a whole set, which costs the broker one flush.
+/// The limit of channels that are sent one by one. More are sent as a complete set, which costs the broker one flush.
 pub const PUTS_MAX: usize = 32;
 
-/// What we believe that a pod holds.
+/// The assumed state of a pod's address store.
 #[derive(Debug, Default)]
 pub struct PodState {
-    /// What the pod last said; absent when it was not asked since it started.
+    /// The pod's last answer; absent if it has not been asked since its start.
     pub store: Option<StoreState>,
-    /// The channels that we sent it, or that it holds by its revision. Absent when we cannot say.
+    /// The channels that we sent to it, or that it has according to its revision. Absent if unknown.
     pub channels: Option<HashMap<Uuid, Arc<ChannelConfig>>>,
 }
 
-/// What to do next.
+/// The next step for a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It holds what it should.
+    /// The pod has the desired channels.
     Nothing,
-    /// Ask what it holds.
+    /// Read the revision.
     Ask,
-    /// Send the whole set.
+    /// Send the complete set.
     Sync,
     /// Send these channels.
     Put(Vec<Arc<ChannelConfig>>),
 }
 
 impl PodState {
-    /// Takes what the pod said. If it holds exactly what it should, all channels are known to be there.
+    /// Records the pod's answer. If its revision is the desired one, it has all channels.
     pub fn update(&mut self, store: StoreState, desired: &Desired) {
         if store.synced_at.is_some() && store.revision == desired.revision() {
             self.channels = Some(desired.channels().clone());
@@ -41,13 +41,13 @@ impl PodState {
         self.store = Some(store);
     }
 
-    /// Whether the pod has this very configuration.
+    /// Whether the pod has exactly this configuration.
     pub fn has(&self, config: &Arc<ChannelConfig>) -> bool {
         let known = self.channels.as_ref().and_then(|channels| channels.get(&config.uid));
         known.is_some_and(|known| Arc::ptr_eq(known, config))
     }
 
-    /// What to do next.
+    /// The next step.
     pub fn next(&self, desired: &Desired) -> Step {
         let Some(store) = &self.store else {
             return Step::Ask;
@@ -58,13 +58,13 @@ impl PodState {
         let Some(known) = &self.channels else {
             return Step::Sync;
         };
-        // What is to be taken out without a delete becomes an orphan, and only a whole set says so.
+        // A channel that leaves the set without a deletion becomes an orphan. Only a complete set expresses that.
         if known.keys().any(|uid| !desired.channels().contains_key(uid)) {
             return Step::Sync;
         }
         let changed = || desired.channels().values().filter(|config| !self.has(config));
         match changed().take(PUTS_MAX + 1).count() {
-            // It should hold what it should, and says that it does not: something else wrote to it.
+            // All channels were sent, but the revision differs: another process wrote to the store.
             0 if store.revision != desired.revision() => Step::Sync,
             0 => Step::Nothing,
             count if count > PUTS_MAX => Step::Sync,
@@ -156,7 +156,7 @@ mod tests {
         };
         let before = desired(0..1);
         let Step::Put(puts) = known_to(&before).next(&desired(0..3)) else { panic!("no puts") };
-        // The first is not the same allocation any more, so it is sent again as well; nothing depends on it.
+        // The first one is a new allocation, so it is sent again too. That has no effect.
         assert_eq!(puts.len(), 3);
         assert_eq!(known_to(&before).next(&desired(0..100)), Step::Sync);
     }

@@ -1,6 +1,5 @@
-//! What is known of a broker whether or not the operator can serve it: whether it is there for its clients, and of which
-//! channels nobody can tell how much they hold. Its channels are looked at again where that turns, and only those that have to
-//! say something else.
+//! The presence of a broker, whether or not the operator can serve it: its availability for clients, and the channels
+//! whose backlog is unknown. A change triggers reconciles of the channels whose status must change.
 
 use std::{
     collections::HashSet,
@@ -39,13 +38,12 @@ pub struct Presence {
 #[derive(Debug)]
 struct State {
     availability: Availability,
-    /// Since when no pod has been ready.
     absence: Absence,
-    /// Since when the MessageBroker had told so when it was first looked at. Taken at the first look.
+    /// The time in the MessageBroker's status since which it has no ready pod. Taken at the first update.
     unready_since: Option<Timestamp>,
-    /// Channels whose status must show no backlog, or waits for its turn to show one again.
+    /// Channels whose status must show no backlog, or that wait for their turn to show one again.
     unknown_backlogs: HashSet<Uuid>,
-    /// Of writes of backlogs, and of their removal.
+    /// Limits writes and removals of backlogs.
     limiter: BacklogLimiter,
 }
 
@@ -61,22 +59,21 @@ impl Presence {
         Self { name, state: Mutex::new(state), wake: Notify::new() }
     }
 
-    /// Whether the broker is there for its clients.
     pub fn availability(&self) -> Availability {
         lock(&self.state).availability
     }
 
-    /// Whether nobody can tell how much is in a channel, or may write it yet.
+    /// Whether the backlog of a channel is unknown, or may not be written yet.
     pub fn backlog_is_unknown(&self, uid: Uuid) -> bool {
         lock(&self.state).unknown_backlogs.contains(&uid)
     }
 
-    /// When the broker is away, if none of its pods becomes ready before.
+    /// When the broker becomes away, unless a pod becomes ready before.
     pub(super) fn due(&self) -> Option<Instant> {
         lock(&self.state).absence.due()
     }
 
-    /// Looks whether a pod is ready.
+    /// Updates the availability, and triggers the channels that it concerns.
     pub(super) fn update_availability(&self, context: &FleetContext, now: Instant) {
         let pods = context.pods_of(&self.name);
         let pods: Vec<&Pod> = pods.iter().map(Arc::as_ref).collect();
@@ -107,7 +104,7 @@ impl Presence {
         );
     }
 
-    /// Has the backlogs that statuses show taken out of them, as fast as they may be written. Gives those whose turn it is.
+    /// Selects channels whose backlog must be removed from the status, as fast as the limiter allows, and returns them.
     pub(super) fn drop_backlogs(&self, context: &FleetContext, now: Instant) -> HashSet<Uuid> {
         let channels = context.channels.state();
         let channels = channels.iter().filter_map(|guard| guard.0.as_ref().ok());
@@ -125,12 +122,12 @@ impl Presence {
         news
     }
 
-    /// Whether a channel's backlog may be written now. If not, its status goes without until another look.
+    /// Whether a channel's backlog may be written now. If not, a later inspection tries again.
     pub(super) fn may_write(&self, uid: Uuid, now: Instant) -> bool {
         lock(&self.state).limiter.may_write(uid, now)
     }
 
-    /// Whether a channel may be counted again.
+    /// Sets whether the backlog of a channel is known.
     pub(super) fn set_backlog_known(&self, uid: Uuid, is_known: bool) {
         let unknown_backlogs = &mut lock(&self.state).unknown_backlogs;
         if is_known {
@@ -147,7 +144,7 @@ impl Presence {
         state.unknown_backlogs.remove(&uid);
     }
 
-    /// Looks after a broker that cannot be served, until it can.
+    /// Watches a broker that cannot be served, until `stop` is cancelled.
     pub(super) async fn watch(self: Arc<Self>, context: FleetContext, stop: CancellationToken) {
         let mut seen = context.seen.clone();
         tokio::select! {
@@ -172,7 +169,7 @@ impl Presence {
     }
 }
 
-/// Whether a channel may have to say something else now.
+/// Whether the condition Ready of a channel must change.
 fn must_change(availability: Availability, channel: &MessageChannel) -> bool {
     let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let ready = condition::find(conditions, kind::READY).is_some_and(|ready| ready.status == "True");

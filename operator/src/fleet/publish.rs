@@ -1,4 +1,4 @@
-//! A broker's task, telling: what became of each channel, and what the pods say of themselves.
+//! Publishes the outcome of each channel of a broker, and the state of its pods' stores.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 impl Actor {
-    /// Tells what became of every channel, and gives those for which that is news.
+    /// Publishes the outcome of every channel, and returns the channels whose outcome changed.
     pub(super) fn publish_outcomes(&mut self) -> HashSet<Uuid> {
         let pending = self.pending();
         let mut told: HashMap<Uuid, Outcome> = HashMap::new();
@@ -23,7 +23,7 @@ impl Actor {
             let state = match &pending {
                 _ if self.acknowledged.get(uid) == Some(&config.generation) => State::Programmed,
                 Some(pending) => State::Pending(pending.clone()),
-                // The next turn goes on with it.
+                // The next turn continues with it.
                 None => continue,
             };
             let dead_letter = self.desired.dead_letter_faults().get(uid).cloned();
@@ -44,7 +44,7 @@ impl Actor {
         news
     }
 
-    /// Why a channel that is not at the broker is not, if something is in the way.
+    /// Why channels are not programmed yet, if there is an obstacle.
     fn pending(&self) -> Option<Pending> {
         if self.links.is_empty() {
             return Some(Pending::NoPod);
@@ -53,10 +53,10 @@ impl Actor {
         failed.map(|(pod, error)| Pending::Unreachable(format!("pod {pod}: {error}")))
     }
 
-    /// Tells what the pods say of themselves: at a look, and at once when it is the first word or another disk.
+    /// Publishes the state of the pods' stores: at each inspection, and at once for the first answer or another store.
     ///
-    /// Not at each change: a status write wakes the reconcile that wrote it, and a thousand new channels would be as many
-    /// status writes of their broker.
+    /// Not at each change: a thousand new channels would cause a thousand status writes of their broker, and each
+    /// status write triggers another reconcile.
     pub(super) fn publish_view(&self, is_inspection: bool) {
         let Some(store) = self.links.values().find_map(|link| link.known.store.as_ref()) else {
             return;
@@ -79,7 +79,7 @@ impl Actor {
     }
 }
 
-/// The data folder that all pods show. Pods that differ, as for a moment while one takes the place of another, show none.
+/// The store id of all pods. `None` if they differ, as for a moment while one pod replaces another.
 fn common_store(ids: impl IntoIterator<Item = Uuid>) -> Option<Uuid> {
     let ids: HashSet<_> = ids.into_iter().collect();
     ids.iter().next().copied().filter(|_| ids.len() == 1)

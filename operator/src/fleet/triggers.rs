@@ -1,5 +1,5 @@
-//! Which objects should be reconciled although nothing about them changed in Kubernetes. A set, so that it never holds
-//! more than there are objects.
+//! Triggers reconciles of objects that did not change in Kubernetes. Repeats are dropped, so that the queue stays
+//! bounded.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use futures_util::{Stream, stream};
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
-/// From here on the queue is searched for repeats at each addition.
+/// Above this length, each addition removes repeats from the queue.
 const REPEATS_MAX: usize = 100_000;
 
 /// Objects to reconcile.
@@ -32,12 +32,13 @@ impl<K: kube::runtime::reflector::Lookup<DynamicType = ()>> Default for Triggers
 }
 
 impl<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> Triggers<K> {
-    /// Asks for a reconcile of these objects.
+    /// Triggers a reconcile of these objects.
     pub fn extend(&self, objects: impl IntoIterator<Item = ObjectRef<K>>) {
         let (waiting, arrived) = &*self.waiting;
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.extend(objects);
-        // The controller's own queue drops repeats; here they only must not pile up while it does not look.
+        // The controller's own queue drops repeats. This queue must only stay bounded while the controller does not
+        // read it.
         if waiting.len() > REPEATS_MAX {
             let mut seen = std::collections::HashSet::new();
             waiting.retain(|object| seen.insert(object.clone()));
@@ -45,7 +46,7 @@ impl<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> Triggers<K
         arrived.notify_one();
     }
 
-    /// The objects, as they are asked for. One reader.
+    /// The triggered objects. There must be only one reader.
     pub fn stream(&self) -> impl Stream<Item = ObjectRef<K>> + Send + 'static
     where
         ObjectRef<K>: Send,

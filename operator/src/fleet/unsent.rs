@@ -1,7 +1,8 @@
-//! The channels that no pod was ever sent: they hold nothing, and are let go without asking anyone.
+//! The channels that were never sent to a pod. They have no messages, so they are released without asking a broker.
 //!
-//! Kept in memory and not in statuses, whose write may be lost after a channel was sent. An operator puts its finalizer on a
-//! channel before it sends it: one that did so, and sent it to no pod, knows that nobody did.
+//! The list is in memory and not in statuses, because a status write may be lost after the channel was sent. An
+//! operator adds its finalizer to a channel before it sends the channel. If this process added the finalizer and did
+//! not send the channel, no operator has sent it.
 
 use std::{collections::HashSet, sync::Mutex};
 
@@ -11,19 +12,21 @@ use uuid::Uuid;
 use super::{actor::uid_of, desired::Desired, member::lock};
 use crate::conditions::is_true;
 
-/// The channels that this process knows to have been sent to no pod.
+/// The channels that, as this process knows, were sent to no pod.
 #[derive(Debug, Default)]
 pub struct Unsent(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Those that this process put the finalizer on. Not twice: they may have been sent after the first time.
+    /// Channels to which this process added the finalizer. A channel whose finalizer is added a second time may have
+    /// been sent after the first time.
     begun: HashSet<Uuid>,
     unsent: HashSet<Uuid>,
 }
 
 impl Unsent {
-    /// The finalizer is put on a channel. One whose status names its broker had it before, and may have been sent.
+    /// Records that the finalizer is being added to a channel. A channel whose status names its broker had the
+    /// finalizer before, and may have been sent.
     pub fn begin(&self, channel: &MessageChannel) {
         let was_held = channel
             .status
@@ -37,12 +40,12 @@ impl Unsent {
         }
     }
 
-    /// Whether no pod was ever sent the channel, for sure.
+    /// Whether the channel was certainly never sent to a pod.
     pub fn contains(&self, uid: Uuid) -> bool {
         lock(&self.0).unsent.contains(&uid)
     }
 
-    /// A pod is about to be sent these, or shows that it has them.
+    /// Records that these channels are about to be sent to a pod, or that a pod already has them.
     pub(super) fn send(&self, desired: &Desired) {
         lock(&self.0).unsent.retain(|uid| !desired.channels().contains_key(uid));
     }

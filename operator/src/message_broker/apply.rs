@@ -1,5 +1,5 @@
-//! Writes the children of a MessageBroker, and nothing that is another's: what is not there is created by POST, which fails
-//! where somebody else was faster; what is ours is applied, by its UID, with the full intent each time.
+//! Writes the children of a MessageBroker, and never a foreign object. A missing object is created by POST, which fails
+//! if another client was faster. An owned object is applied by its UID, with the full intent each time.
 
 use k8s_openapi::{
     api::{
@@ -25,23 +25,21 @@ use super::{
 };
 use crate::{context::Context, error::Error, names::FIELD_MANAGER};
 
-/// Writes for one MessageBroker.
+/// Writes the children of one MessageBroker.
 pub struct Writer<'a> {
-    /// What every reconcile shares.
     pub context: &'a Context,
-    /// Whom events are about.
     pub broker: &'a MessageBroker,
 }
 
 impl Writer<'_> {
-    /// Applies every child, and gives the StatefulSet as it is then.
+    /// Applies every child, and returns the new StatefulSet.
     pub async fn children(
         &self,
         children: &Children,
         found: &Found,
         owners: &Owners,
     ) -> Result<StatefulSet, Error> {
-        // The pods need the others: they come first.
+        // The pods need the other children, which therefore come first.
         self.put::<ServiceAccount>(
             &owners.service_account,
             found.service_account.as_ref(),
@@ -57,14 +55,14 @@ impl Writer<'_> {
         let workload = self.put::<StatefulSet>(&owners.workload, workload, &children.workload).await?;
         let name = workload.name_any();
         workload.try_parse().map_err(|error| {
-            Error::kube(format!("read StatefulSet {name} as it was written"))(kube::Error::SerdeError(
+            Error::kube(format!("read StatefulSet {name} after the write"))(kube::Error::SerdeError(
                 serde::de::Error::custom(error),
             ))
         })
     }
 
-    /// A port is known by its number: where someone changed a number, an apply would add ours beside it under the same
-    /// name, which is invalid. Then all ports are replaced first.
+    /// Applies a Service. Ports are merged by number: if a person changed a number, an apply would add our port under
+    /// the same name, which is invalid. Then all ports are replaced first.
     async fn service(
         &self,
         whose: &ChildOwner,
@@ -106,7 +104,7 @@ impl Writer<'_> {
         let written = written.map_err(|error| error.of(reference(None)))?;
         if *whose == ChildOwner::Adopt {
             let note = format!(
-                "{} {} has the operator's labels and no controller: it is this MessageBroker's again",
+                "adopted {} {}, which has the operator's labels and no controller",
                 K::kind(&()),
                 written.name_any()
             );
@@ -133,15 +131,15 @@ impl Writer<'_> {
             (ChildOwner::Absent, _) | (_, None) => return create(&api, &what, &name, &body).await,
             (ChildOwner::Ours | ChildOwner::Adopt, Some(found)) => {
                 own_by_apply(&api, &what, &name, found).await?;
-                // Another object of the name is another UID, and refused.
+                // With the UID, the API server refuses to write another object of the same name.
                 body["metadata"]["uid"] = json!(found.uid);
                 if K::kind(&()) == Secret::kind(&()) {
-                    // It carries the token that was read. A later edit of the token must not be overwritten.
+                    // The body contains the token that was read. A later edit of the token must not be overwritten.
                     body["metadata"]["resourceVersion"] = json!(found.resource_version);
                 }
             }
         }
-        // What someone else set of our fields is put back.
+        // Revert changes of our fields by others.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let applied = api.patch(&name, &params, &Patch::Apply(&body)).await;
         applied.map_err(Error::kube(format!("apply {what}")))
@@ -157,7 +155,7 @@ impl Writer<'_> {
         (api, format!("{} {name}", resource.kind), name)
     }
 
-    /// Asks for a larger claim.
+    /// Requests a larger size of the claim.
     pub async fn grow(
         &self,
         claim: &PersistentVolumeClaim,
@@ -175,11 +173,11 @@ impl Writer<'_> {
         let grown = grown.map_err(Error::kube(format!("grow PersistentVolumeClaim {name}")))?;
         let requested = claim.spec.as_ref().and_then(storage::size_of).map(|size| size.0.as_str());
         let note = format!(
-            "claim {name} requests {} now, instead of {}: its volume is to grow",
+            "claim {name} now requests {} instead of {}: its volume will grow",
             size.0,
             requested.unwrap_or("nothing")
         );
-        // Two growths are two events, as each is of another version of the claim.
+        // The version of the claim makes each growth an event of its own.
         let grows = ObjectReference { resource_version: grown.resource_version(), ..grown.object_ref(&()) };
         let broker = self.broker.object_ref(&());
         self.context
@@ -189,10 +187,10 @@ impl Writer<'_> {
         Ok(grown)
     }
 
-    /// Deletes the StatefulSet, and its claim that was never bound. Each only as it was seen: a claim that was bound
-    /// meanwhile is another version and stays.
+    /// Deletes the StatefulSet and its unbound claim, with preconditions: a claim that was bound meanwhile has another
+    /// version and stays.
     pub async fn delete_unbound(&self, found: &Found) -> Result<(), Error> {
-        // The StatefulSet goes first: it would make the claim again as it was.
+        // The StatefulSet is deleted first: it would recreate the old claim.
         if let Some(workload) = &found.workload {
             let seen = Preconditions { uid: workload.uid(), resource_version: None };
             self.delete::<StatefulSet>(&workload.name_any(), seen).await?;
@@ -202,7 +200,8 @@ impl Writer<'_> {
             let seen = Preconditions { uid: claim.uid(), resource_version: claim.resource_version() };
             self.delete::<PersistentVolumeClaim>(&claim.name_any(), seen).await?;
         }
-        let note = "the storage was changed before any volume was bound: StatefulSet and claim are made anew";
+        let note =
+            "the storage was changed before a volume was bound: StatefulSet and claim are being recreated";
         self.context.events.publish(self.broker, EventType::Normal, "StorageRecreated", note.into()).await;
         Ok(())
     }
@@ -223,14 +222,14 @@ impl Writer<'_> {
     }
 }
 
-/// Creates an object, unless somebody else has made one of the name.
+/// Creates an object, unless one of the same name exists.
 async fn create(
     api: &Api<DynamicObject>,
     what: &str,
     name: &str,
     body: &Value,
 ) -> Result<DynamicObject, Error> {
-    // A POST drops fields that Kubernetes does not know; an apply names them.
+    // A POST silently drops unknown fields. A dry run of an apply reports them.
     let mut tried = PatchParams::apply(FIELD_MANAGER).force();
     tried.dry_run = true;
     api.patch(name, &tried, &Patch::Apply(body)).await.map_err(Error::kube(format!("create {what}")))?;
@@ -241,8 +240,8 @@ async fn create(
     Ok(own_by_apply(api, what, name, &created.metadata).await?.unwrap_or(created))
 }
 
-/// What a POST has made belongs to us by "Update", and an apply that leaves a field out would not take it away. So it
-/// becomes ours by "Apply", as Kubernetes' own csaupgrade does it.
+/// Converts our field ownership of a created object from "Update" to "Apply", like Kubernetes' csaupgrade. Otherwise an
+/// apply that omits a field would not remove it.
 async fn own_by_apply(
     api: &Api<DynamicObject>,
     what: &str,
@@ -263,20 +262,22 @@ async fn own_by_apply(
         None => json!({ "op": "replace", "path": format!("{entry}/operation"), "value": "Apply" }),
         Some(_) => json!({ "op": "remove", "path": entry }),
     };
-    // Without a resourceVersion: controllers write statuses meanwhile. The tests see to it that the entry is the one meant.
+    // No resourceVersion, because controllers write statuses meanwhile. The `test` operations ensure that the entry is
+    // the intended one.
     let patch = json!([
         { "op": "test", "path": "/metadata/uid", "value": metadata.uid },
         { "op": "test", "path": format!("{entry}/manager"), "value": FIELD_MANAGER },
         { "op": "test", "path": format!("{entry}/operation"), "value": "Update" },
         change,
     ]);
-    let patch = serde_json::from_value(patch)
-        .map_err(|error| Error::kube(format!("take the fields of {what}"))(kube::Error::SerdeError(error)))?;
+    let patch = serde_json::from_value(patch).map_err(|error| {
+        Error::kube(format!("take ownership of the fields of {what}"))(kube::Error::SerdeError(error))
+    })?;
     let patch = Patch::Json::<()>(patch);
     match api.patch(name, &PatchParams::default(), &patch).await {
         Ok(owned) => Ok(Some(owned)),
-        // A controller was faster, and the order of the entries is another. The next reconcile sees the new one.
+        // A controller wrote meanwhile and changed the order of the entries. The next reconcile tries again.
         Err(kube::Error::Api(status)) if status.code == 422 => Ok(None),
-        Err(error) => Err(Error::kube(format!("take the fields of {what}"))(error)),
+        Err(error) => Err(Error::kube(format!("take ownership of the fields of {what}"))(error)),
     }
 }

@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 use super::{dereference::Credential, pod, validate::Broker};
 use crate::names::{self, ADMIN_PORT, CONTROL_PORT, DATA_PORT, TOKEN_KEY, VOLUME};
 
-/// Everything that a MessageBroker owns, as it is applied. Values and not Kubernetes' types: the API server, and not our
-/// reader, judges what people write into `spec.template`.
+/// The children of a MessageBroker, as applied. They are JSON values and not Kubernetes types, so that the API server,
+/// not our deserializer, validates `spec.template`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Children {
-    /// An identity without rights: the broker never talks to Kubernetes.
+    /// An identity without permissions: the broker never talks to Kubernetes.
     pub service_account: Value,
     /// The control credential.
     pub credential: Value,
-    /// Names for pods.
+    /// The headless Service, for the DNS names of the pods.
     pub headless: Value,
-    /// What clients use.
+    /// The Service for clients.
     pub service: Value,
-    /// The pods and their claims.
+    /// The StatefulSet, with its claim templates.
     pub workload: Value,
 }
 
-/// Builds all of them. `templates` are the claim templates of the StatefulSet that is there: nobody may change them.
+/// Builds the children. `templates` are the claim templates of the existing StatefulSet, which are immutable.
 pub fn children(
     broker: &Broker,
     credential: &Credential,
@@ -62,16 +62,16 @@ fn service_account(broker: &Broker) -> Value {
 
 fn secret(broker: &Broker, credential: &Credential) -> Value {
     let mut secret = object(broker, "v1", "Secret", names::credential(&broker.name));
-    // Each time, and as it was read: what an apply leaves out, the API server takes away.
+    // Always included, because the API server removes a field that an apply omits.
     secret["data"] = json!({ TOKEN_KEY: ByteString(credential.0.clone().into_bytes()) });
     secret
 }
 
 fn headless(broker: &Broker) -> Value {
     let mut service = object(broker, "v1", "Service", names::headless(&broker.name));
-    // Both Services select the same pods; what scrapes by Service labels must find them once.
+    // Both Services select the same pods. With this label, a scraper that selects Services finds each pod once.
     service["metadata"]["labels"]["restante.dev/service"] = json!("headless");
-    // A pod has its name before it is ready: it becomes ready by being programmed.
+    // A pod needs its DNS name before it is ready, because it becomes ready by being programmed.
     service["spec"] = json!({
         "clusterIP": "None",
         "publishNotReadyAddresses": true,

@@ -1,4 +1,4 @@
-//! A MessageBroker that is deleted and still there: it says what keeps it. Pure.
+//! The status of a MessageBroker that is being deleted: what its deletion waits for. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use restante_crds::MessageBroker;
@@ -9,7 +9,7 @@ use super::status::Observation;
 pub(super) const DELETING: &str = "Deleting";
 
 impl Observation {
-    /// That the MessageBroker is deleted, and what keeps it until then.
+    /// The MessageBroker is being deleted, and what its deletion waits for.
     pub fn deleting(broker: &MessageBroker) -> Self {
         Self::not_ready(
             DELETING,
@@ -18,15 +18,15 @@ impl Observation {
     }
 }
 
-/// What a deleted object waits for.
+/// What the deletion of an object waits for.
 pub fn waits_for(metadata: &ObjectMeta) -> String {
     const FOREGROUND: &str = "foregroundDeletion";
     let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
     if finalizers.iter().all(|finalizer| finalizer == FOREGROUND) {
-        return "it goes once Kubernetes has deleted what it is made of".into();
+        return "it disappears once Kubernetes has deleted its children".into();
     }
     let named: Vec<_> = finalizers.iter().filter(|finalizer| *finalizer != FOREGROUND).cloned().collect();
-    format!("it goes once nobody holds it any more by {} in metadata.finalizers", named.join(", "))
+    format!("it disappears once these entries of metadata.finalizers are removed: {}", named.join(", "))
 }
 
 #[cfg(test)]
@@ -47,10 +47,10 @@ mod tests {
         assert_eq!((held.ready.reason.as_str(), held.remedy), ("Deleting", Remedy::Time));
         assert_eq!(
             held.ready.message,
-            "this MessageBroker is being deleted: it goes once nobody holds it any more by example.com/a, example.com/b in \
-             metadata.finalizers"
+            "this MessageBroker is being deleted: it disappears once these entries of metadata.finalizers are removed: \
+             example.com/a, example.com/b"
         );
         let goes = told(&["foregroundDeletion"]).ready.message;
-        assert!(goes.ends_with("it goes once Kubernetes has deleted what it is made of"), "{goes}");
+        assert!(goes.ends_with("it disappears once Kubernetes has deleted its children"), "{goes}");
     }
 }

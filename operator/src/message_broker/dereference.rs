@@ -1,4 +1,4 @@
-//! What is there of a MessageBroker: the objects that have the names of its children, and its claim.
+//! Reads the objects that have the names of a MessageBroker's children, and its claim.
 
 use k8s_openapi::{
     api::{
@@ -14,31 +14,29 @@ use serde::de::DeserializeOwned;
 
 use crate::{context::Context, error::Error, names};
 
-/// How long ago Kubernetes may have said why it makes no pod: it tries again within 1000 s, and then says so again.
+/// The maximum age of an event that explains a missing pod or volume. Kubernetes retries within 1000 s, with a new
+/// event.
 const EVENT_AGE_MAX: SignedDuration = SignedDuration::from_mins(20);
 
-/// The control credential of a broker. Drawn once and never changed: the broker would have to restart.
+/// The control credential of a broker. Generated once and never changed, because a change requires a restart of the
+/// broker.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(pub String);
 
-/// What is there under the names of the children, whosever it is.
+/// The objects that have the names of the children, of any owner.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
-    /// The ServiceAccount.
     pub service_account: Option<ObjectMeta>,
-    /// The Secret.
     pub credential: Option<Secret>,
-    /// The Service that gives pods their names.
     pub headless: Option<Service>,
     /// The clients' Service.
     pub service: Option<ObjectMeta>,
-    /// The StatefulSet.
     pub workload: Option<StatefulSet>,
-    /// The claim of its pod.
+    /// The claim of the pod.
     pub claim: Option<PersistentVolumeClaim>,
 }
 
-/// Reads all of it. From the API server and not from a watch: what was not seen yet would be taken for absent.
+/// Reads the objects from the API server. A watch may be behind, and an existing object would seem to be absent.
 pub async fn found(context: &Context, name: &str) -> Result<Found, Error> {
     let workload = names::workload(name);
     let (headless, secret) = (names::headless(name), names::credential(name));
@@ -53,7 +51,7 @@ pub async fn found(context: &Context, name: &str) -> Result<Found, Error> {
     Ok(Found { service_account, credential, headless, service, workload, claim })
 }
 
-/// Reads what there is under the name of a broker's claim, whether or not there is the broker.
+/// Reads the object that has the name of a broker's claim. The broker need not exist.
 pub async fn claim_of(context: &Context, broker: &str) -> Result<Option<PersistentVolumeClaim>, Error> {
     read::<PersistentVolumeClaim>(context, &names::claim(broker)).await
 }
@@ -88,13 +86,13 @@ where
     found.map_err(Error::kube(format!("read {} {name}", K::kind(&()))))
 }
 
-/// Why Kubernetes makes no pod of a StatefulSet, if it said so: a quota, a LimitRange, an admission. Nobody tells it in a
-/// status. Rights that are missing are no reason to fail.
+/// Why Kubernetes creates no pod for a StatefulSet, from its events: a quota, a LimitRange, an admission controller. No
+/// status contains this. A missing permission to read events is only logged.
 pub async fn pod_creation_error(context: &Context, workload: &StatefulSet) -> Option<String> {
     failure_event(context, workload).await
 }
 
-/// Why Kubernetes finds no volume for a claim, if it said so.
+/// Why Kubernetes binds no volume to a claim, from its events.
 pub async fn binding_error(context: &Context, claim: &PersistentVolumeClaim) -> Option<String> {
     failure_event(context, claim).await
 }
@@ -124,8 +122,8 @@ fn latest(events: Vec<Event>, now: Timestamp) -> Option<String> {
     failed.max_by_key(when)?.message
 }
 
-/// The credential in a Secret that is ours, by the rule that the broker has; none where the key is missing or was emptied, and
-/// one may be put there.
+/// The credential in our Secret, validated by the broker's own rule. `None` if the key is missing or empty and the
+/// operator may write one.
 pub fn credential(secret: &Secret) -> Result<Option<Credential>, ControlTokenError> {
     let held = secret.data.as_ref().and_then(|data| data.get(names::TOKEN_KEY));
     let held = held.map(|held| held.0.as_slice()).unwrap_or_default();
@@ -135,8 +133,8 @@ pub fn credential(secret: &Secret) -> Result<Option<Credential>, ControlTokenErr
     }
 }
 
-/// What to do about a token that the broker would refuse: its next start would end with 78, again and again. Nobody can put
-/// another into a Secret that is fixed, as it is immutable.
+/// The message about a token that the broker would refuse. With such a token, every start of the broker would exit with
+/// 78. An immutable Secret must be deleted, because its token cannot be replaced.
 pub fn invalid_token_message(
     (namespace, broker): (&str, &str),
     error: &ControlTokenError,
@@ -145,18 +143,19 @@ pub fn invalid_token_message(
     let (key, secret) = (names::TOKEN_KEY, names::credential(broker));
     let remedy = if secret_is_fixed {
         format!(
-            "the Secret is immutable. Delete it with `kubectl -n {namespace} delete secret {secret}`, and the operator makes \
-             another with a new token"
+            "the Secret is immutable. Delete it with `kubectl -n {namespace} delete secret {secret}`, and the operator \
+             recreates it with a new token"
         )
     } else {
         format!(
-            "remove the key, and the operator draws a token, or put one there, such as of: {MAKE_CONTROL_TOKEN}"
+            "remove the key, and the operator generates a token, or set one yourself, for example with: \
+             {MAKE_CONTROL_TOKEN}"
         )
     };
     format!("the control token in key {key} of Secret {secret} {error}; {remedy}")
 }
 
-/// Draws a credential of 32 random bytes, in hexadecimal: as hard to guess as a 256-bit key.
+/// Generates a credential of 32 random bytes, in hexadecimal: it is as hard to guess as a 256-bit key.
 pub fn generate() -> Result<Credential, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(Error::Random)?;
@@ -212,8 +211,8 @@ mod tests {
         assert_eq!(
             invalid_token_message(("mq", "mine"), &ControlTokenError::TooShort, false),
             "the control token in key token of Secret restante-mine-control has fewer than 32 characters (not counting = \
-             at its end) and can be guessed; remove the key, and the operator draws a token, or put one there, such as of: \
-             head -c 32 /dev/urandom | base64"
+             at its end) and can be guessed; remove the key, and the operator generates a token, or set one yourself, for \
+             example with: head -c 32 /dev/urandom | base64"
         );
     }
 
@@ -245,6 +244,6 @@ mod tests {
         ];
         let at = |time: &str| latest(events.clone(), time.parse().unwrap());
         assert_eq!(at("2026-01-01T00:12:00Z").as_deref(), Some("exceeded quota"));
-        assert_eq!(at("2026-01-01T01:00:00Z"), None, "what was said long ago may be over");
+        assert_eq!(at("2026-01-01T01:00:00Z"), None, "an old failure may have passed");
     }
 }

@@ -1,4 +1,4 @@
-//! Who has an object, as far as it says so. Pure.
+//! Names the holder of a foreign object, as far as its metadata show it. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::ownership::label;
 use crate::names::{BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
 
-/// Who has an object that nobody controls, as far as it says so.
+/// The holder of an object without a controller.
 pub(super) fn holder(found: &ObjectMeta) -> String {
     let annotation = |key: &str| found.annotations.as_ref()?.get(key);
     if let Some(release) = annotation("meta.helm.sh/release-name") {
@@ -18,14 +18,14 @@ pub(super) fn holder(found: &ObjectMeta) -> String {
         _ => {}
     }
     let managers = found.managed_fields.iter().flatten();
-    // A controller that writes the status did not create the object. Neither did Kubernetes, if another manager owns fields of
-    // the spec: kube-controller-manager marks and binds a claim in the second in which a user applies it.
+    // A manager of the status only did not create the object. Neither did Kubernetes, if another manager owns fields of
+    // the spec: kube-controller-manager annotates and binds a claim in the same second in which a user applies it.
     let first = managers
         .filter(|entry| entry.time.is_some() && entry.subresource.is_none())
-        .min_by_key(|entry| (is_of_kubernetes(entry), !says_what_it_is(entry), entry.time.clone()));
+        .min_by_key(|entry| (is_of_kubernetes(entry), !owns_content(entry), entry.time.clone()));
     match first.and_then(|entry| entry.manager.as_deref()) {
-        Some(manager) => format!("somebody else (made with {manager})"),
-        None => "somebody else".to_owned(),
+        Some(manager) => format!("another owner (created with {manager})"),
+        None => "another owner".to_owned(),
     }
 }
 
@@ -33,8 +33,8 @@ fn is_of_kubernetes(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref().is_some_and(|manager| manager.starts_with("kube-") || manager == "kubelet")
 }
 
-/// Whether a manager has fields besides the metadata, the status and the volume that a claim is bound to.
-fn says_what_it_is(entry: &ManagedFieldsEntry) -> bool {
+/// Whether a manager owns fields other than metadata, status and the volume name of a claim.
+fn owns_content(entry: &ManagedFieldsEntry) -> bool {
     let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object());
     let is_filled_in = |spec: &Value| {
         spec.as_object()
@@ -67,7 +67,7 @@ mod tests {
             { "manager": "kube-controller-manager", "time": "2025-12-01T00:00:00Z", "subresource": "status" },
             { "manager": "kubectl-create", "time": "2026-01-01T00:00:00Z" },
         ]);
-        assert_eq!(by(json!({ "managedFields": fields })), "somebody else (made with kubectl-create)");
+        assert_eq!(by(json!({ "managedFields": fields })), "another owner (created with kubectl-create)");
         let bound = json!([
             {
                 "manager": "kube-controller-manager", "time": "2026-01-01T00:00:00Z",
@@ -84,13 +84,13 @@ mod tests {
         ]);
         assert_eq!(
             by(json!({ "managedFields": bound })),
-            "somebody else (made with kubectl-client-side-apply)"
+            "another owner (created with kubectl-client-side-apply)"
         );
         let alone = json!([{ "manager": "kube-controller-manager", "time": "2026-01-01T00:00:00Z" }]);
         assert_eq!(
             by(json!({ "managedFields": alone })),
-            "somebody else (made with kube-controller-manager)"
+            "another owner (created with kube-controller-manager)"
         );
-        assert_eq!(by(json!({})), "somebody else");
+        assert_eq!(by(json!({})), "another owner");
     }
 }

@@ -1,4 +1,5 @@
-//! ChildOwner child a watched object is: by its owner reference, and by its label as well, as backup tools drop references.
+//! Maps a watched object to its MessageBroker, by owner reference and by label, because backup tools drop owner
+//! references.
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
@@ -14,13 +15,13 @@ use restante_crds::MessageBroker;
 use super::KIND;
 use crate::names::{APP, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
 
-/// Has a MessageBroker reconciled when one of its children or its claim changes.
+/// Triggers a reconcile of a MessageBroker when a child or its claim changes.
 pub fn watch_children(
     controller: Controller<DeserializeGuard<MessageBroker>>,
     client: &Client,
     namespace: &str,
 ) -> Controller<DeserializeGuard<MessageBroker>> {
-    // What is handed over to a MessageBroker is given these labels, and is seen then.
+    // An object that is handed over to a MessageBroker gets these labels, so the watch sees it then.
     let children =
         watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER},{BROKER_LABEL}"));
     controller
@@ -35,7 +36,7 @@ pub fn watch_children(
         )
 }
 
-/// Selects pods and claims. A claim keeps the labels of the StatefulSet that it was made for.
+/// Selects pods and claims. A claim keeps the labels of the StatefulSet that created it.
 pub fn pods_and_claims() -> watcher::Config {
     watcher::Config::default().labels(&format!("app.kubernetes.io/name={APP},{BROKER_LABEL}"))
 }

@@ -49,12 +49,13 @@ use crate::{
 /// The kind, in metrics and log lines.
 pub const KIND: &str = "MessageBroker";
 
-/// When a name that is another's is looked at again: nobody tells us when it becomes free. Six small reads.
+/// The retry interval while a child's name is taken, because no watch reports when it becomes free. A retry is six
+/// small reads.
 const NAME_TAKEN_RETRY: Duration = Duration::from_secs(5);
-/// When a pod that Kubernetes does not make is looked at again: why is told in an event a moment later.
+/// The retry interval while Kubernetes creates no pod. The event with the reason comes a moment later.
 const NO_POD_RETRY: Duration = Duration::from_secs(10);
 
-/// Brings the children of a MessageBroker, and then its status, in line with its spec.
+/// Applies the children of a MessageBroker, and then its status.
 pub async fn reconcile(
     guard: Arc<DeserializeGuard<MessageBroker>>,
     context: Arc<Context>,
@@ -82,7 +83,8 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
         return Ok(Action::await_change());
     }
     if broker.metadata.deletion_timestamp.is_some() {
-        // Its children go by their owner references, and the channels are told by the watch on brokers.
+        // Kubernetes deletes the children by their owner references, and the sweep of deleted brokers triggers the
+        // channels.
         orphaned_children::note_policy(context, &broker.metadata);
         return match status::report(context, broker, Observation::deleting(broker)).await {
             Err(error) if !error.is_of_absence() => Err(error),
@@ -109,7 +111,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
             let next = next.into_iter().chain(after).min();
             Ok(next.map_or_else(Action::await_change, Action::requeue))
         }
-        // Tried again all the same: nobody tells us when a quota or a right has changed.
+        // Retried in any case, because no watch reports a changed quota or permission.
         Err(error) => {
             let uid = broker.uid().unwrap_or_default();
             let may_pass = error.is_of_the_server() && !context.backoffs.is_failing(&uid);
@@ -133,7 +135,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     }
 }
 
-/// Applies what may be applied, and tells what there is then.
+/// Applies the children as far as possible, and observes the result.
 async fn serve(
     context: &Context,
     broker: &MessageBroker,
@@ -141,18 +143,18 @@ async fn serve(
     found: &Found,
 ) -> Result<(Observation, Option<Duration>), Error> {
     let owners = Owners::of(found, valid.parent());
-    // The token of a stranger's Secret is never used.
+    // Never use the token of a foreign Secret.
     let kept = found.credential.as_ref().filter(|_| owners.credential.is_ours());
     let kept = match kept.map_or(Ok(None), dereference::credential) {
         Ok(kept) => kept,
         Err(error) => {
-            // The Secret is watched: an edit of it is a reason to look again.
+            // The Secret is watched: an edit triggers another reconcile.
             let secret = found.credential.as_ref();
             let is_fixed = secret.is_some_and(|secret| secret.immutable == Some(true));
             let message =
                 dereference::invalid_token_message((&valid.namespace, &valid.name), &error, is_fixed);
             let about = secret.map(|secret| ObjectReference {
-                // Another edit may be wrong otherwise.
+                // A new version makes it a new event: the next edit may be invalid for another reason.
                 resource_version: secret.resource_version(),
                 ..secret.object_ref(&())
             });
@@ -168,7 +170,7 @@ async fn serve(
     let credential = kept.as_ref().filter(|_| owners.workload.is_ours());
     let is_served = credential.is_some();
     if let Some(credential) = credential {
-        // Its channels change even while something of the broker cannot be applied.
+        // Program its channels even while a child cannot be applied.
         serve_channels(context, broker, valid, credential);
     }
     if let Some(NameConflict { reason, message, about }) = owners.conflict() {
@@ -204,8 +206,8 @@ async fn serve(
         }
         storage::Step::Recreate => {
             writer.delete_unbound(found).await?;
-            let message = "the storage was changed before any volume was bound: it is made anew";
-            // Both deletions are seen, and each is a reason to look again.
+            let message = "the storage was changed before a volume was bound: the claim is being recreated";
+            // Both deletions are watched and trigger another reconcile.
             return Ok((Observation::not_ready("RolloutUnderWay", message), Some(NO_POD_RETRY)));
         }
     }
@@ -218,7 +220,7 @@ async fn serve(
     Ok((told, Some(next)))
 }
 
-/// Has the channels of the broker programmed, and gives what its pods say of themselves.
+/// Serves the channels of the broker, and returns the state of its pods' stores.
 fn serve_channels(
     context: &Context,
     broker: &MessageBroker,
@@ -230,7 +232,7 @@ fn serve_channels(
     context.fleet.serve(&valid.name, facts, status::unready_since(broker)).view()
 }
 
-/// Looks at what Kubernetes made of it, and says when to look again.
+/// Observes the StatefulSet, its pods and its claim. Returns the observation, and the time until the next one.
 async fn observe(
     context: &Context,
     valid: &Broker,
@@ -250,12 +252,12 @@ async fn observe(
         workload,
         pods: &pods,
         claim,
-        not_made: None,
+        creation_error: None,
         unbound: unbound.as_deref().filter(|_| claim.is_some()),
     };
-    let not_made =
+    let creation_error =
         if snapshot.lacks_pods() { dereference::pod_creation_error(context, workload).await } else { None };
-    snapshot.not_made = not_made.as_deref();
+    snapshot.creation_error = creation_error.as_deref();
     let waits = snapshot.lacks_pods() || unbound.is_some();
     let next = if waits { NO_POD_RETRY } else { context.steady() };
     let (ready, ready_pods, trouble) = (snapshot.assertion(), snapshot.ready_pods(), snapshot.trouble());

@@ -1,8 +1,8 @@
-//! Children that were stripped of their owner reference just before their MessageBroker was deleted: Kubernetes would leave
-//! them behind.
+//! Children that lost their owner reference just before their MessageBroker was deleted. Kubernetes would leave them
+//! behind.
 //!
-//! They get their reference back. Their owner is gone, and so Kubernetes deletes them, as it would have done: the operator
-//! needs no right to delete, and what is another's is left alone by the same rule as ever.
+//! The operator restores the reference. As the owner does not exist any more, Kubernetes then deletes the children. So
+//! the operator needs no permission to delete, and the usual ownership rule protects foreign objects.
 
 use k8s_openapi::{
     api::{
@@ -25,10 +25,10 @@ use super::{
 };
 use crate::{context::Context, error::Error, fleet::Member, names::FIELD_MANAGER};
 
-/// Kubernetes' own finalizer of `kubectl delete --cascade=orphan`: the children are to stay.
+/// Kubernetes' finalizer of `kubectl delete --cascade=orphan`: the children must stay.
 const ORPHAN: &str = "orphan";
 
-/// Takes notice of how a MessageBroker is deleted.
+/// Records whether a MessageBroker is being deleted without its children.
 pub fn note_policy(context: &Context, broker: &ObjectMeta) {
     let orphans = broker.finalizers.iter().flatten().any(|finalizer| finalizer == ORPHAN);
     let member = broker.name.as_deref().filter(|_| orphans).and_then(|name| context.fleet.member(name));
@@ -37,7 +37,7 @@ pub fn note_policy(context: &Context, broker: &ObjectMeta) {
     }
 }
 
-/// Leaves the children of a MessageBroker that is gone to Kubernetes, unless they were to stay.
+/// Lets Kubernetes delete the children of a deleted MessageBroker, unless they must stay.
 pub async fn delete_with_owner(context: &Context, member: &Member) -> Result<(), Error> {
     if member.keeps_children() {
         return Ok(());
@@ -84,11 +84,11 @@ where
     let patch = json!({ "metadata": {
         "uid": found.uid, "resourceVersion": found.resource_version, "ownerReferences": owners,
     } });
-    tracing::info!(kind = %K::kind(&()), name, "its MessageBroker is gone, and it goes too");
+    tracing::info!(kind = %K::kind(&()), name, "restored the owner reference to a deleted MessageBroker: Kubernetes deletes the child");
     match api.patch_metadata(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(&patch)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         result => {
-            result.map(drop).map_err(Error::kube(format!("give {} {name} its owner back", K::kind(&()))))
+            result.map(drop).map_err(Error::kube(format!("restore the owner of {} {name}", K::kind(&()))))
         }
     }
 }

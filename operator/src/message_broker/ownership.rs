@@ -1,5 +1,5 @@
-//! ChildOwner the object is that has the name of a child. Only what is ours is ever written; what is another's is named, with
-//! the command that hands it over. Pure.
+//! Decides who owns an object that has the name of a child. The operator writes only to its own objects. For a foreign
+//! object, the status names the object and the command that hands it over. Pure.
 
 use std::fmt::{self, Display};
 
@@ -12,31 +12,29 @@ use restante_crds::GROUP;
 use super::{dereference::Found, holder::holder};
 use crate::names::{self, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
 
-/// ChildOwner an object is.
+/// The owner of an object that has the name of a child.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ChildOwner {
-    /// There is none: it may be created.
+    /// The object does not exist: it may be created.
     Absent,
     /// Ours: it may be written.
     Ours,
-    /// Ours by its labels, and nobody controls it, as after a restore that dropped owner references.
+    /// Ours by its labels, and without a controller, as after a restore that dropped owner references.
     Adopt,
-    /// Another's.
+    /// A foreign object.
     Taken(Taken),
 }
 
-/// An object of another that has the name of a child.
+/// A foreign object that has the name of a child.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
-    /// Its kind.
     kind: &'static str,
-    /// Its metadata, as far as an event refers to it.
+    /// The reference for an event.
     reference: Box<ObjectReference>,
-    /// Who has it.
+    /// The holder.
     by: String,
-    /// What to do.
     remedy: String,
-    /// Whether it goes by itself.
+    /// Whether the object disappears by itself.
     passes: bool,
 }
 
@@ -47,29 +45,28 @@ impl Display for Taken {
     }
 }
 
-/// A MessageBroker, as the objects under its children's names see it.
+/// The MessageBroker of the children.
 #[derive(Debug, Clone, Copy)]
 pub struct Parent<'a> {
-    /// Its name.
     pub name: &'a str,
-    /// Its namespace and theirs.
+    /// The namespace of the MessageBroker and its children.
     pub namespace: &'a str,
-    /// What the children refer to.
+    /// The owner reference of the children.
     pub owner: &'a OwnerReference,
 }
 
-/// Whether an object of another's can become ours.
+/// Whether a foreign object can become ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handover {
     /// By our labels.
     ByLabels,
-    /// Not at all: what it needs to be written is a field that Kubernetes lets nobody change.
+    /// Not at all: a field that we must write is immutable.
     Never,
 }
 
-/// Tells whose the object of this kind is.
+/// Decides who owns an object.
 ///
-/// One that our MessageBroker controls is ours whatever became of its labels: Kubernetes deletes it with the MessageBroker.
+/// An object that our MessageBroker controls is ours with any labels: Kubernetes deletes it with the MessageBroker.
 pub fn owner_of(
     kind: &'static str,
     found: Option<&ObjectMeta>,
@@ -89,37 +86,42 @@ pub fn owner_of(
             kind,
             reference: reference(kind, found),
             by: format!("an earlier MessageBroker {}", broker.name),
-            remedy: "Kubernetes deletes it with that one, and then it is made anew".into(),
+            remedy: "Kubernetes is deleting it with that MessageBroker, and then the operator recreates it"
+                .into(),
             passes: true,
         }),
         Some(owner) => taken(
             format!("{} {}", owner.kind, owner.name),
-            format!("delete it with `{command} delete {lower} {name}`, or name this MessageBroker otherwise"),
+            format!(
+                "delete it with `{command} delete {lower} {name}`, or give this MessageBroker another name"
+            ),
         ),
         None if has_our_labels(found, broker) => ChildOwner::Adopt,
         None if handover == Handover::Never => taken(
             holder(found),
-            format!("delete it with `{command} delete {lower} {name}`, or name this MessageBroker otherwise"),
+            format!(
+                "delete it with `{command} delete {lower} {name}`, or give this MessageBroker another name"
+            ),
         ),
         None => taken(
             holder(found),
             format!(
                 "hand it over with `{command} label --overwrite {lower} {name} {MANAGED_BY_LABEL}={FIELD_MANAGER} \
-                 {BROKER_LABEL}={}`, delete it with `{command} delete {lower} {name}`, or name this MessageBroker \
-                 otherwise",
+                 {BROKER_LABEL}={}`, delete it with `{command} delete {lower} {name}`, or give this MessageBroker another \
+                 name",
                 broker.name
             ),
         ),
     }
 }
 
-/// Whether a claim is the broker's of this name. A StatefulSet gives its claims the labels of its pods' selector and, as ours
-/// are kept, no owner.
+/// Whether a claim belongs to the broker of this name. A StatefulSet gives its claims the labels of its pods' selector.
+/// Our claims have no owner, because they must outlive the StatefulSet.
 pub fn is_claim_of(found: &ObjectMeta, broker: &str) -> bool {
     names::selector(broker).iter().all(|(key, value)| label(found, key) == Some(value))
 }
 
-/// Decides whose the claim is. A claim holds data, so `NameTaken` never advises to delete it.
+/// Decides who owns the claim. A claim contains data, so the remedy never is to delete it.
 fn owner_of_claim(found: Option<&ObjectMeta>, broker: Parent<'_>) -> ChildOwner {
     const KIND: &str = "PersistentVolumeClaim";
     let Some(found) = found else { return ChildOwner::Absent };
@@ -129,8 +131,8 @@ fn owner_of_claim(found: Option<&ObjectMeta>, broker: Parent<'_>) -> ChildOwner 
     let labels: Vec<_> =
         names::selector(broker.name).iter().map(|(key, value)| format!("{key}={value}")).collect();
     let remedy = format!(
-        "hand it over, with what is on its volume, with `kubectl -n {} label --overwrite pvc {} {}`, or name this \
-         MessageBroker otherwise",
+        "hand it over, together with the data on its volume, with `kubectl -n {} label --overwrite pvc {} {}`, or give this \
+         MessageBroker another name",
         broker.namespace,
         found.name.as_deref().unwrap_or_default(),
         labels.join(" ")
@@ -144,36 +146,35 @@ fn owner_of_claim(found: Option<&ObjectMeta>, broker: Parent<'_>) -> ChildOwner 
     })
 }
 
-/// ChildOwner each child is.
+/// The owner of each child.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Owners {
-    /// The ServiceAccount's.
     pub service_account: ChildOwner,
-    /// The Secret's.
+    /// The Secret.
     pub credential: ChildOwner,
-    /// That of the Service that gives pods their names.
+    /// The headless Service.
     pub headless: ChildOwner,
-    /// The clients' Service's.
+    /// The clients' Service.
     pub service: ChildOwner,
-    /// The StatefulSet's.
+    /// The StatefulSet.
     pub workload: ChildOwner,
-    /// That of the claim, which the StatefulSet makes.
+    /// The claim, which the StatefulSet creates.
     pub claim: ChildOwner,
 }
 
-/// That something is another's.
+/// At least one child's name is taken by a foreign object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NameConflict {
     /// The reason of the condition.
     pub reason: &'static str,
-    /// What is another's, and what to do.
+    /// The foreign objects, and the remedies.
     pub message: String,
-    /// The first of them.
+    /// The first foreign object.
     pub about: ObjectReference,
 }
 
 impl Owners {
-    /// Judges all that was found.
+    /// Decides who owns each object found.
     pub fn of(found: &Found, broker: Parent<'_>) -> Self {
         use Handover::{ByLabels, Never};
         let secret = found.credential.as_ref().map(|secret| &secret.metadata);
@@ -187,14 +188,14 @@ impl Owners {
             credential: owner_of("Secret", secret, broker, secret_goes),
             headless: owner_of("Service", headless, broker, headless_goes),
             service: owner_of("Service", found.service.as_ref(), broker, ByLabels),
-            // Its selector says whose its pods are.
+            // Its selector is immutable, and decides which pods belong to it.
             workload: owner_of("StatefulSet", workload, broker, Never),
             claim: owner_of_claim(claim, broker),
         }
     }
 
-    /// Why nothing may be written; none if everything may. If anything is another's, nothing
-    /// is written: pods without one of the others would run with a stranger's identity, credential or name.
+    /// Why no child may be written, or `None` if all may. A single foreign object blocks them all: otherwise pods would
+    /// run with a foreign identity, credential or name.
     pub fn conflict(&self) -> Option<NameConflict> {
         let all = [
             &self.service_account,
@@ -216,13 +217,13 @@ impl Owners {
 }
 
 impl ChildOwner {
-    /// Whether the object is there and ours.
+    /// Whether the object exists and is ours.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Ours | Self::Adopt)
     }
 }
 
-/// What an event refers to.
+/// The reference to an object in an event.
 fn reference(kind: &str, found: &ObjectMeta) -> Box<ObjectReference> {
     Box::new(ObjectReference {
         api_version: Some(if kind == "StatefulSet" { "apps/v1" } else { "v1" }.into()),
@@ -234,12 +235,12 @@ fn reference(kind: &str, found: &ObjectMeta) -> Box<ObjectReference> {
     })
 }
 
-/// Whether nobody can put our token into a Secret, or make it one of our type.
+/// Whether a Secret cannot take our token, or has another type, which is immutable.
 fn is_fixed(secret: &Secret) -> bool {
     secret.immutable == Some(true) || secret.type_.as_deref().is_some_and(|type_| type_ != "Opaque")
 }
 
-/// Whether a Service has an address of its own, which it keeps.
+/// Whether a Service has a cluster IP, which is immutable.
 fn has_address(service: &Service) -> bool {
     let address = service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref());
     address.is_some_and(|address| !["", "None"].contains(&address))
@@ -249,7 +250,7 @@ fn controller(found: &ObjectMeta) -> Option<&OwnerReference> {
     found.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
-/// A MessageBroker of the same name that was deleted before ours was made.
+/// Whether the owner is a MessageBroker of the same name that was deleted before ours was created.
 fn is_predecessor(owner: &OwnerReference, broker: Parent<'_>) -> bool {
     owner.kind == broker.owner.kind
         && owner.name == broker.name
@@ -413,7 +414,7 @@ mod tests {
     #[test]
     fn an_object_of_an_earlier_broker_of_the_same_name_is_waited_for() {
         let told = taken(json!({ "ownerReferences": owner("MessageBroker", "default", "u0", true) }));
-        assert!(told.contains("an earlier MessageBroker default: Kubernetes deletes it"), "{told}");
+        assert!(told.contains("an earlier MessageBroker default: Kubernetes is deleting it"), "{told}");
         let other = taken(json!({ "ownerReferences": owner("MessageBroker", "other", "u2", true) }));
         assert!(other.contains("belongs to MessageBroker other: delete it"), "{other}");
     }

@@ -1,4 +1,4 @@
-//! The pod of a broker: its flags, its container, and what `spec.template` gives it. Pure.
+//! The pod of a broker: its flags, its container, and the settings from `spec.template`. Pure.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -6,17 +6,18 @@ use sha2::{Digest, Sha256};
 use super::{dereference::Credential, validate::Broker};
 use crate::names::{self, ADMIN_PORT, CONTROL_PORT, DATA_PORT, TOKEN_KEY, VOLUME};
 
-/// How long a pod may drain, in seconds: the open requests get this long to end.
+/// Time for open requests to end after SIGTERM, in seconds.
 const DRAIN_SECONDS: i64 = 20;
-/// How long Kubernetes waits before it kills, in seconds: the drain, a last flush, and room for a slow disk.
+/// Time before Kubernetes kills the pod, in seconds: the drain, a last flush, and reserve for a slow disk.
 const GRACE_SECONDS: i64 = 45;
 /// How long a starting pod waits for the lock of the one that it replaces, in seconds.
 const LOCK_WAIT_SECONDS: i64 = GRACE_SECONDS;
-/// How long recovery may take before the pod is started again: 300 × 2 s, ten minutes, some terabytes of log.
+/// The limit of start-up probes before a restart: 300 × 2 s is ten minutes, enough to recover some terabytes of log.
 const STARTUP_PROBES: i32 = 300;
-/// Where the volume is mounted. The data folder lies in it: a volume's own root may hold `lost+found`.
+/// The mount path of the volume. The data folder is a folder in it, because the root of a volume may contain
+/// `lost+found`.
 const VOLUME_PATH: &str = "/var/lib/restante";
-/// Where the credential is mounted.
+/// The mount path of the credential.
 const CREDENTIAL_PATH: &str = "/var/run/secrets/restante.dev/control";
 
 const _: () = assert!(GRACE_SECONDS > DRAIN_SECONDS);
@@ -27,7 +28,7 @@ pub(super) fn template(broker: &Broker, credential: &Credential) -> Value {
 }
 
 fn metadata(broker: &Broker, credential: &Credential) -> Value {
-    // What the resource gives may say otherwise how to scrape; the rest is refused there.
+    // The resource may override the annotations for scraping. Its CEL rules refuse annotations of the operator.
     let mut annotations = json!({
         "prometheus.io/scrape": "true",
         "prometheus.io/port": ADMIN_PORT.to_string(),
@@ -36,7 +37,7 @@ fn metadata(broker: &Broker, credential: &Credential) -> Value {
     for (key, value) in &broker.template.annotations {
         annotations[key] = json!(value);
     }
-    // Another credential needs another process.
+    // A new credential requires a restart.
     annotations["restante.dev/credential"] = json!(fingerprint(&credential.0));
     let mut labels = broker.template.labels.clone();
     labels.extend(names::labels(&broker.name));
@@ -48,7 +49,7 @@ fn spec(broker: &Broker) -> Value {
     let mut spec = json!({
         "serviceAccountName": names::workload(&broker.name),
         "automountServiceAccountToken": false,
-        // A Service called restante would put RESTANTE_PORT into the pod, and the flags are RESTANTE_….
+        // A Service named restante would set RESTANTE_PORT in the pod, and the broker's flags are RESTANTE_….
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": security(broker),
@@ -82,7 +83,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The restricted profile, and users that are absent where the cluster gives them.
+/// The restricted profile, without users if the cluster chooses them.
 fn security(broker: &Broker) -> Value {
     let mut security = json!({
         "runAsNonRoot": true,
@@ -158,7 +159,7 @@ fn arguments(broker: &Broker) -> Vec<String> {
     arguments
 }
 
-/// The first digits of the credential's hash: enough to tell two apart, and nothing to guess it from.
+/// The first digits of the credential's hash: enough to detect a change, useless for guessing the credential.
 fn fingerprint(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

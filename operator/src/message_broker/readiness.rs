@@ -1,7 +1,7 @@
-//! Whether a MessageBroker is Ready, and if not, what is in the way. Pure.
+//! The condition Ready of a MessageBroker, and the trouble that prevents it. Pure.
 //!
-//! The StatefulSet and the pods are told by different watches, one of which is behind: Ready takes both. Both must be those
-//! of the StatefulSet that was just written, at its last revision, and the pod must have the claim that is there now.
+//! The StatefulSet and its pods come from different watches, one of which may be behind. So Ready requires both: the
+//! pods must belong to the StatefulSet that was just written, at its last revision, and must use the current claim.
 
 use std::{
     fmt::{self, Display},
@@ -17,36 +17,35 @@ use restante_crds::condition::kind;
 
 use crate::{conditions::Assertion, names};
 
-/// The label in which a pod has the revision of the StatefulSet that it was made of.
+/// The pod's label with the revision of its StatefulSet.
 const REVISION_LABEL: &str = "controller-revision-hash";
 
-/// What is there of a MessageBroker.
+/// The Kubernetes objects of a MessageBroker at one time.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
-    /// Its name.
+    /// The MessageBroker's name.
     pub broker: &'a str,
-    /// Pods that it should have.
+    /// The desired number of pods.
     pub replicas: i32,
-    /// The StatefulSet, as the last write answered.
+    /// The StatefulSet, as returned by the last write.
     pub workload: &'a StatefulSet,
-    /// Its pods, those of an earlier StatefulSet among them.
+    /// The pods, including pods of an earlier StatefulSet.
     pub pods: &'a [Arc<Pod>],
-    /// The claim.
     pub claim: Option<&'a PersistentVolumeClaim>,
-    /// What Kubernetes said when it could not make the pod.
-    pub not_made: Option<&'a str>,
-    /// That the claim has no volume, if it has none.
+    /// Kubernetes' error, if it could not create the pod.
+    pub creation_error: Option<&'a str>,
+    /// Why the claim has no volume, if it has none.
     pub unbound: Option<&'a str>,
 }
 
-/// What keeps a broker from being Ready, as Kubernetes says it.
+/// A cause, reported by Kubernetes, why a broker is not Ready.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trouble {
     /// The reason of its event.
     pub reason: &'static str,
-    /// What it is: the same as long as it lasts.
+    /// The description, which does not change while the trouble lasts.
     pub what: String,
-    /// Kubernetes' words, which may change meanwhile.
+    /// Kubernetes' message, which may change.
     pub words: String,
     /// The object concerned.
     pub about: ObjectReference,
@@ -70,12 +69,12 @@ impl Snapshot<'_> {
         })
     }
 
-    /// Whether a pod should be there and is not: Kubernetes may be forbidden to make it.
+    /// Whether there is no pod. Kubernetes may be unable to create it.
     pub fn lacks_pods(&self) -> bool {
         self.own_pods().next().is_none()
     }
 
-    /// Pods of the last revision that are ready, by both that tell of them.
+    /// The number of ready pods of the last revision, according to both the StatefulSet and the pods.
     pub fn ready_pods(&self) -> i32 {
         let status = self.workload.status.as_ref();
         let told = status.and_then(|status| status.ready_replicas).unwrap_or(0);
@@ -96,17 +95,17 @@ impl Snapshot<'_> {
         let generation = self.workload.metadata.generation.unwrap_or_default();
         let status = self.workload.status.clone().unwrap_or_default();
         if self.workload.metadata.deletion_timestamp.is_some() {
-            return rollout(format!("StatefulSet {name} is being deleted, and is then made anew"));
+            return rollout(format!("StatefulSet {name} is being deleted, and will be recreated"));
         }
         if status.observed_generation.unwrap_or_default() < generation {
             return rollout(format!(
-                "StatefulSet {name} was changed, and its controller has not seen it yet"
+                "StatefulSet {name} was changed, and its controller has not observed the change yet"
             ));
         }
         if status.current_revision != status.update_revision {
             let updated = status.updated_replicas.unwrap_or(0);
             return rollout(format!(
-                "the last edit is being rolled out, and {updated} of {} pods are made of it",
+                "the last edit is being rolled out: {updated} of {} pods are updated",
                 self.replicas
             ));
         }
@@ -132,22 +131,22 @@ impl Snapshot<'_> {
                 (pod.metadata.creation_timestamp.as_ref(), claim.metadata.creation_timestamp.as_ref());
             pod.zip(claim).is_some_and(|(pod, claim)| pod.0 < claim.0)
         };
-        // A StatefulSet makes the claim first. Whole seconds are all that Kubernetes tells.
+        // A StatefulSet creates the claim before the pod. Kubernetes' timestamps have whole seconds only.
         let old = self.own_pods().find(|pod| is_older(pod))?;
         let pod = old.metadata.name.as_deref().unwrap_or_default();
-        Some(format!("claim {name} was replaced, and pod {pod} still has the earlier one: delete the pod"))
+        Some(format!("claim {name} was replaced, but pod {pod} still uses the earlier one: delete the pod"))
     }
 
-    /// What keeps it from being Ready, if Kubernetes says so.
+    /// The trouble that Kubernetes reports, if any.
     pub fn trouble(&self) -> Option<Trouble> {
         self.own_pods().find_map(trouble).or_else(|| {
-            let what = self.not_made.filter(|_| self.lacks_pods())?.to_owned();
+            let what = self.creation_error.filter(|_| self.lacks_pods())?.to_owned();
             let about = self.workload.object_ref(&());
             Some(Trouble { reason: "PodNotCreated", what, words: String::new(), about })
         })
     }
 
-    /// A message with what is known to be in the way, or where to look.
+    /// A message with the known trouble, or with a command that shows more.
     fn with_trouble(&self, message: String) -> String {
         let unbound = self.unbound.map(|unbound| format!("; {unbound}")).unwrap_or_default();
         match self.trouble() {
@@ -163,7 +162,7 @@ impl Snapshot<'_> {
     }
 }
 
-/// The condition Ready of a pod, if kubelet told it.
+/// The condition Ready of a pod, if the kubelet has set it.
 pub fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready")
@@ -173,7 +172,7 @@ fn is_ready(pod: &Pod) -> bool {
     ready_condition(pod).is_some_and(|condition| condition.status == "True")
 }
 
-/// What keeps a pod from running, if Kubernetes says so.
+/// The trouble of a pod, if Kubernetes reports any.
 fn trouble(pod: &Pod) -> Option<Trouble> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let status = pod.status.as_ref()?;
@@ -198,7 +197,7 @@ fn container_trouble(pod: &str, container: &ContainerStatus) -> Option<(&'static
     let reason = waiting.reason.as_deref()?;
     let message = waiting.message.as_deref().map(|message| format!(" ({message})")).unwrap_or_default();
     match reason {
-        // Each pod begins so.
+        // The normal states of a starting pod.
         "ContainerCreating" | "PodInitializing" => None,
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
             let what = format!("image {} of pod {pod} cannot be pulled", container.image);
@@ -206,9 +205,8 @@ fn container_trouble(pod: &str, container: &ContainerStatus) -> Option<(&'static
         }
         _ => {
             let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-            let code =
-                last.map(|last| format!(", it last ended with {}", last.exit_code)).unwrap_or_default();
-            Some(("PodNotRunning", format!("pod {pod} does not run"), format!("{reason}{message}{code}")))
+            let code = last.map(|last| format!(", last exit code {}", last.exit_code)).unwrap_or_default();
+            Some(("PodNotRunning", format!("pod {pod} is not running"), format!("{reason}{message}{code}")))
         }
     }
 }
@@ -276,8 +274,15 @@ mod tests {
         pods: &[Arc<Pod>],
         claim: Option<&PersistentVolumeClaim>,
     ) -> (String, String) {
-        let snapshot =
-            Snapshot { broker: "main", replicas: 1, workload, pods, claim, not_made: None, unbound: None };
+        let snapshot = Snapshot {
+            broker: "main",
+            replicas: 1,
+            workload,
+            pods,
+            claim,
+            creation_error: None,
+            unbound: None,
+        };
         let assertion = snapshot.assertion();
         assert_eq!(assertion.holds, assertion.reason == "Ready");
         (assertion.reason, assertion.message)
@@ -336,7 +341,7 @@ mod tests {
             "{image}"
         );
         let crash = message(waiting("CrashLoopBackOff", "back-off"));
-        assert!(crash.contains("does not run: CrashLoopBackOff (back-off)"), "{crash}");
+        assert!(crash.contains("is not running: CrashLoopBackOff (back-off)"), "{crash}");
         let unscheduled = json!({ "conditions": [
             { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes" },
         ] });
@@ -354,12 +359,12 @@ mod tests {
             workload: &workload,
             pods: &[],
             claim: Some(&claim),
-            not_made: None,
+            creation_error: None,
             unbound: None,
         };
         let unknown = snapshot.assertion().message;
         assert!(unknown.ends_with("see `kubectl describe statefulset restante-main`"), "{unknown}");
-        snapshot.not_made = Some("exceeded quota");
+        snapshot.creation_error = Some("exceeded quota");
         assert_eq!(snapshot.assertion().message, "0 of 1 pods are ready: exceeded quota");
         assert_eq!(snapshot.trouble().unwrap().reason, "PodNotCreated");
         snapshot.unbound = Some("the claim has no volume");

@@ -1,14 +1,14 @@
-//! What to do about a child that the API server refuses, said after its words. Pure.
+//! The message about a child that the API server refuses: the API server's error, and the remedy. Pure.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 
 use super::status::shortened;
 use crate::{default_differs::CORRECT_VALUES, stalled::Remedy};
 
-/// The API server's words, cut so that there is room for what to do after them.
+/// The limit of the quoted error, which leaves room for the remedy.
 const WORDS_BYTES_MAX: usize = 3072;
 
-/// Parts of a pod, as Kubernetes calls them, and the field of the MessageBroker that they come from.
+/// Parts of field paths in the API server's errors, and the corresponding field of the MessageBroker.
 const FIELDS: [(&str, &str); 12] = [
     ("volumeClaimTemplates", "spec.engine.embedded.storage"),
     ("resources.", "spec.template.resources"),
@@ -24,36 +24,34 @@ const FIELDS: [(&str, &str); 12] = [
     ("labels", "spec.template.labels"),
 ];
 
-/// A refusal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refusal<'a> {
-    /// What was tried, and the API server's sentence.
+    /// The action, and the API server's error.
     pub(super) words: &'a str,
-    /// Whether the API server names a field that it does not take.
+    /// Whether the API server names an invalid field.
     pub(super) is_of_a_field: bool,
     /// The child.
     pub(super) about: Option<&'a ObjectReference>,
     /// Namespace and name of the MessageBroker.
     pub(super) broker: (&'a str, &'a str),
-    /// Whether the values of the installation make it.
+    /// Whether the MessageBroker comes from the chart's values.
     pub(super) is_default: bool,
 }
 
 impl Refusal<'_> {
-    /// Whether what is in the way is in the child as it is, which Kubernetes lets nobody change.
-    fn is_of_what_is_fixed(&self) -> bool {
+    /// Whether the error is about an immutable field of the existing child.
+    fn is_of_immutable_field(&self) -> bool {
         self.is_of_a_field
             && ["field is immutable", "updates to statefulset spec"]
                 .iter()
                 .any(|what| self.words.contains(what))
     }
 
-    /// What cures it.
     pub(super) fn remedy(&self) -> Remedy {
-        if self.is_of_a_field && !self.is_of_what_is_fixed() { Remedy::Edit } else { Remedy::OtherResource }
+        if self.is_of_a_field && !self.is_of_immutable_field() { Remedy::Edit } else { Remedy::OtherResource }
     }
 
-    /// The words, and what to do.
+    /// The error, and the remedy.
     pub(super) fn message(&self) -> String {
         let words = shortened(self.words.trim_end_matches(['.', ' ']).to_owned(), WORDS_BYTES_MAX);
         let (namespace, broker) = self.broker;
@@ -63,19 +61,19 @@ impl Refusal<'_> {
             format!("Correct {} of MessageBroker {broker}", self.field())
         };
         match self.about {
-            Some(child) if self.is_of_what_is_fixed() => {
+            Some(child) if self.is_of_immutable_field() => {
                 let kind = child.kind.as_deref().unwrap_or_default().to_lowercase();
                 let name = child.name.as_deref().unwrap_or_default();
                 format!(
-                    "{words}. Delete it with `kubectl -n {namespace} delete {kind} {name}`, and the operator makes it anew"
+                    "{words}. Delete it with `kubectl -n {namespace} delete {kind} {name}`, and the operator recreates it"
                 )
             }
             _ if self.is_of_a_field => format!("{words}. {correct}"),
-            _ => format!("{words}. {correct}, or lift what forbids it: the operator tries again by itself"),
+            _ => format!("{words}. {correct}, or remove the restriction; the operator retries"),
         }
     }
 
-    /// The field of the MessageBroker, as far as the words tell.
+    /// The field of the MessageBroker, as far as the error shows it.
     fn field(&self) -> &'static str {
         let named = FIELDS.iter().find(|(part, _)| self.is_of_a_field && self.words.contains(part));
         named.map_or("spec", |(_, field)| field)
@@ -133,8 +131,8 @@ mod tests {
             told("cannot create Service x: exceeded quota: none", false, "Service", false);
         assert_eq!(
             message,
-            "cannot create Service x: exceeded quota: none. Correct spec of MessageBroker main, or lift what forbids it: the \
-             operator tries again by itself"
+            "cannot create Service x: exceeded quota: none. Correct spec of MessageBroker main, or remove the restriction; the \
+             operator retries"
         );
         assert_eq!(remedy, Remedy::OtherResource);
     }

@@ -1,4 +1,4 @@
-//! The status of a MessageBroker: built purely, written when it changed.
+//! The status of a MessageBroker: built by pure functions, and written if it changed.
 
 use std::time::Duration;
 
@@ -28,36 +28,36 @@ use crate::{
     stalled::{Remedy, Stalled},
 };
 
-/// The longest message of what others say, an eighth of what the definition takes: a longer one could not be told at all.
+/// The limit of a message that quotes others: an eighth of the definition's limit, so that it always fits.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// What a reconcile found out.
+/// The result of a reconcile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// The condition Ready.
     pub ready: Assertion,
-    /// What ends it, if it is not Ready.
+    /// What can end the failure, if not Ready.
     pub remedy: Remedy,
-    /// The object that is in the way, if it is one.
+    /// The object that causes the failure, if known.
     pub about: Option<ObjectReference>,
-    /// What Kubernetes says that is in the way.
+    /// The trouble that Kubernetes reports.
     pub trouble: Option<Trouble>,
-    /// Pods that are ready, if that is known.
+    /// The number of ready pods, if known.
     pub ready_pods: Option<i32>,
-    /// What of the storage is not as asked, if it was looked at.
+    /// The differences of the storage from the spec, if compared.
     pub differences: Option<Vec<String>>,
-    /// That the claim has no volume, if it was looked at and has none.
+    /// Why the claim has no volume, if it has none.
     pub unbound: Option<String>,
-    /// That the default broker is not as its installation asks, if this is the one.
+    /// The condition DefaultDiffers.
     pub default_differs: Option<Assertion>,
-    /// What clients begin with, if it is known.
+    /// The URL in the status, if known.
     pub url: Option<String>,
-    /// What the pods say of themselves.
+    /// The state of the pods' stores.
     pub view: View,
 }
 
 impl Observation {
-    /// That something is in the way, and nothing else is known.
+    /// Not Ready, and nothing else is known.
     pub fn not_ready(reason: &str, message: impl Into<String>) -> Self {
         Self {
             ready: Assertion::fails(kind::READY, reason, shortened(message.into(), MESSAGE_BYTES_MAX)),
@@ -73,26 +73,26 @@ impl Observation {
         }
     }
 
-    /// Why the broker is not Ready, for those who depend on it.
+    /// Why the broker is not Ready, for the statuses of its channels.
     pub fn cause(&self) -> String {
         format!("{}: {}", self.ready.reason, self.ready.message)
     }
 }
 
-/// Cut between characters.
+/// Shortens a message, between two characters.
 pub(super) fn shortened(mut message: String, bytes_max: usize) -> String {
     let end = (0..=bytes_max).rev().find(|&end| message.is_char_boundary(end));
     message.truncate(end.unwrap_or_default());
     message
 }
 
-/// Since when the status has told that the broker has no ready pod, if it does.
+/// The time in the status since which the broker has no ready pod, if it has none.
 pub fn unready_since(broker: &MessageBroker) -> Option<Timestamp> {
     let ready = condition::find(&broker.status.as_ref()?.conditions, kind::READY)?;
     (ready.status == "False" && ready.reason == "PodsNotReady").then_some(ready.last_transition_time.0)
 }
 
-/// The status as far as it is the operator's: conditions of other managers are neither compared nor written.
+/// The operator's part of the status. Conditions of other managers are neither compared nor written.
 pub(super) fn own(broker: &MessageBroker) -> MessageBrokerStatus {
     let status = broker.status.clone().unwrap_or_default();
     MessageBrokerStatus {
@@ -101,7 +101,7 @@ pub(super) fn own(broker: &MessageBroker) -> MessageBrokerStatus {
     }
 }
 
-/// The status that says so. What is not known stays as it was last told.
+/// The status for an observation. Unknown fields keep their last value.
 pub fn status(
     broker: &MessageBroker,
     told: Observation,
@@ -136,7 +136,7 @@ pub fn status(
     }
 }
 
-/// The condition StorageDiffers, as it was where nobody looked.
+/// The condition StorageDiffers. It stays unchanged if the storage was not compared.
 fn storage(
     differences: Option<Vec<String>>,
     unbound: Option<String>,
@@ -159,12 +159,12 @@ fn storage(
         None => Assertion::fails(
             kind::STORAGE_DIFFERS,
             "AsSpecified",
-            "the volume is as spec.engine.embedded.storage asks",
+            "the volume matches spec.engine.embedded.storage",
         ),
     })
 }
 
-/// Tells what a reconcile found out, and gives when the status has to say more, if nothing happens before.
+/// Writes the status for an observation. Returns the time until the resource is stalled, if nothing happens before.
 pub async fn report(
     context: &Context,
     broker: &MessageBroker,
@@ -187,12 +187,12 @@ fn assess_stalled(context: &Context, broker: &MessageBroker, told: &Observation,
         return Stalled::NONE;
     }
     let conditions = broker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    // One that was not Ready for another reason has not failed so for long.
+    // A failure for another reason is another failure, with its own begin.
     let before = condition::find(conditions, kind::READY).filter(|ready| ready.reason == told.ready.reason);
     context.failures.assess(&broker.metadata, before, (&told.ready, told.remedy), now)
 }
 
-/// Applies the status, and gives what the MessageBroker's metadata are then.
+/// Applies the status, and returns the new metadata.
 pub async fn apply(
     client: &Client,
     broker: &MessageBroker,
@@ -213,7 +213,7 @@ pub async fn apply(
     Ok(written.metadata)
 }
 
-/// Writes the status if it says something new, and tells what turned.
+/// Writes the status if it changed, and publishes events for the transitions.
 async fn write(
     context: &Context,
     broker: &MessageBroker,
@@ -232,7 +232,8 @@ async fn write(
             let (reference, note) = (broker.object_ref(&()), condition.message.clone());
             let about = match condition.type_.as_str() {
                 kind::READY => about.clone(),
-                // Of one reason and with other words, which are told only with another object.
+                // The version makes it a new event: the recorder merges events with the same reason, even with another
+                // note.
                 _ => {
                     Some(ObjectReference { resource_version: broker.resource_version(), ..reference.clone() })
                 }
@@ -248,12 +249,13 @@ async fn write(
     Ok(())
 }
 
-/// Whether Ready did not tell of it yet.
+/// Whether the message of Ready does not contain the trouble yet.
 fn is_news(trouble: &Trouble, old: &[Condition]) -> bool {
     condition::find(old, kind::READY).is_none_or(|ready| !ready.message.contains(&trouble.what))
 }
 
-/// Whether a transition to this condition is worth an event, and of which type. Pods that are not ready yet are no news.
+/// The type of the event for a transition to this condition, or `None` for no event. Pods that are not ready yet have
+/// no event.
 fn event_type(condition: &Condition) -> Option<EventType> {
     match (condition.type_.as_str(), condition.status.as_str()) {
         (kind::READY, "True") => Some(EventType::Normal),

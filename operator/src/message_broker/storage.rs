@@ -1,7 +1,7 @@
-//! What a MessageBroker asks of its volume beside what is there, and what can be done about the difference. Pure.
+//! Compares the storage in the spec with the existing claim, and plans the next step. Pure.
 //!
-//! Kubernetes lets nobody change the claim templates of a StatefulSet, and of a bound claim nothing but its size, upwards.
-//! A claim that was never bound has held nothing: it may be made anew. Whatever ever held data is never deleted.
+//! The claim templates of a StatefulSet are immutable. A bound claim can only grow. A claim that was never bound has no
+//! data, and may be recreated. A claim that may ever have held data is never deleted.
 
 use k8s_openapi::{
     api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec},
@@ -11,32 +11,32 @@ use restante_crds::{message_broker::Storage, quantity};
 
 use crate::names;
 
-/// The field that people edit.
+/// The field in the spec.
 const FIELD: &str = "spec.engine.embedded.storage";
-/// Kubernetes' mark on a claim that was bound once, whatever became of its volume.
+/// Kubernetes' annotation of a claim that was bound once. It stays even if the volume is deleted.
 const BOUND_ONCE: &str = "pv.kubernetes.io/bind-completed";
 
-/// What is to be done.
+/// The next step for the claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Nothing.
+    /// Change nothing.
     Keep,
-    /// Ask for this size, which is more than the volume has.
+    /// Request this size, which is more than the capacity of the volume.
     Grow(Quantity),
-    /// Delete the StatefulSet and the claim, which was never bound or is not there, and make both anew.
+    /// Delete and recreate the StatefulSet and its claim, which was never bound or does not exist.
     Recreate,
 }
 
-/// What was found.
+/// The result of the comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// What is to be done.
     pub step: Step,
-    /// What is not as asked and stays so, each with what to do.
+    /// The differences that remain, each with its remedy.
     pub differences: Vec<String>,
 }
 
-/// Compares. `template` is the claim template of the StatefulSet, `claim` the claim of its pod, each if it is there.
+/// Compares the storage in the spec with the claim. `template` is the claim template of the StatefulSet, if it exists;
+/// `claim` is the claim of its pod, if it exists.
 pub fn compare(
     asked: &Storage,
     template: Option<&PersistentVolumeClaim>,
@@ -45,11 +45,11 @@ pub fn compare(
     let template = template.and_then(|template| template.spec.as_ref());
     let keep = |differences| Comparison { step: Step::Keep, differences };
     let claim = claim.filter(|claim| {
-        // One that goes and never held anything is as good as gone.
+        // A claim that is being deleted and never held data counts as absent.
         claim.metadata.deletion_timestamp.is_none() || may_hold_data(claim)
     });
     let Some(claim) = claim else {
-        // The next claim is made of the template.
+        // The StatefulSet will create the next claim from the template.
         let differs = template.is_some_and(|template| !is_template_of(template, asked));
         return Comparison {
             step: if differs { Step::Recreate } else { Step::Keep },
@@ -59,7 +59,8 @@ pub fn compare(
     let Some(found) = claim.spec.as_ref() else { return keep(Vec::new()) };
     let name = claim.metadata.name.as_deref().unwrap_or_default();
     if !may_hold_data(claim) {
-        // Without a class asked for, a claim has whichever it was given, and only the template tells what was asked.
+        // If the spec names no class, the claim has the cluster's default class. Only the template shows the specified
+        // one.
         let as_asked = match template {
             Some(template) => {
                 is_template_of(template, asked)
@@ -76,7 +77,7 @@ pub fn compare(
     let mut told = differences(asked, found, name);
     let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&asked.size)) else { return keep(told) };
     match quantity::bytes(has) {
-        // More was asked for than could be had: Kubernetes takes less again, as long as it is more than there is.
+        // An earlier growth failed. Kubernetes accepts a smaller request that still exceeds the capacity.
         Ok(has_bytes) if has_bytes > wanted && capacity(claim).is_some_and(|has| has < wanted) => {
             return Comparison { step: Step::Grow(asked.size.clone()), differences: told };
         }
@@ -95,12 +96,12 @@ pub fn compare(
     keep(told)
 }
 
-/// What the volume has.
+/// The capacity of the volume, in bytes.
 fn capacity(claim: &PersistentVolumeClaim) -> Option<u64> {
     quantity::bytes(claim.status.as_ref()?.capacity.as_ref()?.get("storage")?).ok()
 }
 
-/// What a claim that asks for enough still lacks.
+/// Describes a growth in progress: the claim requests enough, but the volume has less.
 fn growing(claim: &PersistentVolumeClaim, wanted: u64) -> Option<String> {
     if capacity(claim)? >= wanted {
         return None;
@@ -115,12 +116,12 @@ fn growing(claim: &PersistentVolumeClaim, wanted: u64) -> Option<String> {
         .collect();
     let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) };
     Some(format!(
-        "claim {name} requests {}, and its volume still has a capacity of {}: it is growing{said}",
+        "claim {name} requests {}, but its volume still has a capacity of {}: it is growing{said}",
         requested.0, capacity.0
     ))
 }
 
-/// That there is no volume yet, with what Kubernetes says of the claim.
+/// Describes a claim without a volume; `said` is the latest failure event of the claim.
 pub fn unbound(broker: &str, claim: Option<&PersistentVolumeClaim>, said: Option<&str>) -> Option<String> {
     let name = names::claim(broker);
     let Some(claim) = claim else { return Some(format!("claim {name} does not exist yet")) };
@@ -138,19 +139,19 @@ pub fn unbound(broker: &str, claim: Option<&PersistentVolumeClaim>, said: Option
     Some(format!("claim {name} of {size} and {class} is not bound to a volume yet{said}"))
 }
 
-/// What Kubernetes says when a claim may not grow.
+/// Describes a refused growth.
 pub fn refused(asked: &Quantity, claim: &PersistentVolumeClaim, words: &str) -> String {
     let has = claim.spec.as_ref().and_then(size_of).map(|size| size.0.as_str()).unwrap_or_default();
     let name = claim.metadata.name.as_deref().unwrap_or_default();
     format!(
-        "{FIELD}.size is {}, but claim {name} requests {has}, and Kubernetes refuses to let it request more: {words}. Set size \
-         to {has}, or move the channels to another MessageBroker",
+        "{FIELD}.size is {}, but claim {name} requests {has}, and Kubernetes refuses a larger request: {words}. Set size to \
+         {has}, or move the channels to another MessageBroker",
         asked.0
     )
 }
 
-/// Whether a claim may hold data, or is about to: one that was ever bound, that names its volume, or that somebody made for
-/// what is to be restored into it. Ours say nothing of the kind.
+/// Whether a claim may have data, now or soon: it was bound once, it names its volume, or a person created it for a
+/// restore, with a selector or a data source. The operator's own claims have none of these fields.
 pub fn may_hold_data(claim: &PersistentVolumeClaim) -> bool {
     let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
     let annotations = claim.metadata.annotations.as_ref();
@@ -165,7 +166,7 @@ pub fn may_hold_data(claim: &PersistentVolumeClaim) -> bool {
         || annotations.is_some_and(|annotations| annotations.contains_key(BOUND_ONCE))
 }
 
-/// What a claim requests.
+/// The requested size of a claim.
 pub(super) fn size_of(found: &PersistentVolumeClaimSpec) -> Option<&Quantity> {
     found.resources.as_ref()?.requests.as_ref()?.get("storage")
 }
@@ -187,11 +188,10 @@ fn has_mode(found: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
     found.access_modes.as_deref().is_some_and(|modes| modes == [asked.access_mode.as_str()])
 }
 
-/// Differences in what can never change. A spec without a class takes whichever the claim was given.
+/// Differences in immutable fields. A spec without a class accepts any class.
 fn differences(asked: &Storage, found: &PersistentVolumeClaimSpec, name: &str) -> Vec<String> {
     let mut told = Vec::new();
-    let remedy =
-        "which Kubernetes lets nobody change: set it back, or move the channels to another MessageBroker";
+    let remedy = "which is immutable: revert the spec, or move the channels to another MessageBroker";
     let class = found.storage_class_name.as_deref().filter(|class| !class.is_empty());
     if let Some(wanted) =
         asked.storage_class_name.as_deref().filter(|wanted| *wanted != class.unwrap_or_default())
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_claim_of_an_earlier_installation_is_kept_and_its_differences_are_reported() {
-        // No StatefulSet yet: what is asked is beside what was kept.
+        // No StatefulSet exists yet: the spec is compared with the retained claim.
         let compared = compare(&asked("1Gi", Some("fast")), None, Some(&bound("2Gi", Some("slow"))));
         assert_eq!((compared.step, compared.differences.len()), (Step::Keep, 2));
         assert_eq!(
@@ -297,10 +297,10 @@ mod tests {
         let made = claim("1Gi", Some("fsat"));
         for wanted in [asked("1Gi", Some("fast")), asked("1Gi", None), asked("2Gi", Some("fsat"))] {
             assert_eq!(step(&wanted, Some(&made), Some(&made)), Step::Recreate, "{wanted:?}");
-            // The claim is gone already.
+            // The claim is already deleted.
             assert_eq!(step(&wanted, Some(&made), None), Step::Recreate, "{wanted:?}");
         }
-        // The StatefulSet is gone already.
+        // The StatefulSet is already deleted.
         assert_eq!(step(&asked("1Gi", Some("fast")), None, Some(&made)), Step::Recreate);
         assert_eq!(step(&asked("1Gi", Some("fast")), None, None), Step::Keep);
     }
@@ -328,10 +328,10 @@ mod tests {
     #[test]
     fn an_unbound_claim_of_the_earlier_class_is_recreated() {
         let left = claim("1Gi", Some("fsat"));
-        let anew = claim("1Gi", Some("fast"));
-        assert_eq!(step(&asked("1Gi", Some("fast")), Some(&anew), Some(&left)), Step::Recreate);
+        let current = claim("1Gi", Some("fast"));
+        assert_eq!(step(&asked("1Gi", Some("fast")), Some(&current), Some(&left)), Step::Recreate);
         assert_eq!(step(&asked("1Gi", None), None, Some(&left)), Step::Recreate);
-        // Which class a claim without one is given is not ours to say.
+        // A spec without a class accepts the cluster's default class.
         let given = claim("1Gi", Some("default"));
         assert_eq!(step(&asked("1Gi", None), Some(&claim("1Gi", None)), Some(&given)), Step::Keep);
     }
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(
             compared.differences,
             [
-                "claim data-restante-main-0 requests 3Gi, and its volume still has a capacity of 2Gi: it is growing"
+                "claim data-restante-main-0 requests 3Gi, but its volume still has a capacity of 2Gi: it is growing"
             ]
         );
     }

@@ -1,5 +1,5 @@
-//! Whether a broker still has the data folder that it had. Another one is another disk, or a restored one: what was stored
-//! in the old is not there, and nobody but a person knows whether that is meant. Pure.
+//! The condition StoreReplaced: whether a broker still has its data folder. Another data folder is another disk, or a
+//! restored one. Messages of the old one are missing there, and only a person knows whether that is intended. Pure.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use restante_crds::{
@@ -9,19 +9,19 @@ use restante_crds::{
 
 use crate::conditions::Assertion;
 
-/// Characters of the annotation that are repeated: those of an id, and a few more that are wrong.
+/// The limit of quoted characters of the annotation: an id has 36.
 const ID_CHARACTERS_MAX: usize = 40;
 
-/// Which store a MessageBroker has, and whether it is another than before.
+/// The expected store of a MessageBroker, and whether it was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    /// The store that it should have: the first that was seen, or the last that was accepted.
+    /// The id of the expected store: the first one seen, or the last one accepted.
     pub id: Option<String>,
     /// The condition StoreReplaced.
     pub replaced: Option<Assertion>,
 }
 
-/// Compares the store that the pods show, if they were heard and agree, with the one of the status.
+/// Compares the store of the pods with the one in the status. `shown` is `None` if no pod answered, or they differ.
 pub fn compare(
     (namespace, broker): (&str, &str),
     known: Option<&str>,
@@ -32,7 +32,7 @@ pub fn compare(
 ) -> Store {
     let old = condition::find(old, kind::STORE_REPLACED);
     let Some(shown) = shown else {
-        // Nobody was heard: what was last told stays.
+        // No pod answered: the condition stays.
         let replaced = old.map(|old| Assertion {
             kind: kind::STORE_REPLACED,
             holds: old.status == "True",
@@ -46,18 +46,18 @@ pub fn compare(
         replaced: Some(Assertion::fails(kind::STORE_REPLACED, reason, message)),
     };
     match known {
-        None => same(shown, "SameStore", "the broker has the store that it had"),
-        Some(known) if known == shown => same(known, "SameStore", "the broker has the store that it had"),
+        None => same(shown, "SameStore", "the broker has the expected store"),
+        Some(known) if known == shown => same(known, "SameStore", "the broker has the expected store"),
         Some(_) if accepted == Some(shown) => {
-            same(shown, "Accepted", &format!("store {shown} was accepted by annotation {ACCEPT_STORE}"))
+            same(shown, "Accepted", &format!("store {shown} was accepted by the annotation {ACCEPT_STORE}"))
         }
         Some(known) => {
             let since = old.filter(|old| old.status == "True").map_or(now, |old| old.last_transition_time.0);
             let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
             let message = format!(
-                "since {since} the broker shows store {shown} instead of {known}: the volume was replaced or restored, \
-                 and messages that only the earlier store has are not delivered. Put the earlier volume back, or accept \
-                 this one with `kubectl -n {namespace} annotate messagebroker {broker} --overwrite {ACCEPT_STORE}={shown}`{}",
+                "since {since}, the broker has store {shown} instead of {known}: the volume was replaced or restored, and \
+                 messages that are only in the earlier store are not delivered. Restore the earlier volume, or accept the new \
+                 store with `kubectl -n {namespace} annotate messagebroker {broker} --overwrite {ACCEPT_STORE}={shown}`{}",
                 ignored_annotation(accepted.filter(|accepted| *accepted != known))
             );
             Store {
@@ -68,13 +68,11 @@ pub fn compare(
     }
 }
 
-/// That the annotation accepts another store than the broker shows.
+/// A note that the annotation names another store than the broker has.
 fn ignored_annotation(accepted: Option<&str>) -> String {
     let Some(accepted) = accepted else { return String::new() };
     let id: String = accepted.chars().take(ID_CHARACTERS_MAX).collect();
-    format!(
-        ". Its annotation {ACCEPT_STORE} is {id:?} and accepts nothing, as it is not the id of the store that is shown"
-    )
+    format!(". The current annotation {ACCEPT_STORE}={id:?} is ignored, because the broker has another store")
 }
 
 #[cfg(test)]
@@ -113,9 +111,9 @@ mod tests {
         assert!(told.holds && told.message.contains("store b instead of a"), "{told:?}");
         let command = "`kubectl -n mq annotate messagebroker main --overwrite restante.dev/accept-store=b`";
         assert!(told.message.ends_with(command), "{told:?}");
-        // Observation once and for all of what follows, while nobody is heard as well.
+        // The time stays the same, also while no pod answers.
         assert_eq!(
-            after(&other, Some("b"), None, 30).replaced.unwrap().message.find("since 1970-01-01T00:00:10Z"),
+            after(&other, Some("b"), None, 30).replaced.unwrap().message.find("since 1970-01-01T00:00:10Z,"),
             Some(0)
         );
         assert!(after(&other, None, None, 30).replaced.unwrap().holds);
@@ -129,15 +127,13 @@ mod tests {
         let ignored_annotation = after(&other, Some("b"), Some("c"), 30).replaced.unwrap();
         assert!(
             ignored_annotation.holds
-                && ignored_annotation
-                    .message
-                    .contains("restante.dev/accept-store is \"c\" and accepts nothing")
+                && ignored_annotation.message.contains("restante.dev/accept-store=\"c\" is ignored")
         );
         let accepted = after(&other, Some("b"), Some("b"), 30);
         assert_eq!(accepted.id.as_deref(), Some("b"));
         assert!(!accepted.replaced.clone().unwrap().holds);
-        // The annotation stays, and accepts nothing else.
+        // The annotation stays, and accepts no other store.
         let third = after(&accepted, Some("c"), Some("b"), 40).replaced.unwrap();
-        assert!(third.holds && !third.message.contains("accepts nothing"), "{third:?}");
+        assert!(third.holds && !third.message.contains("is ignored"), "{third:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The status of a MessageBroker whose operator is uninstalled: nobody knows any more whether it is Ready. Pure.
+//! The status of a MessageBroker whose operator is uninstalled: Ready is Unknown. Pure.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::ResourceExt;
@@ -13,13 +13,13 @@ use crate::{
     message_channel::OPERATOR_UNINSTALLED,
 };
 
-/// The status of a MessageBroker that its operator leaves behind: as it was, but for Ready, which is Unknown.
+/// The last status by the operator: unchanged, except for Ready, which is Unknown.
 pub(crate) fn uninstalled(broker: &MessageBroker, now: Timestamp) -> MessageBrokerStatus {
     let old = own(broker);
     let namespace = broker.namespace().unwrap_or_default();
     let message = format!(
-        "the operator of namespace {namespace} was uninstalled, and nobody looks after this MessageBroker: its pods are left as \
-         they are. Install the operator again in {namespace}; or delete this MessageBroker, and its volume claim stays"
+        "the operator of namespace {namespace} was uninstalled, and no operator manages this MessageBroker: its pods keep \
+         running unchanged. Install the operator again in {namespace}, or delete this MessageBroker; its volume claim stays"
     );
     let asserted = Assertion::fails(kind::READY, OPERATOR_UNINSTALLED, message);
     let made = conditions(&[], broker.metadata.generation, now, [asserted]);
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!((&*ready.status, &*ready.reason), ("Unknown", "OperatorUninstalled"));
         assert_eq!(ready.last_transition_time, Time(at(20)));
         assert_eq!((&left.url, &left.conditions[1..]), (&before.url, &before.conditions[1..]));
-        // Said once more it is no news.
+        // A second time, nothing changes.
         broker.status = Some(left.clone());
         assert_eq!(uninstalled(&broker, at(30)), left);
     }

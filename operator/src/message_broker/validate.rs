@@ -1,4 +1,4 @@
-//! Whether a MessageBroker can be served, and what it comes to. After this nobody reads the resource again. Pure.
+//! Validates a MessageBroker and fills in defaults. The later steps read only the result, not the resource. Pure.
 
 use std::{collections::HashSet, net::IpAddr};
 
@@ -15,77 +15,66 @@ use crate::{
     names,
 };
 
-/// The user of the broker's image, which owns nothing else on any node.
+/// The user of the broker's image.
 const USER: i64 = 65_532;
 
-/// A MessageBroker that can be served.
+/// A valid MessageBroker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
-    /// Its name.
     pub name: String,
-    /// The namespace of the children: its own, which is the operator's.
+    /// The namespace of the MessageBroker, its children and the operator.
     pub namespace: String,
-    /// What the children refer to.
+    /// The owner reference of the children.
     pub owner: OwnerReference,
-    /// Pods.
+    /// The number of pods.
     pub replicas: i32,
-    /// The image of the pods.
     pub image: String,
-    /// When it is pulled.
     pub image_pull_policy: String,
-    /// With what it is pulled, each once.
+    /// Without duplicates.
     pub image_pull_secrets: Vec<String>,
-    /// The user of the pods; none is set where the cluster gives one.
+    /// The user of the pods; `None` if the cluster chooses it.
     pub user: Option<i64>,
     /// The group of the pods.
     pub group: Option<i64>,
     /// The group of the volume.
     pub fs_group: Option<i64>,
-    /// What else the pods are given.
+    /// The other settings of the pods.
     pub template: PodTemplate,
-    /// Threads of the broker that take and give messages.
+    /// The number of worker threads.
     pub cores: i32,
-    /// The volume.
     pub storage: Storage,
-    /// What the URLs of channels begin with, without a slash at the end.
+    /// The prefix of the channels' URLs, without a slash at the end.
     pub url: String,
-    /// What a request's `Host` may be besides IP addresses and localhost, each once.
+    /// The allowed values of `Host` besides IP addresses and localhost, without duplicates.
     pub allowed_hosts: Vec<String>,
-    /// What a request's `Origin` may be.
+    /// The allowed values of `Origin`.
     pub allowed_origins: Vec<String>,
-    /// What clients outside use, if its path is to be told to the broker.
+    /// The URL for clients outside the cluster, if the spec has one.
     pub external_url: Option<String>,
-    /// Networks of the proxies that are believed.
     pub trusted_proxies: Vec<String>,
-    /// How long a connection may be idle, in seconds.
+    /// The maximum idle time of a connection, in seconds.
     pub keep_alive_seconds: i32,
 }
 
 impl Broker {
-    /// As the objects under its children's names see it.
     pub fn parent(&self) -> Parent<'_> {
         Parent { name: &self.name, namespace: &self.namespace, owner: &self.owner }
     }
 }
 
-/// Why a MessageBroker cannot be served.
+/// Why a MessageBroker is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// The reason of the condition.
     pub reason: &'static str,
-    /// What to do.
     pub message: String,
 }
 
-/// Judges a MessageBroker.
 pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Rejection> {
     let name = broker.name_any();
     let namespace = broker.namespace().unwrap_or_default();
     let Some(owner) = broker.controller_owner_ref(&()) else {
-        return Err(Rejection {
-            reason: "Incomplete",
-            message: "the resource has neither name nor UID".into(),
-        });
+        return Err(Rejection { reason: "Incomplete", message: "the resource has no name or no UID".into() });
     };
     let spec = &broker.spec;
     let template = spec.template.clone();
@@ -134,23 +123,24 @@ fn allowed_hosts(broker: &MessageBroker, name: &str, namespace: &str) -> Vec<Str
     once(hosts)
 }
 
-/// Each of these once, in their order.
+/// Removes duplicates, and keeps the order.
 fn once(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut seen = HashSet::new();
     names.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }
 
-/// A URL as a flag of the broker takes it: what is not ASCII is encoded.
+/// A URL in the form of the broker's flag, with non-ASCII characters encoded.
 fn normalized(url: &str) -> Option<String> {
     reqwest::Url::parse(url).ok().map(String::from)
 }
 
-/// The host of a URL as a client sends it: in lower case, without the port. An IP address is allowed as it is.
+/// The host of a URL as a client sends it: in lower case, without the port. `None` for an IP address, which is always
+/// allowed.
 fn host_name(url: &str) -> Option<String> {
     let url = reqwest::Url::parse(url).ok()?;
     let host = url.host_str()?;
     let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
-    // A comma would be another name in the flag.
+    // A comma would separate two names in the flag.
     (!is_address && !host.contains(',')).then(|| host.to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! Puts the finalizer on a channel and its broker's task to work.
+//! Adds the finalizer to a channel, and wakes its broker's task.
 
 use kube::{Api, ResourceExt};
 use restante_crds::MessageChannel;
@@ -9,16 +9,16 @@ use super::{
 };
 use crate::{context::Context, error::Error, finalizer};
 
-/// How far it got.
+/// The result of the apply step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
-    /// There is something to say in the status.
+    /// The status can be written.
     StatusDue,
-    /// Someone else has to act first, and will ask for another reconcile.
+    /// Another step comes first, and triggers another reconcile.
     Waiting,
 }
 
-/// Puts the finalizer on, then asks the broker's task to look at the channel if it has not seen this generation.
+/// Adds the finalizer. Then wakes the broker's task, if it has not published an outcome for this generation.
 pub async fn apply(
     context: &Context,
     channel: &MessageChannel,
@@ -30,15 +30,16 @@ pub async fn apply(
         Verdict::Rejected { contends, .. } => *contends,
     };
     if !contends {
-        // If it was programmed once, the set is sent without it.
+        // If the channel was programmed before, the task removes it from the set.
         wake(facts);
         return Ok(Applied::StatusDue);
     }
-    // Before anything is at a broker: a channel that is deleted in between would leave its messages there.
+    // The finalizer comes before programming. Otherwise a channel deleted in between would leave its messages at the
+    // broker.
     if !context.ownership.is_held(&channel.metadata) {
         let namespace = channel.namespace().unwrap_or_default();
         let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), &namespace);
-        // First: the broker's task may see the finalizer before we do.
+        // Recorded first, because the broker's task may see the finalizer before this reconcile continues.
         context.fleet.unsent().begin(channel);
         let metadata = finalizer::add(&api, &channel.metadata, context.ownership.namespace()).await?;
         context.last_writes.record(&metadata);
@@ -49,7 +50,7 @@ pub async fn apply(
             wake(facts);
             Ok(Applied::Waiting)
         }
-        // The reconcile of the broker asks for another one.
+        // The reconcile of the broker triggers another one.
         (Verdict::Accepted { programming: Programming::Unknown, .. }, _) => Ok(Applied::Waiting),
         _ => Ok(Applied::StatusDue),
     }

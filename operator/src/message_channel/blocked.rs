@@ -1,4 +1,4 @@
-//! The status of a deleted channel that is blocker: why, what to do, and what is in it. Pure.
+//! The status of a channel whose deletion is blocked. Pure.
 
 use k8s_openapi::jiff::Timestamp;
 use restante_crds::{
@@ -19,18 +19,19 @@ use crate::{
     fleet::{Availability, State, backlog::rounded},
 };
 
-/// The reason of Ready of a deleted channel that takes no more messages.
+/// The reason of Ready of a deleted channel that accepts no more messages.
 pub(super) const DRAINING: &str = "Draining";
-/// The reason of Ready of a deleted channel that goes on until it is empty.
+/// The reason of Ready of a deleted channel that stays in service until it is empty.
 pub(crate) const DELETING: &str = "Deleting";
 
-/// Whether its deletion is a generation that the broker has to be told of.
+/// Whether the broker must get the deletion's generation.
 fn drains(channel: &MessageChannel) -> bool {
     channel.spec.deletion_policy == DeletionPolicy::Drain
 }
 
-/// What is told of the channel itself: as it was. What was wrong before the deletion is looked at again where there is news:
-/// its broker may be there again. Without its broker it has nobody.
+/// The status of the channel apart from its deletion: usually unchanged. A failure from before the deletion is
+/// evaluated again if there is a new outcome, or if the broker may exist again. A channel whose broker does not exist
+/// is evaluated again, too.
 fn channel_status(
     channel: &MessageChannel,
     facts: &Facts,
@@ -49,15 +50,15 @@ fn channel_status(
     if let (Some(outcome), false) = (&mut facts.outcome, drains(channel)) {
         outcome.generation = channel.metadata.generation.unwrap_or(outcome.generation);
     }
-    let mut anew = build::status(channel, &facts, &validate(channel, &facts), None, now);
+    let mut current = build::status(channel, &facts, &validate(channel, &facts), None, now);
     let blocked = condition::find(&old.conditions, kind::DELETION_BLOCKED);
-    anew.conditions.extend(blocked.cloned());
-    anew
+    current.conditions.extend(blocked.cloned());
+    current
 }
 
-/// The status of a channel that is deleted and that its broker keeps: as it was, and why it is still there. One that
-/// drains is not ready any more, as nothing can be sent to it. The backlog is what the broker said when it blocker it: the last
-/// look may have been before the message came that keeps it.
+/// The status of a channel whose deletion is blocked: the current status, and the condition DeletionBlocked. A draining
+/// channel is not ready, because it accepts no messages. The backlog comes from the broker's refusal of the deletion,
+/// because the last inspection may have preceded the message that blocks it.
 pub(super) fn deletion_blocked(
     channel: &MessageChannel,
     facts: &Facts,
@@ -69,14 +70,14 @@ pub(super) fn deletion_blocked(
     let held = blocker.held().map(rounded);
     let backlog = held.or_else(|| build::backlog(facts, old.backlog.clone()));
     let drains = drains(channel);
-    // The deletion itself is a new generation. Unless the channel drains nothing changes for the broker by it, and it need
-    // not be told.
+    // The deletion itself is a new generation. Unless the channel drains, it changes nothing for the broker, which does
+    // not get it.
     let is_there = !drains
         || facts.outcome.as_ref().is_some_and(|outcome| {
             Some(outcome.generation) == generation && outcome.state == State::Programmed
         });
     let mut told = old.conditions.clone();
-    // What is deleted is not waited for.
+    // Tools do not wait for a deleted resource to become ready.
     told.retain(|condition| condition.type_ != kind::STALLED);
     if is_there && is_true(&told, kind::PROGRAMMED) {
         told.iter_mut().for_each(|condition| condition.observed_generation = generation);
@@ -87,26 +88,27 @@ pub(super) fn deletion_blocked(
         }
         let message = match blocker {
             Blocker::NotEmpty(_) => {
-                "the channel is deleted and goes when it is empty; until then its broker serves it as before"
+                "the channel is being deleted, and disappears when it is empty; until then its broker serves it unchanged"
             }
             Blocker::AnotherStore(_) => {
-                "the channel is deleted and goes when its broker has the store that it had, or its new one is accepted"
+                "the channel is being deleted, and disappears when its broker has the earlier store again, or the new one is \
+                 accepted"
             }
             Blocker::Unreachable(_) | Blocker::OnClaim { .. } => {
-                "the channel is deleted and goes when its broker, which is away, can be asked"
+                "the channel is being deleted, and disappears when its broker can be reached again"
             }
             Blocker::NotServed(_) => {
-                "the channel is deleted and goes when the operator can serve its broker and ask it"
+                "the channel is being deleted, and disappears when the operator can serve its broker"
             }
         };
         Assertion::holds(kind::READY, DELETING, message)
     };
     let mut asserted =
         vec![Assertion::holds(kind::DELETION_BLOCKED, blocker.reason(channel), blocker.message(channel))];
-    // Without a broker there is nobody who could drain it.
+    // Without a broker, no receiver can drain the channel.
     if drains && !matches!(blocker, Blocker::OnClaim { .. }) {
         let message =
-            "the channel is deleted and drains: pushes are refused with 410, messages can be received";
+            "the channel is being deleted and drained: pushes are refused with 410, messages can be received";
         asserted.push(Assertion::fails(kind::READY, DRAINING, message));
     } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| resumes(&ready.reason, facts))
     {
@@ -120,7 +122,7 @@ pub(super) fn deletion_blocked(
         asserted.push(going());
     }
     for condition in conditions(&old.conditions, generation, now, asserted) {
-        // In its place: a list in another order would be news.
+        // Keep the order: a list in another order would count as changed.
         match told.iter_mut().find(|one| one.type_ == condition.type_) {
             Some(place) => *place = condition,
             None => told.push(condition),
@@ -130,8 +132,8 @@ pub(super) fn deletion_blocked(
     MessageChannelStatus { observed_generation: generation, conditions: told, broker, backlog, ..old }
 }
 
-/// Whether a channel that was not Ready for this reason is so again: somebody thought better of it while it drained, or its
-/// broker is back.
+/// Whether a channel that was not Ready for this reason may be Ready again: its policy was changed while it drained, or
+/// its broker is ready again.
 fn resumes(reason: &str, facts: &Facts) -> bool {
     reason == DRAINING || (reason == BROKER_NOT_READY && facts.availability == Availability::Ready)
 }
@@ -182,7 +184,7 @@ pub(super) mod tests {
         assert_eq!(blocked.broker.as_deref(), Some("mq/default"));
         channel.status = Some(blocked.clone());
         assert_eq!(deletion_blocked(&channel, &facts, &blocker, at(300)), blocked);
-        // A broker that cannot be asked says nothing new of what it holds.
+        // If the broker cannot be reached, the backlog stays.
         let away = deletion_blocked(&channel, &facts, &Blocker::Unreachable("gone".into()), at(300));
         assert_eq!(away.backlog, blocked.backlog);
         let ready = condition::find(&away.conditions, kind::READY).unwrap();
@@ -210,13 +212,13 @@ pub(super) mod tests {
             assert_eq!(told(&blocked, kind::DELETION_BLOCKED), ("True", "BrokerNotFound"));
             channel.status = Some(blocked.clone());
             assert_eq!(deletion_blocked(&channel, &gone, &on_claim, at(300)), blocked);
-            // Its task has not looked at the channel yet.
+            // The broker's task has not published an outcome yet.
             let starting = Facts { broker: BrokerState::Starting, ..gone };
             let waits =
                 deletion_blocked(&channel, &starting, &Blocker::Unreachable("no pod runs".into()), at(400));
             assert_eq!(told(&waits, kind::ACCEPTED), ("True", "Accepted"));
             channel.status = Some(waits);
-            // Only that it drains is news for the broker.
+            // Only a draining channel has a new generation at the broker.
             let (generation, ready) = match policy {
                 DeletionPolicy::Drain => (4, ("False", "Draining")),
                 _ => (3, ("True", "Deleting")),
@@ -269,13 +271,13 @@ pub(super) mod tests {
         let kinds: Vec<_> = blocked(4).conditions.iter().map(|one| one.type_.clone()).collect();
         assert_eq!(kinds, ["Accepted", "Programmed", "Ready", "DeletionBlocked"]);
 
-        // Whoever sets the policy to Block instead has the channel as it was.
+        // A change of the policy to Block opens the channel again.
         channel.status = Some(blocked(4));
         channel.spec.deletion_policy = DeletionPolicy::Block;
         channel.metadata.generation = Some(5);
         let open_again = deletion_blocked(&channel, &facts(5, State::Programmed), &holding(5, 0), at(300));
         assert_eq!(told(&open_again, kind::READY), ("True", "Deleting"));
-        // It is as ready as it is programmed.
+        // Ready follows Programmed.
         let status = channel.status.as_mut().unwrap();
         let programmed = status.conditions.iter_mut().find(|one| one.type_ == kind::PROGRAMMED).unwrap();
         (programmed.status, programmed.reason) = ("False".into(), "BrokerUnreachable".into());

@@ -1,4 +1,4 @@
-//! Why a deleted channel is blocker, and what to do. Pure.
+//! Why the deletion of a channel is blocked, and the remedy. Pure.
 
 use kube::ResourceExt;
 use restante_crds::{FORCE_DELETE, FORCE_DELETE_VALUE, MessageChannel, message_channel::DeletionPolicy};
@@ -10,48 +10,48 @@ use super::{
     validate::{BROKER_NOT_FOUND, BROKER_NOT_SERVED},
 };
 
-/// Characters of a foreign annotation that are repeated.
+/// The limit of quoted characters of an annotation.
 const SHOWN_MAX: usize = 40;
 
-/// Why a channel is blocker.
+/// Why the deletion of a channel is blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Blocker {
-    /// It holds messages: these, if the broker could say.
+    /// The channel has messages, with its counts if the broker returned them.
     NotEmpty(Option<ChannelStats>),
-    /// Its broker cannot be asked, and why.
+    /// The broker cannot be reached; the text says why.
     Unreachable(String),
-    /// The operator cannot serve its broker, which may run all the same, and why.
+    /// The operator cannot serve the broker, which may still run; the text says why.
     NotServed(String),
-    /// Its broker is gone, in words, and the claim of this name, in this namespace, is not.
+    /// The broker does not exist, but its claim does. `gone` is the text about the missing broker.
     OnClaim { gone: String, namespace: String, claim: String },
-    /// Its broker has another store than the channel was in; what to say.
+    /// The broker has another store than the channel was in, with a text about it.
     AnotherStore(String),
 }
 
 impl Blocker {
-    /// What there is.
+    /// The state of the channel.
     pub(super) fn what(&self) -> String {
         match self {
-            Self::NotEmpty(None) => "the channel holds messages".into(),
+            Self::NotEmpty(None) => "the channel has messages".into(),
             Self::NotEmpty(Some(held)) if held.messages() == held.dead => {
-                format!("the channel holds {}, and nothing else", dead_letters_of(held.dead))
+                format!("the channel has {} and no other messages", dead_letters_of(held.dead))
             }
             Self::NotEmpty(Some(held)) if held.dead == 0 => {
-                format!("the channel holds {}", messages_of(held.messages()))
+                format!("the channel has {}", messages_of(held.messages()))
             }
             Self::NotEmpty(Some(held)) => {
                 let (messages, dead) = (messages_of(held.messages()), dead_letters_of(held.dead));
-                format!("the channel holds {messages}, {dead} among them")
+                format!("the channel has {messages}, including {dead}")
             }
             Self::Unreachable(why) | Self::NotServed(why) | Self::AnotherStore(why) => why.clone(),
             Self::OnClaim { gone, claim, .. } => {
-                format!("{gone}, and claim {claim} there still has the messages that the channel held")
+                format!("{gone}, but its claim {claim} still has the messages of the channel")
             }
         }
     }
 
-    /// The reason of the condition DeletionBlocked. With nothing left but dead letters, receivers can do no more for a
-    /// channel, whatever its policy; while it drains, pushes are refused to the end.
+    /// The reason of the condition DeletionBlocked. If only dead letters are left, receivers cannot empty the channel,
+    /// with any policy. A draining channel refuses pushes until the end.
     pub(super) fn reason(&self, channel: &MessageChannel) -> &'static str {
         match self {
             Self::NotEmpty(Some(held)) if held.messages() == held.dead => "DeadLettersLeft",
@@ -64,12 +64,12 @@ impl Blocker {
         }
     }
 
-    /// What the condition says: what there is, and what to do.
+    /// The message of the condition: the state of the channel, and the remedy.
     pub(super) fn message(&self, channel: &MessageChannel) -> String {
         format!("{}: {}", self.what(), self.advice(channel))
     }
 
-    /// What to do.
+    /// The remedy.
     pub(super) fn advice(&self, channel: &MessageChannel) -> String {
         let annotate = format!("annotate the channel with {FORCE_DELETE}={FORCE_DELETE_VALUE}");
         let remedy = match self.reason(channel) {
@@ -77,19 +77,19 @@ impl Blocker {
             "DeadLettersLeft" => format!("redrive them, or {annotate} to delete them"),
             "BrokerUnreachable" | BROKER_NOT_SERVED if Force::of(channel) == Some(Force::Annotation) => {
                 format!(
-                    "tried again, and {} s after the deletion, or after the operator's start if that was later, let go without \
-                     its broker, as the annotation {FORCE_DELETE} says: its messages then stay in the broker's store as an \
-                     orphan",
+                    "retrying; {} s after the deletion, or after the operator's start if that was later, the channel is released \
+                     without its broker, as requested by the annotation {FORCE_DELETE}: its messages then stay in the broker's \
+                     store as an orphan",
                     PATIENCE.as_secs()
                 )
             }
             "BrokerUnreachable" | BROKER_NOT_SERVED => format!(
-                "tried again soon; or {annotate} to let it go without its broker, in whose store its messages then stay as \
-                 an orphan"
+                "retrying; or {annotate} to release it without its broker: its messages then stay in the broker's store as an \
+                 orphan"
             ),
             "StoreReplaced" => format!(
-                "put the earlier volume back, or accept this store, both as the condition StoreReplaced of the MessageBroker \
-                 says; or {annotate} to let it go, whatever the earlier store holds"
+                "restore the earlier volume, or accept the new store, as described by the condition StoreReplaced of the \
+                 MessageBroker; or {annotate} to release it and give up its messages in the earlier store"
             ),
             _ if channel.spec.paused => {
                 format!("set spec.paused to false and receive them, or {annotate} to delete them")
@@ -102,13 +102,13 @@ impl Blocker {
     fn remedy_on_claim(&self, annotate: &str) -> String {
         let Self::OnClaim { namespace, claim, .. } = self else { return String::new() };
         format!(
-            "create the MessageBroker again, and the channel goes when they are received; or delete them, with those of every \
-             other channel of that broker, by `kubectl -n {namespace} delete pvc {claim}`; or {annotate} to let it go, and they \
-             stay there as an orphan"
+            "create the MessageBroker again and receive them; or delete them, together with the messages of every other channel \
+             of that broker, with `kubectl -n {namespace} delete pvc {claim}`; or {annotate} to release it: its messages then \
+             stay on the claim as an orphan"
         )
     }
 
-    /// What it holds, if its broker said so.
+    /// The counts of the channel, if its broker returned them.
     pub(super) fn held(&self) -> Option<&ChannelStats> {
         match self {
             Self::NotEmpty(held) => held.as_ref(),
@@ -117,46 +117,48 @@ impl Blocker {
     }
 }
 
-/// What an event says of a condition DeletionBlocked. Not how many messages there are, which is another number soon.
+/// The note of an event about the condition DeletionBlocked. It contains no counts, which would soon be outdated.
 pub(super) fn note(reason: &str) -> &'static str {
     match reason {
         DRAINING => {
-            "the channel is deleted, takes no more messages and goes when those in it are settled: its condition \
-             DeletionBlocked says how many there are"
+            "the channel is being deleted: it accepts no more messages, and disappears when its messages are settled; see its \
+             condition DeletionBlocked for their number"
         }
         "DeadLettersLeft" => {
-            "the channel is deleted and stays, as it holds dead letters, and nothing else: its condition DeletionBlocked says \
-             how many, and what to do"
+            "the deletion of the channel is blocked, because it has only dead letters left: see its condition DeletionBlocked \
+             for their number and the remedy"
         }
         "BrokerUnreachable" => {
-            "the channel is deleted and stays, as its broker cannot be asked: its condition DeletionBlocked says why, and what \
-             to do"
+            "the deletion of the channel is blocked, because its broker cannot be reached: see its condition DeletionBlocked for \
+             the cause and the remedy"
         }
         BROKER_NOT_SERVED => {
-            "the channel is deleted and stays, as the operator cannot serve its broker: its condition DeletionBlocked says why, \
-             and what to do"
+            "the deletion of the channel is blocked, because the operator cannot serve its broker: see its condition \
+             DeletionBlocked for the cause and the remedy"
         }
         BROKER_NOT_FOUND => {
-            "the channel is deleted and stays, as its broker does not exist and the broker's claim still has its messages: its \
-             condition DeletionBlocked says what to do"
+            "the deletion of the channel is blocked, because its broker does not exist and the broker's claim still has its \
+             messages: see its condition DeletionBlocked for the remedy"
         }
         "StoreReplaced" => {
-            "the channel is deleted and stays, as its broker shows another store than the channel was in: its condition \
-             DeletionBlocked says what to do"
+            "the deletion of the channel is blocked, because the store of its broker was replaced: see its condition \
+             DeletionBlocked for the remedy"
         }
         _ => {
-            "the channel is deleted and stays until the messages in it are settled: its condition DeletionBlocked says how many \
-             there are, and what to do"
+            "the deletion of the channel is blocked until its messages are settled: see its condition DeletionBlocked for their \
+             number and the remedy"
         }
     }
 }
 
-/// That an annotation was given a value that means nothing.
+/// A note about an annotation with an invalid value.
 fn ignored_annotation(channel: &MessageChannel) -> String {
     match channel.annotations().get(FORCE_DELETE) {
         Some(value) if value != FORCE_DELETE_VALUE => {
             let shown: String = value.chars().take(SHOWN_MAX).collect();
-            format!("; its annotation {FORCE_DELETE} is {shown:?}, which means nothing: only \"true\" does")
+            format!(
+                "; its annotation {FORCE_DELETE}={shown:?} is invalid and ignored: the only valid value is \"true\""
+            )
         }
         _ => String::new(),
     }
@@ -194,23 +196,19 @@ pub(super) mod tests {
             (blocker.reason(&channel), blocker.what())
         };
         let (block, drain) = (DeletionPolicy::Block, DeletionPolicy::Drain);
-        assert_eq!(told(block, 1, 0), ("NotEmpty", "the channel holds 1 message".into()));
-        let mixed = "the channel holds 5 messages, 2 dead letters among them";
+        assert_eq!(told(block, 1, 0), ("NotEmpty", "the channel has 1 message".into()));
+        let mixed = "the channel has 5 messages, including 2 dead letters";
         assert_eq!(told(drain, 5, 2), ("Draining", mixed.into()));
         for policy in [block, drain] {
-            let left = ("DeadLettersLeft", "the channel holds 2 dead letters, and nothing else".into());
+            let left = ("DeadLettersLeft", "the channel has 2 dead letters and no other messages".into());
             assert_eq!(told(policy, 2, 2), left);
         }
         let away = Blocker::Unreachable("no pod of MessageBroker default runs".into());
         assert_eq!(away.reason(&open()), "BrokerUnreachable");
-        assert!(away.message(&open()).contains("stay as an orphan"), "{}", away.message(&open()));
+        assert!(away.message(&open()).contains("as an orphan"), "{}", away.message(&open()));
         let cut = Blocker::NotServed("the operator cannot serve MessageBroker default: NameTaken: x".into());
         assert_eq!(cut.reason(&open()), "BrokerNotServed");
-        assert!(
-            cut.message(&open()).contains("default: NameTaken: x: tried again soon"),
-            "{}",
-            cut.message(&open())
-        );
+        assert!(cut.message(&open()).contains("default: NameTaken: x: retrying"), "{}", cut.message(&open()));
     }
 
     #[test]
@@ -229,9 +227,10 @@ pub(super) mod tests {
             holding(3, 0).message(&channel)
         };
         assert!(
-            message("false").ends_with("force-delete is \"false\", which means nothing: only \"true\" does")
+            message("false")
+                .ends_with("force-delete=\"false\" is invalid and ignored: the only valid value is \"true\"")
         );
-        assert!(!message("true").contains("means nothing"));
+        assert!(!message("true").contains("invalid"));
     }
 
     #[test]
@@ -240,10 +239,10 @@ pub(super) mod tests {
         let away = Blocker::Unreachable("no pod of MessageBroker default runs".into());
         let told = |channel: &MessageChannel| away.advice(channel);
         channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), "yes".to_owned())].into());
-        assert!(told(&channel).contains("means nothing"), "{}", told(&channel));
+        assert!(told(&channel).contains("invalid"), "{}", told(&channel));
         channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), "true".to_owned())].into());
         assert!(told(&channel).contains("30 s after the deletion"), "{}", told(&channel));
-        assert!(!told(&channel).contains("means nothing"), "{}", told(&channel));
+        assert!(!told(&channel).contains("invalid"), "{}", told(&channel));
     }
 
     #[test]

@@ -16,10 +16,10 @@ use crate::{
     fleet::Availability,
 };
 
-/// The reason of Ready of a channel that its broker has, and that nobody reaches there.
+/// The reason of Ready of a programmed channel whose broker has no ready pod.
 pub(super) const BROKER_NOT_READY: &str = "BrokerNotReady";
 
-/// The status that a channel should have.
+/// The status of a channel.
 pub fn status(
     channel: &MessageChannel,
     facts: &Facts,
@@ -52,17 +52,18 @@ pub fn status(
             Some(format!("{url}{}", path::messages(first)))
         }),
         pull_url: url.zip(config).map(|(url, config)| format!("{url}{}", path::messages(&config.source))),
-        // Of what it lost its place for it says no more how much there is: nobody asks the broker.
+        // A channel that is not at its broker has no backlog, because the broker is not asked about it.
         backlog: backlog(facts, old.backlog.filter(|_| verdict.is_at_its_broker())),
     }
 }
 
-/// The backlog that is shown, where `old` was: what the broker's task says last, until nobody can tell any more.
+/// The backlog to show instead of `old`: the last one published by the broker's task, or none if it is unknown.
 pub(super) fn backlog(facts: &Facts, old: Option<Backlog>) -> Option<Backlog> {
     facts.backlog.clone().or(old).filter(|_| !facts.backlog_is_unknown)
 }
 
-/// What was told of the channel, without what is true of its broker alone: another has none of its messages.
+/// The old status. If the broker is another one, without Programmed and the backlog: another broker has none of the
+/// messages.
 fn at_the_same_broker(mut old: MessageChannelStatus, facts: &Facts) -> MessageChannelStatus {
     if old.broker != facts.current_broker {
         old.conditions.retain(|condition| condition.type_ != kind::PROGRAMMED);
@@ -71,7 +72,7 @@ fn at_the_same_broker(mut old: MessageChannelStatus, facts: &Facts) -> MessageCh
     old
 }
 
-/// The first destination, and how many more there are: a column that fits a terminal.
+/// The first destination and the number of others, for a column that fits a terminal.
 fn destination(config: &ChannelConfig) -> String {
     match &config.destinations[..] {
         [first, others @ ..] if !others.is_empty() => format!("{first},+{}", others.len()),
@@ -94,7 +95,7 @@ fn accepted(dead_letter: Option<&DeadLetterFault>) -> Assertion {
     }
 }
 
-/// What Ready says of a channel that every pod has.
+/// The condition Ready of a channel that every pod has.
 fn ready(
     config: &ChannelConfig,
     dead_letter: Option<&DeadLetterFault>,
@@ -106,7 +107,8 @@ fn ready(
     }
     let is_reached = match facts.availability {
         Availability::Ready => true,
-        // A restart of the pod is told by its MessageBroker alone. What was never reached is not Ready by that.
+        // A restart of the pod is reported only by the MessageBroker. A channel that was never Ready does not become
+        // Ready.
         Availability::Unsettled => is_true(old, kind::READY) && is_true(old, kind::PROGRAMMED),
         Availability::Away => false,
     };
@@ -115,7 +117,7 @@ fn ready(
         broker_not_ready(facts)
     } else if config.paused {
         let message = format!(
-            "MessageBroker {broker} has the channel, and answers pulls as if there were no message until spec.paused is false"
+            "MessageBroker {broker} serves the channel, and answers pulls as if the channel were empty until spec.paused is false"
         );
         Assertion::holds(kind::READY, "Paused", message)
     } else {
@@ -123,7 +125,7 @@ fn ready(
     }
 }
 
-/// What Ready says of a channel whose broker has no pod that clients are sent to.
+/// The condition Ready of a channel whose broker has no ready pod.
 pub(super) fn broker_not_ready(facts: &Facts) -> Assertion {
     let message = match facts.current_broker.as_deref().and_then(|broker| broker.split_once('/')) {
         Some((namespace, name)) => format!(
@@ -134,7 +136,7 @@ pub(super) fn broker_not_ready(facts: &Facts) -> Assertion {
     Assertion::fails(kind::READY, BROKER_NOT_READY, message)
 }
 
-/// Whether every pod has the channel, and with that whether it is ready.
+/// The conditions Programmed and Ready. `ready` applies if every pod has the channel.
 fn programmed(
     programming: &Programming,
     generation: Option<i64>,
@@ -148,7 +150,7 @@ fn programmed(
             Assertion::fails(kind::READY, reason, message),
         ]
     };
-    // A pod that restarts has the generation on its disk: what was programmed stays so until the spec changes.
+    // A restarting pod has the generation on its disk: a channel stays Programmed until its spec changes.
     let was_done = condition::find(old, kind::PROGRAMMED)
         .is_some_and(|condition| condition.status == "True" && condition.observed_generation == generation);
     match programming {
@@ -224,7 +226,7 @@ mod tests {
         let mut shown = first.clone();
         let foreign = Assertion::holds("example.com/Audited", "Audited", "");
         shown.conditions.insert(1, conditions(&[], None, at(5), [foreign]).remove(0));
-        // An API server gives them in another order, as well.
+        // An API server may also return them in another order.
         shown.conditions.reverse();
         channel.status = Some(shown);
         assert_eq!(own(&channel), first);
@@ -247,7 +249,7 @@ mod tests {
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         let pending = facts(3, State::Pending(Pending::NoPod));
         assert_eq!(told(&status_of(&channel, &pending))[1], ("Programmed", "True", "Programmed"));
-        // Another generation was never there.
+        // The new generation was never programmed.
         channel.metadata.generation = Some(4);
         let pending = facts(4, State::Pending(Pending::NoPod));
         assert_eq!(told(&status_of(&channel, &pending))[1], ("Programmed", "False", "NoBrokerPod"));
@@ -334,7 +336,7 @@ mod tests {
                 ]
             );
             let message = &condition::find(&status.conditions, kind::READY).unwrap().message;
-            assert!(message.contains("acme/dead") && message.contains("goes on"), "{message}");
+            assert!(message.contains("acme/dead") && message.contains("stays in service"), "{message}");
         }
     }
 

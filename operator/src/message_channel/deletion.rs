@@ -1,4 +1,4 @@
-//! What to do with a deleted MessageChannel. Pure.
+//! Plans the deletion of a MessageChannel. Pure.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
@@ -14,35 +14,36 @@ use uuid::Uuid;
 
 use super::dereference::{BrokerState, Facts, StoreState};
 
-/// How long a broker that is away is waited for before something is done or said about it: from the channel's deletion on, or
-/// its creation, and not before the operator's start. Most often it only restarts.
+/// How long an unreachable broker is waited for before it is reported or the channel is released without it. The wait
+/// begins with the channel's deletion or creation, but not before the operator's start. Most often the broker only
+/// restarts.
 pub(super) const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
-/// What to do with a deleted channel. Decided without asking anyone.
+/// The plan for a deleted channel, decided without any request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Plan {
     /// There is nothing to clean up.
     Nothing,
-    /// There is nothing to ask a broker for.
+    /// Remove the finalizer, and say why.
     Release(String),
-    /// There is no broker to ask, in words. Its claim may hold messages all the same.
+    /// The broker does not exist, with a text about it. Its claim may still have messages.
     WithoutBroker(String),
-    /// The broker comes up in a moment, or is gone in one.
+    /// The broker is starting, or is being deleted.
     Wait,
-    /// There is a broker, and no way to ask it.
+    /// The broker exists, but cannot be reached; the text says why.
     Unreachable(String),
-    /// There is a broker, and it cannot be served; why.
+    /// The broker exists, but cannot be served; the text says why.
     NotServed(String),
-    /// There is a broker, and its store is another than the channel was in; what to say.
+    /// The broker has another store than the channel was in, with a text about it.
     AnotherStore(String),
-    /// Ask the broker, if it has this store; without one, whichever it has.
+    /// Delete the channel at the broker, if the broker has this store. Without `store`, the broker may have any store.
     Delete { uid: Uuid, force: Option<Force>, store: Option<Uuid> },
 }
 
-/// Who says that a channel goes with its messages.
+/// What requests the deletion of a channel together with its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Force {
-    /// The annotation: somebody gave them up.
+    /// The annotation [`FORCE_DELETE`].
     Annotation,
     /// `deletionPolicy: Delete`.
     Policy,
@@ -57,25 +58,25 @@ impl Force {
         }
     }
 
-    /// What `kubectl describe` shows when messages went.
+    /// The event about deleted messages.
     pub(super) fn event(self, messages: u64) -> (EventType, &'static str, String) {
         let messages = messages_of(messages);
         match self {
             Self::Annotation => (
                 EventType::Warning,
                 "ForceDeleted",
-                format!("deleted with {messages}, as its annotation {FORCE_DELETE} says"),
+                format!("deleted with {messages}, as requested by the annotation {FORCE_DELETE}"),
             ),
             Self::Policy => (
                 EventType::Normal,
                 "DeletedWithMessages",
-                format!("deleted with {messages}, as spec.deletionPolicy: Delete says"),
+                format!("deleted with {messages}, as requested by spec.deletionPolicy: Delete"),
             ),
         }
     }
 }
 
-/// Whether a broker that is away was waited for long enough.
+/// Whether an unreachable broker has been waited for long enough.
 pub(super) fn is_patience_over(channel: &MessageChannel, started: Timestamp, now: Timestamp) -> bool {
     let metadata = &channel.metadata;
     let since = metadata.deletion_timestamp.as_ref().or(metadata.creation_timestamp.as_ref());
@@ -83,7 +84,7 @@ pub(super) fn is_patience_over(channel: &MessageChannel, started: Timestamp, now
     now.duration_since(since) >= PATIENCE
 }
 
-/// What to do with a deleted channel. `is_held`: our finalizer is on it.
+/// Plans the deletion of a channel. `is_held`: it has our finalizer.
 pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_patience_over: bool) -> Plan {
     if !is_held {
         return Plan::Nothing;
@@ -103,32 +104,32 @@ pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_pa
     }
 }
 
-/// Only the store that the channel was in knows what it holds: in another one it is empty.
+/// Only the store that the channel was in has its messages. In another store, the channel is empty.
 fn ask(channel: &MessageChannel, uid: Uuid, store: StoreState, is_patience_over: bool) -> Plan {
     let force = Force::of(channel);
     match store {
-        // Whoever gives the messages up gives up those of an earlier store as well.
+        // The annotation gives up the messages of an earlier store too.
         _ if force == Some(Force::Annotation) => Plan::Delete { uid, force, store: None },
         StoreState::Known(store) => Plan::Delete { uid, force, store: Some(store) },
         StoreState::Replaced => Plan::AnotherStore(another_store(channel)),
         StoreState::Unknown if !is_patience_over => Plan::Wait,
         StoreState::Unknown => {
             let broker = &channel.spec.broker_ref.name;
-            Plan::Unreachable(format!("MessageBroker {broker} has not told yet which store it has"))
+            Plan::Unreachable(format!("MessageBroker {broker} has not reported its store yet"))
         }
     }
 }
 
-/// That an empty channel means nothing, as it is not where the messages were.
+/// The text about a replaced store.
 pub(super) fn another_store(channel: &MessageChannel) -> String {
     format!(
-        "MessageBroker {} shows another store than it had, and only the earlier one knows what the channel holds",
+        "the store of MessageBroker {} was replaced, and only the earlier store has the messages of the channel",
         channel.spec.broker_ref.name
     )
 }
 
-/// Whether two statuses differ in nothing but how many messages there are, which may wait. `advice` is what to do, with which
-/// the new message ends: an edit may make it another.
+/// Whether two statuses differ only in the number of messages, so that the write may wait. `advice` is the end of the
+/// new message, which an edit may change.
 pub(super) fn only_counts_differ(
     old: &MessageChannelStatus,
     new: &MessageChannelStatus,
@@ -192,7 +193,7 @@ mod tests {
             let planned = planned(BrokerState::NotServed("why".into()), is_patience_over);
             assert_eq!(planned, Plan::NotServed("why".into()));
         }
-        // As long as it exists, a broker that is being deleted holds the messages.
+        // A broker that is being deleted still has the messages.
         assert_eq!(planned(BrokerState::Leaving("going".into()), false), Plan::Wait);
         assert_eq!(planned(BrokerState::Leaving("going".into()), true), Plan::Unreachable("going".into()));
     }

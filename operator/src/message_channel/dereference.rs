@@ -1,4 +1,4 @@
-//! What a MessageChannel refers to: its broker, and what became of it there.
+//! Looks up a MessageChannel's broker, and the outcome of programming the channel there.
 
 use std::sync::Arc;
 
@@ -15,65 +15,59 @@ use crate::{
     ownership,
 };
 
-/// What a MessageChannel refers to.
+/// The facts about a MessageChannel's broker.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// Its broker.
     pub broker: BrokerState,
-    /// What the broker's task says of it.
+    /// The outcome published by the broker's task.
     pub outcome: Option<Outcome>,
-    /// Whether the broker is there for its clients.
     pub availability: Availability,
-    /// The backlog that its status should show.
+    /// The backlog for the status.
     pub backlog: Option<Backlog>,
-    /// Whether nobody can tell its backlog, not even roughly.
+    /// Whether the backlog is unknown, so that the status must not show one.
     pub backlog_is_unknown: bool,
-    /// The MessageBroker that has it, as its status should tell.
+    /// The MessageBroker that has the channel, for `status.broker`.
     pub current_broker: Option<String>,
 }
 
-/// The broker that a channel names.
+/// The state of the broker that a channel names.
 #[derive(Debug, Clone)]
 pub enum BrokerState {
-    /// There is no broker of this name, in words.
+    /// The broker does not exist, with a text about it.
     NotFound(String),
-    /// There is none, as the installation's manifest of it is refused.
+    /// The default broker does not exist, because its manifest is refused.
     Refused {
-        /// That there is none, in words.
+        /// The text that it does not exist.
         gone: String,
-        /// What is refused, and what to do.
+        /// The error of the manifest, and the remedy.
         why: String,
     },
-    /// It is being deleted, in words.
+    /// The broker is being deleted, with a text about it.
     Leaving(String),
-    /// It is there, and served in a moment.
+    /// The broker exists, and will be served in a moment.
     Starting,
-    /// It is there and cannot be served, or has not been for long: the reason, or where it is.
+    /// The broker exists, but cannot be served, or has not been served for long; the text says why.
     NotServed(String),
-    /// It is served; the URL is what those of channels begin with.
     Served {
-        /// What the broker's task shares.
         member: Arc<Member>,
-        /// What URLs begin with.
+        /// The prefix of the channels' URLs.
         url: String,
-        /// Whether it has the store that it had.
         store: StoreState,
     },
 }
 
-/// The store of a broker, as its MessageBroker tells.
+/// The store of a broker, according to the status of its MessageBroker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreState {
-    /// Nothing is known of it yet.
     Unknown,
-    /// Another than it should have, and nobody accepted that one.
+    /// The store was replaced, and the new one is not accepted.
     Replaced,
-    /// This one. A pod may have come since with another.
+    /// The expected store. A new pod may have another one by now.
     Known(Uuid),
 }
 
 impl StoreState {
-    /// By the status of the MessageBroker.
+    /// The state according to the status of the MessageBroker.
     pub fn of(status: Option<&MessageBrokerStatus>) -> Self {
         let Some(status) = status else { return Self::Unknown };
         if is_true(&status.conditions, kind::STORE_REPLACED) {
@@ -85,7 +79,6 @@ impl StoreState {
 }
 
 impl BrokerState {
-    /// The broker's task.
     pub fn member(&self) -> Option<&Arc<Member>> {
         match self {
             Self::Served { member, .. } => Some(member),
@@ -98,7 +91,7 @@ impl BrokerState {
     }
 }
 
-/// Looks up what a channel refers to. Nothing is asked over the network: all of it is watched.
+/// Looks up the facts. All of them are watched, so there is no request over the network.
 pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
     let broker = broker(context, channel);
     let uid: Option<Uuid> = channel.metadata.uid.as_deref().and_then(|uid| uid.parse().ok());
@@ -124,11 +117,11 @@ pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
 
 fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
     let name = &channel.spec.broker_ref.name;
-    // Only channels of this operator come here, whose brokers are in its namespace.
+    // The channel belongs to this operator, so its broker is in the operator's namespace.
     let namespace = context.ownership.namespace();
     let told = |why: &str| format!("MessageBroker {name} in namespace {namespace} {why}");
     if !*context.seen.borrow() {
-        // What is not in half a list may exist all the same.
+        // A broker missing from an incomplete list may exist.
         return BrokerState::Starting;
     }
     match context.brokers.get(&ObjectRef::new(name).within(namespace)) {
@@ -152,7 +145,7 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
     }
 }
 
-/// A broker that is there and not served.
+/// The state of a broker that exists and is not served.
 fn not_served(context: &Context, channel: &MessageChannel) -> BrokerState {
     let (name, namespace) = (&channel.spec.broker_ref.name, context.ownership.namespace());
     if let Some(why) = context.fleet.unserved_cause(name) {

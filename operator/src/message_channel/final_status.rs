@@ -1,4 +1,4 @@
-//! The last status of a channel that the operator lets go, where finalizers of others keep the resource. Pure.
+//! The final status of a released channel, if foreign finalizers keep the resource. Pure.
 
 use k8s_openapi::jiff::Timestamp;
 use restante_crds::{MessageChannel, MessageChannelStatus, condition::kind};
@@ -9,16 +9,16 @@ use crate::{
     finalizer,
 };
 
-/// What became of the channel at its broker.
+/// How the deletion ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// It was deleted there, or was never there.
+    /// The channel was deleted at its broker, or never was there.
     Deleted,
-    /// The broker was not asked, and may go on with it.
+    /// The broker was not asked, and may still have the channel.
     Released,
 }
 
-/// The status, if others keep the resource. Nobody looks at the channel after it.
+/// The final status, if foreign finalizers keep the resource. The operator ignores the channel afterwards.
 pub(super) fn final_status(
     channel: &MessageChannel,
     operator: &str,
@@ -33,10 +33,10 @@ pub(super) fn final_status(
     }
     let what = match end {
         End::Deleted => "the channel is deleted, and its broker does not have it",
-        End::Released => "the channel is deleted, and the operator has let it go",
+        End::Released => "the channel is deleted, and the operator has released it",
     };
     let message =
-        format!("{what}; the resource stays until these finalizers are taken off: {}", others.join(", "));
+        format!("{what}; the resource stays until these finalizers are removed: {}", others.join(", "));
     let old = own(channel);
     let generation = channel.metadata.generation;
     let fails = |kind| Assertion::fails(kind, DELETING, message.clone());
@@ -82,7 +82,7 @@ mod tests {
         ];
         assert_eq!(kinds, expected);
         let message = &status.conditions[2].message;
-        assert!(message.ends_with("taken off: example.com/a, example.com/b"), "{message}");
+        assert!(message.ends_with("removed: example.com/a, example.com/b"), "{message}");
         assert!(message.contains("does not have it"), "{message}");
         let remove_finalizer = told(&["example.com/a"], End::Released).unwrap();
         assert!(!remove_finalizer.conditions[2].message.contains("does not have it"));

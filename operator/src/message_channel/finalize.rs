@@ -1,4 +1,5 @@
-//! A deleted MessageChannel: deleted at its broker, blocker while it holds messages, let go where it never could end.
+//! Finalizes a deleted MessageChannel: deletes it at its broker, waits while it has messages, and releases it if the
+//! deletion could never complete.
 
 use std::time::Duration;
 
@@ -24,22 +25,23 @@ use crate::{
     message_broker::dereference::claim_of,
 };
 
-/// How often a channel that is blocker is looked at: its last message may have gone.
+/// The retry interval of a blocked deletion: its last message may have left.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
-/// The same where only a claim is left, which seldom goes. A MessageBroker that comes back has its channels looked at at once.
+/// The retry interval if only a claim is left, which is rarely deleted. A recreated MessageBroker triggers its channels
+/// at once.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(15);
-/// The least time between two writes of how many messages there still are.
+/// The minimum time between two status writes that change only the number of messages.
 const COUNTS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What is told of a channel that goes.
+/// The type, reason and note of a channel's final event.
 type FinalEvent = (EventType, &'static str, String);
 
-/// Does what is next for a deleted channel.
+/// Does the next step of a deletion.
 pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts) -> Result<Action, Error> {
     let is_held = context.ownership.is_held(&channel.metadata);
     if is_held && was_never_sent(context, channel, facts).await {
         let (channel_name, namespace) = (channel.name_any(), channel.namespace());
-        tracing::info!(channel = channel_name, namespace, "let go: no pod was ever sent it");
+        tracing::info!(channel = channel_name, namespace, "released: the channel was never sent to a pod");
         return release(context, channel, End::Deleted, None).await;
     }
     let is_patience_over = is_patience_over(channel, context.started, context.now());
@@ -47,7 +49,8 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
         Plan::Nothing => return Ok(Action::await_change()),
         Plan::Wait => return Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL))),
         Plan::Release(why) => {
-            return release(context, channel, End::Released, Some(orphaned(format!("let go: {why}")))).await;
+            return release(context, channel, End::Released, Some(orphaned(format!("released: {why}"))))
+                .await;
         }
         Plan::WithoutBroker(gone) => {
             let claim = claim_of(context, &channel.spec.broker_ref.name).await?;
@@ -74,18 +77,18 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
     }
     let is_forced = Force::of(channel) == Some(Force::Annotation);
     if is_forced && is_patience_over && matches!(blocker, Blocker::Unreachable(_) | Blocker::NotServed(_)) {
-        let why = format!("its annotation {FORCE_DELETE} says");
+        let why = format!("requested by the annotation {FORCE_DELETE}");
         return orphan(context, channel, facts, &blocker, &why).await;
     }
     if is_terminating(context, channel).await? {
-        return orphan(context, channel, facts, &blocker, "its namespace is terminating").await;
+        return orphan(context, channel, facts, &blocker, "because its namespace is terminating").await;
     }
     report_blocked(context, channel, facts, &blocker).await?;
     let next = if matches!(blocker, Blocker::OnClaim { .. }) { CLAIM_INTERVAL } else { BLOCKED_INTERVAL };
     Ok(Action::requeue(jitter::around(next)))
 }
 
-/// Whether no pod was ever sent the channel, and none will be.
+/// Whether the channel was never sent to a pod, and never will be.
 async fn was_never_sent(context: &Context, channel: &MessageChannel, facts: &Facts) -> bool {
     let uid = channel.uid().and_then(|uid| uid.parse().ok());
     let Some(uid) = uid.filter(|uid| context.fleet.unsent().contains(*uid)) else { return false };
@@ -95,8 +98,8 @@ async fn was_never_sent(context: &Context, channel: &MessageChannel, facts: &Fac
     }
 }
 
-/// Whether the broker of a channel that was never told to be there has no claim that could hold anything: an operator that
-/// started since does not know whether it was sent.
+/// Whether the channel was never Programmed, and its broker has no claim that could contain messages. After a restart,
+/// the operator does not know whether the channel was sent.
 async fn has_no_claim(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
     let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     if is_true(conditions, kind::PROGRAMMED) {
@@ -110,7 +113,7 @@ fn orphaned(note: String) -> FinalEvent {
     (EventType::Warning, "Orphaned", note)
 }
 
-/// Deletes a channel at its broker, and gives what is to be told of it, or why it is blocker.
+/// Deletes a channel at its broker. Returns the final event, or why the deletion is blocked.
 async fn delete(
     channel: &MessageChannel,
     facts: &Facts,
@@ -119,7 +122,7 @@ async fn delete(
     store: Option<Uuid>,
 ) -> Result<Option<FinalEvent>, Blocker> {
     let Some(member) = facts.broker.member() else {
-        return Err(Blocker::Unreachable("the MessageBroker is gone".into()));
+        return Err(Blocker::Unreachable("the MessageBroker does not exist any more".into()));
     };
     match member.delete(uid, force.is_some(), store).await {
         Deletion::Deleted(messages) => Ok(force.filter(|_| messages > 0).map(|force| force.event(messages))),
@@ -129,7 +132,7 @@ async fn delete(
     }
 }
 
-/// Says in the status why a channel is blocker. Mere counts are told now and then.
+/// Writes why the deletion is blocked to the status. Changes of counts only are written less often.
 async fn report_blocked(
     context: &Context,
     channel: &MessageChannel,
@@ -145,7 +148,7 @@ async fn report_blocked(
     status::write(context, channel, status, None).await.map(drop)
 }
 
-/// Lets a channel go that its broker cannot or does not let go.
+/// Releases a channel without its deletion at the broker.
 async fn orphan(
     context: &Context,
     channel: &MessageChannel,
@@ -156,11 +159,9 @@ async fn orphan(
     if let (Some(member), Some(Ok(uid))) = (facts.broker.member(), channel.uid().map(|uid| uid.parse())) {
         member.release(uid).await;
     }
-    // Why comes last: it may be long, and a note is cut.
-    let note = format!(
-        "let go, as {why}; what it held stays in the broker's store as an orphan: {}",
-        blocker.what()
-    );
+    // The cause comes last, because it may be long and a note may be cut.
+    let note =
+        format!("released, {why}; its messages stay in the broker's store as an orphan: {}", blocker.what());
     release(context, channel, End::Released, Some(orphaned(note))).await
 }
 
@@ -188,8 +189,8 @@ async fn release(
     Ok(Action::await_change())
 }
 
-/// The last that is told of a channel. Of an orphan the MessageBroker tells as well, which has it from now on; and of any
-/// channel whose namespace takes no events any more.
+/// Publishes a channel's final event. For an orphan, or if the namespace accepts no more events, the MessageBroker gets
+/// the event as well.
 async fn publish_final_event(
     context: &Context,
     channel: &MessageChannel,
@@ -208,7 +209,7 @@ async fn publish_final_event(
     if let Some(broker) = context.brokers.get(&broker) {
         let note = format!("MessageChannel {namespace}/{name}: {note}");
         let (broker, reason) = (broker.object_ref(&()), format!("Channel{reason}"));
-        // Which channel it was makes each an event of its own.
+        // The related channel makes each an event of its own.
         context.events.publish_about(&broker, type_, &reason, note, Some(reference)).await;
     }
 }

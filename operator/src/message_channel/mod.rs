@@ -1,4 +1,4 @@
-//! MessageChannel: its finalizer, its place in the address store of its broker, its status.
+//! MessageChannel: its finalizer, its entry in the address store of its broker, and its status.
 
 pub mod apply;
 mod blocked;
@@ -33,12 +33,13 @@ use crate::{context::Context, error::Error, finalizer, stalled::Stalled};
 /// The kind, in metrics and log lines.
 pub const KIND: &str = "MessageChannel";
 
-/// When a channel is looked at again whose broker is there and not served yet.
+/// The retry interval of a channel whose broker exists and is not served yet.
 const STARTING_INTERVAL: Duration = Duration::from_secs(2);
-/// The same when it has not been served for long: if it goes instead, nobody tells.
+/// The retry interval if the broker has not been served for long. If the broker is deleted then, nothing triggers its
+/// channels.
 const NOT_SERVED_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Brings a channel's place at its broker, and then its status, in line with its spec.
+/// Has the channel programmed at its broker, and writes its status.
 pub async fn reconcile(
     guard: Arc<DeserializeGuard<MessageChannel>>,
     context: Arc<Context>,
@@ -65,8 +66,8 @@ async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> R
     }
     let verdict = validate::validate(channel, &facts);
     if apply::apply(context, channel, &facts, &verdict).await? == apply::Applied::Waiting {
-        // The broker's task asks for a reconcile when it knows what became of the channel. A broker that has no task yet
-        // may never get one, if it goes before it comes.
+        // The broker's task triggers a reconcile when it has an outcome. A broker without a task may be deleted before
+        // it gets one, so its channels retry soon.
         let starting = matches!(facts.broker, BrokerState::Starting);
         return Ok(Action::requeue(if starting { STARTING_INTERVAL } else { context.steady() }));
     }
@@ -81,8 +82,8 @@ async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> R
     Ok(Action::requeue(after.map_or(next, |after| after.min(next))))
 }
 
-/// Leaves a channel alone that another operator serves, or none. A finalizer of ours can be on it only if a person put it
-/// there, or a backup did: nothing waits for it.
+/// Ignores a channel of another operator, or of none. Our finalizer can be on it only if a person or a backup added it.
+/// Then nothing depends on it, and a deletion of the channel removes it.
 async fn ignore_foreign(context: &Context, channel: &MessageChannel) -> Result<Action, Error> {
     let metadata = &channel.metadata;
     if metadata.deletion_timestamp.is_some() && context.ownership.is_held(metadata) {
@@ -92,7 +93,7 @@ async fn ignore_foreign(context: &Context, channel: &MessageChannel) -> Result<A
     Ok(Action::await_change())
 }
 
-/// Takes our finalizer off.
+/// Removes our finalizer, and forgets the channel.
 async fn remove_finalizer(context: &Context, metadata: &ObjectMeta) -> Result<(), Error> {
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), namespace);

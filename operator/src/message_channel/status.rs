@@ -1,4 +1,4 @@
-//! Writes the status of a MessageChannel when it changed, and tells what turned.
+//! Writes the status of a MessageChannel if it changed, and publishes events for the transitions.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{
@@ -20,7 +20,7 @@ use crate::{
     names::FIELD_MANAGER,
 };
 
-/// The status as far as it is the operator's: conditions of other managers are neither compared nor written.
+/// The operator's part of the status. Conditions of other managers are neither compared nor written.
 pub fn own(channel: &MessageChannel) -> MessageChannelStatus {
     let status = channel.status.clone().unwrap_or_default();
     MessageChannelStatus {
@@ -29,7 +29,7 @@ pub fn own(channel: &MessageChannel) -> MessageChannelStatus {
     }
 }
 
-/// Applies the status, and gives what the channel's metadata are then.
+/// Applies the status, and returns the new metadata.
 pub async fn apply(
     client: &Client,
     channel: &MessageChannel,
@@ -37,7 +37,7 @@ pub async fn apply(
 ) -> Result<ObjectMeta, Error> {
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
     let api: Api<MessageChannel> = Api::namespaced(client.clone(), &namespace);
-    // The UID, so that a channel that was made anew under the same name does not get the old one's status.
+    // With the UID, a channel that was recreated under the same name does not get the old channel's status.
     let patch = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": KIND,
@@ -51,8 +51,7 @@ pub async fn apply(
     Ok(written.metadata)
 }
 
-/// Writes the status if it says something new, and gives what the channel's metadata are then. `other` is the channel that it
-/// has to do with, as `namespace/name`.
+/// Writes the status if it changed, and returns the new metadata. `other` is the related channel, as `namespace/name`.
 pub async fn write(
     context: &Context,
     channel: &MessageChannel,
@@ -72,7 +71,7 @@ pub async fn write(
             continue;
         }
         let note = match condition.type_.as_str() {
-            // Its message counts.
+            // The message of the condition contains counts.
             kind::DELETION_BLOCKED => blocker::note(&condition.reason).to_owned(),
             _ => condition.message.clone(),
         };
@@ -83,8 +82,8 @@ pub async fn write(
     Ok(written)
 }
 
-/// Whether a channel that was Ready waited for its broker alone: that this is back is one event of the MessageBroker, and none
-/// of each of its 10,000 channels.
+/// Whether the channel only waited for the return of its broker. The return is one event of the MessageBroker, and not
+/// one of each of its 10,000 channels.
 fn is_back(old: &[Condition]) -> bool {
     let [ready, programmed] = [kind::READY, kind::PROGRAMMED].map(|kind| condition::find(old, kind));
     ready.zip(programmed).is_some_and(|(ready, programmed)| {

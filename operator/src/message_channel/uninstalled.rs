@@ -1,4 +1,4 @@
-//! The status of a channel whose operator is uninstalled: where its messages are, and what to do. Pure.
+//! The status of a channel whose operator is uninstalled: the location of its messages, and what to do. Pure.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -10,11 +10,11 @@ use crate::{
     ownership::broker_of,
 };
 
-/// The reason of Ready of what is left behind when its operator is uninstalled.
+/// The reason of Ready of channels and brokers whose operator is uninstalled.
 pub(crate) const OPERATOR_UNINSTALLED: &str = "OperatorUninstalled";
 
-/// The status of a channel that the operator of a namespace leaves behind: as it was, but not ready, and with the broker that
-/// has it. That is what keeps the default operator from taking it, once the finalizer is off.
+/// The last status by the operator: unchanged, except that Ready is False and the broker is named. The name of the
+/// broker prevents the default operator from taking over the channel once the finalizer is removed.
 pub(crate) fn uninstalled(channel: &MessageChannel, operator: &str, now: Timestamp) -> MessageChannelStatus {
     let old = own(channel);
     let generation = channel.metadata.generation;
@@ -32,37 +32,40 @@ pub(crate) fn uninstalled(channel: &MessageChannel, operator: &str, now: Timesta
 
 fn message(channel: &MessageChannel, operator: &str) -> String {
     let uninstalled = format!(
-        "the operator of namespace {operator} was uninstalled, and nobody looks after the channel and its broker: install it \
-         again in {operator}, and its messages are where they were"
+        "the operator of namespace {operator} was uninstalled, and no operator manages the channel and its broker: install it \
+         again in {operator}; the messages of the channel are still there"
     );
     if channel.spec.broker_ref.namespace.is_some() {
-        // No other may have it.
+        // No other operator may take over the channel.
         return uninstalled;
     }
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
     format!(
-        "{uninstalled}; or give the channel to the default operator, without its messages, by `kubectl patch mc {name} -n \
+        "{uninstalled}; or give the channel to the default operator, without its messages, with `kubectl patch mc {name} -n \
          {namespace} --subresource=status --type=merge -p '{{\"status\":{{\"broker\":null}}}}'`"
     )
 }
 
-/// What is told of a channel that was deleted, and blocker for its messages until its operator was uninstalled; of no other.
+/// The note about a channel whose deletion waited for its messages until its operator was uninstalled. `None` for any
+/// other.
 pub(crate) fn orphaned(channel: &MessageChannel, operator: &str) -> Option<String> {
     channel.metadata.deletion_timestamp.as_ref()?;
     let backlog = channel.status.as_ref().and_then(|status| status.backlog.as_ref());
     let held = match backlog {
         Some(backlog) => format!(
-            "its status shows {} to receive and {}",
+            "its status shows {} and {}",
             counted(backlog.messages, "message"),
             counted(backlog.dead, "dead letter")
         ),
-        None => "its status does not show how many messages it held".into(),
+        None => "its status does not show how many messages it had".into(),
     };
     let store = match broker_of(channel, operator) {
-        Some(broker) => format!("what it held stays in the store of MessageBroker {broker} as an orphan"),
-        None => "no MessageBroker had it".into(),
+        Some(broker) => format!("its messages stay in the store of MessageBroker {broker} as an orphan"),
+        None => "no MessageBroker had the channel".into(),
     };
-    Some(format!("the channel was deleted, and goes now, as its operator is uninstalled: {held}; {store}"))
+    Some(format!(
+        "the deletion of the channel is completed because its operator is uninstalled: {held}; {store}"
+    ))
 }
 
 fn counted(number: i64, what: &str) -> String {
@@ -100,7 +103,7 @@ mod tests {
         let command = "`kubectl patch mc orders -n acme --subresource=status --type=merge -p \
                        '{\"status\":{\"broker\":null}}'`";
         assert!(ready.message.ends_with(command), "{}", ready.message);
-        // Said once more it is no news.
+        // A second time, nothing changes.
         channel.status = Some(status.clone());
         assert_eq!(uninstalled(&channel, "old", at(300)), status);
     }
@@ -115,8 +118,8 @@ mod tests {
         channel.status.as_mut().unwrap().backlog = serde_json::from_value(backlog).unwrap();
         assert_eq!(
             orphaned(&channel, "old").unwrap(),
-            "the channel was deleted, and goes now, as its operator is uninstalled: its status shows 3 messages to receive and 1 \
-             dead letter; what it held stays in the store of MessageBroker old/default as an orphan"
+            "the deletion of the channel is completed because its operator is uninstalled: its status shows 3 messages and 1 \
+             dead letter; its messages stay in the store of MessageBroker old/default as an orphan"
         );
         channel.status.as_mut().unwrap().backlog = None;
         assert!(orphaned(&channel, "old").unwrap().contains("does not show how many"));

@@ -1,4 +1,4 @@
-//! A MessageChannel that this version cannot read: told so in its status, and never blocker when it is deleted.
+//! A MessageChannel that this version cannot read: reports that in the status, and never blocks the deletion.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -15,7 +15,7 @@ use crate::{
     unreadable::{self, Unreadable},
 };
 
-/// What is false of a channel that nobody can read: its broker's task does not see it.
+/// The conditions that become False, because the broker's task ignores an unreadable channel.
 const FAILS: &[&str] = &[kind::ACCEPTED, kind::PROGRAMMED, kind::READY];
 
 pub(super) async fn reconcile(context: &Context, invalid: &InvalidObject) -> Result<Action, Error> {
@@ -31,13 +31,13 @@ pub(super) async fn reconcile(context: &Context, invalid: &InvalidObject) -> Res
         .await?;
         return Ok(Action::await_change());
     }
-    // What its broker holds becomes an orphan; an object that no one can read must not hang for ever.
+    // The deletion of an unreadable object must not wait forever. Its messages become an orphan at the broker.
     if context.ownership.is_held(metadata) {
         let name = metadata.name.as_deref().unwrap_or_default();
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
         let mut channel: ObjectReference = ObjectRef::<MessageChannel>::new(name).within(namespace).into();
         channel.uid.clone_from(&metadata.uid);
-        let note = "let go, as this version of the operator cannot read the resource. What a broker holds of it stays there \
+        let note = "released, because this version of the operator cannot read the resource; its messages stay at the broker \
                     as an orphan";
         tracing::warn!(channel = name, namespace, error = invalid.error, "{note}");
         context.events.publish_about(&channel, EventType::Warning, "Orphaned", note.into(), None).await;

@@ -1,4 +1,4 @@
-//! Whether a MessageChannel is valid here, and what became of it at its broker. Pure.
+//! Validates a MessageChannel, and evaluates the outcome of programming it. Pure.
 
 use restante_crds::{MessageChannel, compile, condition::kind, dead_letters::DeadLetterFault};
 use restante_wire::ChannelConfig;
@@ -10,36 +10,33 @@ use crate::{
     stalled::Remedy,
 };
 
-/// The reason of Accepted, and of DeletionBlocked, where the MessageBroker is missing.
+/// The reason of Accepted and DeletionBlocked if the MessageBroker does not exist.
 pub(super) const BROKER_NOT_FOUND: &str = "BrokerNotFound";
-/// The reason of Programmed, and of DeletionBlocked, where the operator cannot serve the MessageBroker.
+/// The reason of Programmed and DeletionBlocked if the operator cannot serve the MessageBroker.
 pub(super) const BROKER_NOT_SERVED: &str = "BrokerNotServed";
 
-/// What a MessageChannel comes to.
+/// The result of the validation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It cannot be programmed until something changes.
+    /// The channel cannot be programmed.
     Rejected {
         /// The reason of the condition Accepted.
         reason: &'static str,
-        /// What to do.
         message: String,
-        /// Its addresses, where they are valid.
+        /// The configuration, if valid.
         config: Option<Box<ChannelConfig>>,
-        /// Whether the broker's task should go on looking at it: it may win one day.
+        /// Whether the broker's task must keep the channel among the claims, because it may win later.
         contends: bool,
-        /// The channel that it lost to, as `namespace/name`.
+        /// The channel that won the conflict, as `namespace/name`.
         other: Option<String>,
-        /// What lets it be accepted.
         remedy: Remedy,
     },
-    /// It is at its broker, or will be.
+    /// The channel is programmed, or will be.
     Accepted {
-        /// What its spec says.
         config: Box<ChannelConfig>,
-        /// Whether every pod has it.
         programming: Programming,
-        /// Why its dead letters do not go where its spec says. That is told, and signals no traffic: they stay in it.
+        /// The fault of the dead-letter channel. It is reported, and stops no traffic: dead letters stay in their
+        /// channel.
         dead_letter: Option<DeadLetterFault>,
     },
 }
@@ -47,23 +44,22 @@ pub enum Verdict {
 /// Whether every broker pod has a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Programming {
-    /// The broker's task has not looked at this generation yet.
+    /// The broker's task has not published an outcome for this generation yet.
     Unknown,
-    /// Every pod has it.
+    /// Every pod has the channel.
     Done,
-    /// Not yet.
+    /// Not every pod has the channel yet.
     Pending {
         /// The reason of the condition Programmed.
         reason: &'static str,
-        /// What is in the way.
         message: String,
     },
-    /// The broker will not take it until something changes.
+    /// The broker refuses the channel until it changes.
     Refused(String),
 }
 
 impl Verdict {
-    /// What fails, and what ends it. A channel that waits for its broker does not fail.
+    /// The failure of the channel, and what can end it. A channel that waits for its broker has not failed.
     pub fn failure(&self) -> Option<(Assertion, Remedy)> {
         match self {
             Self::Rejected { reason, message, remedy, .. } => {
@@ -80,7 +76,7 @@ impl Verdict {
         }
     }
 
-    /// Whether the channel is in the set of its broker, as far as is known.
+    /// Whether the channel is in the set of its broker, as far as known.
     pub fn is_at_its_broker(&self) -> bool {
         match self {
             Self::Rejected { .. } | Self::Accepted { programming: Programming::Refused(_), .. } => false,
@@ -88,7 +84,7 @@ impl Verdict {
         }
     }
 
-    /// The other channel that this is about, as `namespace/name`: the one that it lost to, or that takes no dead letters.
+    /// The related channel, as `namespace/name`: the winner of the conflict, or the dead-letter channel with a fault.
     pub fn other(&self) -> Option<&str> {
         match self {
             Self::Rejected { other, .. } => other.as_deref(),
@@ -97,7 +93,6 @@ impl Verdict {
     }
 }
 
-/// Judges a MessageChannel.
 pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
     let config = match compile(channel) {
         Ok(config) => Box::new(config),
@@ -146,18 +141,17 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
             reason: "NoBrokerPod",
             message: format!("waiting for a pod of MessageBroker {} to run", channel.spec.broker_ref.name),
         },
-        Some(State::Pending(Pending::Unreachable(error))) => Programming::Pending {
-            reason: "BrokerUnreachable",
-            message: format!("tried again soon: {error}"),
-        },
+        Some(State::Pending(Pending::Unreachable(error))) => {
+            Programming::Pending { reason: "BrokerUnreachable", message: format!("retrying: {error}") }
+        }
     };
     let dead_letter = outcome.and_then(|outcome| outcome.dead_letter.clone());
     Verdict::Accepted { config, programming, dead_letter }
 }
 
-/// That a channel has no broker, and what to do.
+/// The message about a missing broker, and the remedy, if the broker is missing.
 fn without_broker(channel: &MessageChannel, broker: &BrokerState) -> Option<String> {
-    const MOVE: &str = "delete this channel and make it anew with another spec.brokerRef";
+    const MOVE: &str = "delete this channel and recreate it with another spec.brokerRef";
     let (gone, remedy) = match broker {
         BrokerState::NotFound(gone) => (gone, format!("create it, or {MOVE}")),
         BrokerState::Refused { gone, why } => (gone, why.clone()),
@@ -166,8 +160,8 @@ fn without_broker(channel: &MessageChannel, broker: &BrokerState) -> Option<Stri
     };
     Some(match channel.metadata.deletion_timestamp {
         None => format!("{gone}: {remedy}"),
-        // Nobody deletes a channel twice.
-        Some(_) => format!("{gone}: the condition DeletionBlocked says what to do"),
+        // Advice to delete a deleted channel would be pointless.
+        Some(_) => format!("{gone}: see the condition DeletionBlocked"),
     })
 }
 
@@ -332,7 +326,7 @@ pub(super) mod tests {
         let leaving = told(BrokerState::Leaving("MessageBroker x is being deleted (held)".into()));
         assert_eq!(
             leaving,
-            "MessageBroker x is being deleted (held): once it is gone, create it again; or delete this channel and make it anew \
+            "MessageBroker x is being deleted (held): once it is gone, create it again; or delete this channel and recreate it \
              with another spec.brokerRef"
         );
         let refused =

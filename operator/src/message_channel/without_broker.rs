@@ -1,4 +1,4 @@
-//! A deleted MessageChannel whose MessageBroker is gone: its messages may be on the claim that the broker left behind. Pure.
+//! A deleted MessageChannel whose MessageBroker does not exist. The broker's claim may still have its messages. Pure.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use restante_crds::{FORCE_DELETE, MessageChannel};
@@ -9,17 +9,17 @@ use crate::{
     names,
 };
 
-/// What becomes of the channel.
+/// The fate of the deleted channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is blocker, and why.
+    /// The deletion waits.
     Blocked(Blocker),
-    /// It is let go, and what is told of that.
+    /// The finalizer is removed, with this note for the event.
     Released(String),
 }
 
-/// Decides what becomes of the channel. `gone` says that the broker does not exist, `claim` is
-/// what has the name of its claim.
+/// Decides the fate of the channel. `gone` says that the broker does not exist; `claim` is the object that has the name
+/// of the broker's claim.
 pub(super) fn decide(
     channel: &MessageChannel,
     gone: &str,
@@ -29,11 +29,11 @@ pub(super) fn decide(
     let broker = &channel.spec.broker_ref.name;
     let name = names::claim(broker);
     if !may_hold_store(claim, broker) {
-        let note = format!("let go: {gone}, and there is no claim {name} that could hold messages");
+        let note = format!("released: {gone}, and there is no claim {name} that could contain messages");
         return Fate::Released(note);
     }
     let request = match Force::of(channel) {
-        Some(Force::Annotation) => format!("its annotation {FORCE_DELETE}"),
+        Some(Force::Annotation) => format!("the annotation {FORCE_DELETE}"),
         Some(Force::Policy) => "spec.deletionPolicy: Delete".into(),
         None => {
             let (gone, namespace) = (gone.into(), namespace.into());
@@ -41,11 +41,11 @@ pub(super) fn decide(
         }
     };
     Fate::Released(format!(
-        "let go, as {request} says; what it held stays on claim {name} as an orphan: {gone}"
+        "released, as requested by {request}; its messages stay on claim {name} as an orphan: {gone}"
     ))
 }
 
-/// Whether what has the name of a broker's claim may hold the broker's store.
+/// Whether the object that has the name of a broker's claim may contain the broker's store.
 pub(super) fn may_hold_store(claim: Option<&PersistentVolumeClaim>, broker: &str) -> bool {
     claim.is_some_and(|claim| is_claim_of(&claim.metadata, broker) && may_hold_data(claim))
 }
@@ -88,7 +88,9 @@ mod tests {
             let mut channel = open();
             channel.spec.deletion_policy = policy;
             for phase in ["Bound", "Lost"] {
-                let Fate::Blocked(blocker) = decided(&channel, Some(&ours(phase))) else { panic!("let go") };
+                let Fate::Blocked(blocker) = decided(&channel, Some(&ours(phase))) else {
+                    panic!("released")
+                };
                 assert_eq!(blocker.reason(&channel), "BrokerNotFound");
                 let message = blocker.message(&channel);
                 assert!(message.contains("`kubectl -n mq delete pvc data-restante-default-0`"), "{message}");

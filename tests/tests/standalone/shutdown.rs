@@ -148,7 +148,7 @@ fn a_release_of_finalizers_ends_at_once_on_a_signal_and_reports_that_it_is_not_d
     let status = release.terminate()?;
     let said = release.log_text();
     ensure!(
-        status.code() == Some(1) && said.contains("told to stop before every MessageChannel"),
+        status.code() == Some(1) && said.contains("interrupted by a signal before every MessageChannel"),
         "{status}: {said}"
     );
     Ok(())

@@ -120,7 +120,7 @@ fn a_malformed_config_map_is_a_condition_of_the_broker_that_it_made() -> Result<
     malformed["data"]["broker.yaml"] = json!("spec: [");
     operator.apply(&malformed)?;
     let message = operator.until_condition("main", "DefaultDiffers", "True", "Malformed")?;
-    ensure!(message.contains("broker.yaml is no MessageBroker"), "{message}");
+    ensure!(message.contains("broker.yaml is not a valid MessageBroker"), "{message}");
     Ok(())
 }
 
@@ -131,7 +131,11 @@ fn a_refusal_before_the_default_broker_exists_is_reported_by_event_log_and_metri
     operator.apply(&config_map("default-never", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
     let note = operator.until_event("recipe", "DefaultBrokerRefused")?;
     ensure!(note.contains("spec.engine.embedded.storage"), "{note}");
-    ensure!(operator.log().contains("the default MessageBroker is not as ConfigMap recipe wants it"));
+    ensure!(
+        operator
+            .log()
+            .contains("the manifest of the default MessageBroker in ConfigMap recipe is not applied")
+    );
     ensure!(operator.metric("restante_operator_default_broker_refused")? == 1.0);
     operator.apply(&config_map("default-never", ""))?;
     operator.until_ready("main")?;
@@ -149,7 +153,10 @@ fn channels_of_a_refused_and_deleted_default_broker_report_the_values_to_correct
     operator.run(&["delete", BROKER, "--timeout=60s"])?;
     operator.until("the channel to report the refusal", "messagechannel/orders", |channel| {
         let message = condition_is(channel, "Accepted", "False", "BrokerNotFound")?;
-        ensure!(message.contains("does not exist: the operator makes it from ConfigMap recipe"), "{message}");
+        ensure!(
+            message.contains("does not exist: the operator creates it from ConfigMap recipe"),
+            "{message}"
+        );
         ensure!(message.contains("keepAliveSeconds"), "{message}");
         ensure!(message.ends_with("Correct the values broker.* and run `helm upgrade`"), "{message}");
         Ok(())
@@ -182,7 +189,7 @@ fn an_operator_without_its_config_map_serves_other_brokers() -> Result<()> {
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let operator = Operator::start(cluster, "default-missing", &[FLAG])?;
     operator.broker_becomes_ready("other", "")?;
-    ensure!(operator.log().contains("ConfigMap recipe (--default-broker-configmap) does not exist"));
+    ensure!(operator.log().contains("ConfigMap recipe (--default-broker-configmap) not found"));
     ensure!(operator.metric("restante_operator_reconcile_errors_total")? >= 1.0);
     Ok(())
 }

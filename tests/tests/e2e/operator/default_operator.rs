@@ -234,11 +234,11 @@ fn an_uninstall_logs_the_channels_whose_status_it_cannot_write() -> Result<()> {
     };
     for name in ["named", "known"] {
         let line = line(name)?;
-        ensure!(line.contains("it waits for an operator in namespace untold"), "{line}");
+        ensure!(line.contains("the channel waits for an operator in namespace untold"), "{line}");
         ensure!(!line.contains("default operator"), "{line}");
     }
     let line = line("unknown")?;
-    ensure!(line.contains("the default operator may take it"), "{line}");
+    ensure!(line.contains("the default operator may take over the channel"), "{line}");
     kubectl.run(&["delete", "validatingadmissionpolicybinding", "untold"]).map(drop)
 }
 

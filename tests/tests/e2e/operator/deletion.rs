@@ -72,7 +72,7 @@ fn only_the_value_true_forces_a_deletion() -> Result<()> {
     operator.is_blocked(
         "orders",
         "NotEmpty",
-        "restante.dev/force-delete is \"false\", which means nothing",
+        "restante.dev/force-delete=\"false\" is invalid and ignored",
     )?;
     operator.annotate("orders", "restante.dev/force-delete=true")?;
     operator.channel_is_removed("orders")?;
@@ -101,7 +101,11 @@ fn a_deleted_channel_is_not_removed_as_empty_by_a_store_that_never_had_it() -> R
     operator.until_condition("main", "StoreReplaced", "True", "AnotherStore")?;
     operator.until_condition("main", "Ready", "True", "Ready")?;
     for name in ["by-block", "by-policy", "by-force"] {
-        operator.is_blocked(name, "StoreReplaced", "shows another store than it had")?;
+        operator.is_blocked(
+            name,
+            "StoreReplaced",
+            "was replaced, and only the earlier store has the messages",
+        )?;
     }
     operator.event("another-store", "StoreReplaced", "by-block")?;
     operator.annotate("by-force", "restante.dev/force-delete=true")?;
@@ -125,7 +129,7 @@ fn a_forced_deletion_ends_without_a_broker_pod_and_a_policy_waits_for_one() -> R
     operator.until_pod_is_unschedulable()?;
     operator.delete("by-policy")?;
     operator.delete("by-force")?;
-    let away = "restante.dev/force-delete=true to let it go without its broker";
+    let away = "restante.dev/force-delete=true to release it without its broker";
     operator.is_blocked("by-policy", "BrokerUnreachable", away)?;
     operator.annotate("by-force", "restante.dev/force-delete=true")?;
     operator.channel_is_removed("by-force")?;
@@ -224,7 +228,7 @@ fn a_deleted_channel_shows_its_backlog_and_that_it_is_being_deleted() -> Result<
     operator.channel_becomes_ready("going", "orders", "main", "")?;
     operator.send("main", "going/orders", "one")?;
     operator.delete("orders")?;
-    let channel = operator.is_blocked("orders", "NotEmpty", "holds 1 message")?;
+    let channel = operator.is_blocked("orders", "NotEmpty", "has 1 message")?;
     condition_is(&channel, "Ready", "True", "Deleting")?;
     let table = cluster.kubectl().run(&["-n", "going", "get", "mc", "orders", "-o", "wide"])?;
     let row: Vec<&str> = table.lines().nth(1).context("there is a row")?.split_whitespace().collect();

@@ -120,7 +120,7 @@ fn a_bound_claim_is_reported_with_the_manager_that_applied_it_and_not_kubernetes
     operator.apply(&claim)?;
     operator.apply_broker("mine", "")?;
     let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
-    ensure!(message.contains("belongs to somebody else (made with kubectl"), "{message}");
+    ensure!(message.contains("belongs to another owner (created with kubectl"), "{message}");
     Ok(())
 }
 

@@ -93,7 +93,7 @@ impl CutOff {
         for (reason, about) in [("Orphaned", "orders"), ("ChannelOrphaned", "main")] {
             let note = operator.event(&operator.namespace, reason, about)?["note"].to_string();
             ensure!(note.contains(&told), "{note}");
-            ensure!(note.contains("stays in the broker's store as an orphan"), "{note}");
+            ensure!(note.contains("stay in the broker's store as an orphan"), "{note}");
             ensure!(!note.contains("away"), "{note}");
         }
         Ok(())
@@ -233,7 +233,7 @@ fn a_corrected_annotation_is_reported_at_once_with_the_time_of_the_removal() -> 
     let CutOff { operator, .. } = CutOff::new(cluster, "mended", "CredentialInvalid")?;
     operator.annotate("orders", "restante.dev/force-delete=yes")?;
     operator.delete("orders")?;
-    operator.is_blocked("orders", "BrokerNotServed", "is \"yes\", which means nothing")?;
+    operator.is_blocked("orders", "BrokerNotServed", "force-delete=\"yes\" is invalid and ignored")?;
     operator.annotate("orders", "restante.dev/force-delete=true")?;
     let told = operator.is_blocked("orders", "BrokerNotServed", "30 s after the deletion")?;
     ensure!(!told["status"].to_string().contains("means nothing"), "{}", told["status"]);

@@ -48,7 +48,7 @@ fn a_broker_whose_volume_was_replaced_says_so_until_the_store_is_accepted() -> R
     operator.run(&["annotate", "messagebroker/main", &wrong])?;
     operator.until("the wrong id to be reported", "messagebroker/main", |broker| {
         let message = condition_is(broker, "StoreReplaced", "True", "AnotherStore")?;
-        ensure!(message.contains("accepts nothing"), "{message}");
+        ensure!(message.contains("is ignored"), "{message}");
         Ok(())
     })?;
     let command = message.split('`').nth(1).context("there is no command")?;
@@ -59,7 +59,7 @@ fn a_broker_whose_volume_was_replaced_says_so_until_the_store_is_accepted() -> R
         ensure!(replaced["status"] == "False", "{replaced}");
         ensure!(
             message
-                .contains(&format!("shows store {}", broker["status"]["storeID"].as_str().unwrap_or("none")))
+                .contains(&format!("has store {}", broker["status"]["storeID"].as_str().unwrap_or("none")))
         );
         Ok(())
     })

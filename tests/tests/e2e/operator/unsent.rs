@@ -84,5 +84,5 @@ fn a_restarted_operator_keeps_a_deleted_channel_that_may_have_been_sent() -> Res
     operator.stop()?;
     let operator = Operator::start_again(cluster, "unsent-unsure", &[])?;
     operator.delete("orders")?;
-    operator.is_blocked("orders", "BrokerUnreachable", "no pod of MessageBroker main runs").map(drop)
+    operator.is_blocked("orders", "BrokerUnreachable", "no pod of MessageBroker main is running").map(drop)
 }

@@ -57,7 +57,7 @@ fn a_deleted_channel_without_its_broker_waits_while_the_claim_has_its_messages_a
         condition_is(orders, "Ready", "True", "Deleting")?;
         condition_is(orders, "DeletionBlocked", "True", "NotEmpty").map(drop)
     })?;
-    operator.is_blocked("drains", "Draining", "holds 1 message")?;
+    operator.is_blocked("drains", "Draining", "has 1 message")?;
     for name in ["orders", "drains"] {
         operator.receive("main", &format!("claim-stays/{name}"), "wanted")?;
         operator.channel_is_removed(name)?;

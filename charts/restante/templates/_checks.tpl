@@ -1,8 +1,8 @@
 {{/*
-What values.schema.json could refuse only by a pattern, which tells nobody what to write instead.
+Checks that values.schema.json could express only as a pattern, without saying what to write instead.
 */}}
 {{- define "restante.checks" -}}
-{{- /* A definition that hangs there takes no object, and takes the release's own with it when it goes. */ -}}
+{{- /* A definition that is being deleted accepts no objects, and deletes the objects of this release in the end. */ -}}
 {{- if .Values.crds.install -}}
 {{- range $name := list "messagechannels.restante.dev" "messagebrokers.restante.dev" -}}
 {{- $definition := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name -}}
@@ -13,26 +13,26 @@ What values.schema.json could refuse only by a pattern, which tells nobody what 
 {{- end -}}
 {{- with .Values.serviceAccount.name -}}
 {{- if hasPrefix "restante-" . -}}
-{{- fail (printf "serviceAccount.name: %s could be the ServiceAccount of a MessageBroker, which is called restante-<name>: choose a name that begins otherwise" .) -}}
+{{- fail (printf "serviceAccount.name: %s could be the ServiceAccount of a MessageBroker, which is named restante-<name>: choose a name without the prefix restante-" .) -}}
 {{- end -}}
 {{- end -}}
 {{- if or (hasSuffix "-headless" .Values.broker.name) (hasSuffix "-control" .Values.broker.name) -}}
-{{- fail (printf "broker.name: %s ends with -headless or -control, as objects of other MessageBrokers do: choose another name" .Values.broker.name) -}}
+{{- fail (printf "broker.name: %s must not end with -headless or -control, like the objects of other MessageBrokers: choose another name" .Values.broker.name) -}}
 {{- end -}}
 {{- with .Values.broker.externalURL -}}
 {{- if not (regexMatch `^(https?://([-A-Za-z0-9_.]{1,253}|\[[0-9A-Fa-f:.]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/\.{0,2}[-A-Za-z0-9_~][-A-Za-z0-9._~]*)*/?)?$` .) -}}
-{{- fail (printf "broker.externalURL: %s is no URL that clients could use: write it like https://mq.example.com or http://example.com:8080/mq, without a query" .) -}}
+{{- fail (printf "broker.externalURL: %s is not a valid URL: write it like https://mq.example.com or http://example.com:8080/mq, without a query" .) -}}
 {{- end -}}
 {{- end -}}
 {{- if kindIs "string" .Values.operator.logLevel -}}
 {{- if not (regexMatch `^,*\s*([-:_\p{L}\p{N}][^=\[,]*(=([tT][rR][aA][cC][eE]|[dD][eE][bB][uU][gG]|[iI][nN][fF][oO]|[wW][aA][rR][nN]|[eE][rR][rR][oO][rR]|[oO][fF][fF]|[0-5])?)?|([-:_\p{L}\p{N}][^=\[,]*)?\[[^\]{,]*(\{[^},]+\})?\](=([tT][rR][aA][cC][eE]|[dD][eE][bB][uU][gG]|[iI][nN][fF][oO]|[wW][aA][rR][nN]|[eE][rR][rR][oO][rR]|[oO][fF][fF]|[0-5])?)?)\s*(,+\s*([-:_\p{L}\p{N}][^=\[,]*(=([tT][rR][aA][cC][eE]|[dD][eE][bB][uU][gG]|[iI][nN][fF][oO]|[wW][aA][rR][nN]|[eE][rR][rR][oO][rR]|[oO][fF][fF]|[0-5])?)?|([-:_\p{L}\p{N}][^=\[,]*)?\[[^\]{,]*(\{[^},]+\})?\](=([tT][rR][aA][cC][eE]|[dD][eE][bB][uU][gG]|[iI][nN][fF][oO]|[wW][aA][rR][nN]|[eE][rR][rR][oO][rR]|[oO][fF][fF]|[0-5])?)?)\s*)*,*$` .Values.operator.logLevel) -}}
-{{- fail (printf "operator.logLevel: %q is no filter: write a level (error, warn, info, debug, trace, off), or one for each target, such as info,restante_operator=debug,kube=warn" .Values.operator.logLevel) -}}
+{{- fail (printf "operator.logLevel: %q is not a valid filter: write a level (error, warn, info, debug, trace, off), or one per target, such as info,restante_operator=debug,kube=warn" .Values.operator.logLevel) -}}
 {{- end -}}
 {{- end -}}
 {{- range $field := list "podLabels" "podAnnotations" "serviceAccountAnnotations" -}}
 {{- range $name, $value := default dict (get $.Values.broker $field) -}}
 {{- if or (hasPrefix "restante.dev/" $name) (and (eq $field "podLabels") (hasPrefix "app.kubernetes.io/" $name)) -}}
-{{- fail (printf "broker.%s: %s is the operator's own: choose a name with another prefix" $field $name) -}}
+{{- fail (printf "broker.%s: %s is reserved for the operator: choose a name with another prefix" $field $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -3,7 +3,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* A part of most names in the release's namespace; short enough for the longest addition, release-finalizers-. */}}
+{{/* A part of most names in the release's namespace. Short enough for the longest prefix, release-finalizers-. */}}
 {{- define "restante.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 44 | trimSuffix "-" -}}
@@ -20,8 +20,8 @@
 {{- end -}}
 
 {{/*
-ServiceAccounts are the one kind that both the chart and each MessageBroker make, and those of MessageBrokers are called
-restante-<broker>: the chart's begin with another word, so that no release and no MessageBroker takes the other's.
+Both the chart and each MessageBroker create ServiceAccounts. The MessageBrokers' are named restante-<broker>. The chart's
+have another prefix, so that the names never collide.
 */}}
 {{- define "restante.serviceAccountName" -}}
 {{- default (printf "operator-%s" (include "restante.fullname" .)) .Values.serviceAccount.name -}}
@@ -33,24 +33,24 @@ restante-<broker>: the chart's begin with another word, so that no release and n
 {{- end -}}
 
 {{/*
-What the operator may do in its namespace, under one name for every release: Helm refuses a second release in this
+The operator's Role in its namespace. It has the same name in every release, so that Helm refuses a second release in this
 namespace, whose operator would serve the same MessageBrokers.
 */}}
 {{- define "restante.roleName" -}}
 restante-operator
 {{- end -}}
 
-{{/* Names of cluster-scoped objects, called after the one release of their namespace. No namespace has a colon. */}}
+{{/* The name of cluster-scoped objects, unique per namespace, which has only one release. No namespace contains a colon. */}}
 {{- define "restante.clusterRoleName" -}}
 {{- printf "restante-operator:%s" .Release.Namespace -}}
 {{- end -}}
 
-{{/* The ConfigMap that the operator makes the default MessageBroker from: it owns it, so its name must never change. */}}
+{{/* The ConfigMap of the default MessageBroker. It owns the MessageBroker, so its name must never change. */}}
 {{- define "restante.defaultBrokerName" -}}
 restante-default-broker
 {{- end -}}
 
-{{/* An image's whole reference, of a list of the context and the image's values. */}}
+{{/* The full reference of an image. Argument: a list of the context and the image's values. */}}
 {{- define "restante.image" -}}
 {{- $context := index . 0 -}}
 {{- with index . 1 -}}
@@ -70,15 +70,15 @@ restante-default-broker
 {{- include "restante.image" (list . .Values.image.operator) -}}
 {{- end -}}
 
-{{/* What tells this release's pods from others; never changes, as a Deployment's selector may not. */}}
+{{/* The labels that select this release's pods. They must never change, because a Deployment's selector is immutable. */}}
 {{- define "restante.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "restante.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{/*
-The labels of an object, of a list of the context, the object's component and, if it has any, further labels. The chart's
-own win: Helm, the Deployment's selector and the operator go by them.
+The labels of an object. Argument: a list of the context, the object's component and optional further labels. The chart's own
+labels take precedence, because Helm, the Deployment's selector and the operator depend on them.
 */}}
 {{- define "restante.labels" -}}
 {{- $context := index . 0 -}}
@@ -94,7 +94,7 @@ own win: Helm, the Deployment's selector and the operator go by them.
 {{- toYaml (merge $labels (default dict $context.Values.commonLabels)) -}}
 {{- end -}}
 
-{{/* Restricted pod security: of the pod. */}}
+{{/* The security context of a pod, for the restricted profile. */}}
 {{- define "restante.podSecurityContext" -}}
 runAsNonRoot: true
 {{- if ne .Values.podSecurity.users "cluster" }}
@@ -105,7 +105,7 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
-{{/* Restricted pod security: of the container. */}}
+{{/* The security context of a container, for the restricted profile. */}}
 {{- define "restante.containerSecurityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -113,7 +113,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Where the pods of operator and uninstall job run, and what pulls their image. */}}
+{{/* Scheduling and pull secrets of the operator and the uninstall job. */}}
 {{- define "restante.scheduling" -}}
 {{- $fields := dict "imagePullSecrets" .Values.imagePullSecrets -}}
 {{- range list "priorityClassName" "nodeSelector" "tolerations" "affinity" -}}
@@ -122,7 +122,7 @@ capabilities:
 {{- include "restante.given" $fields -}}
 {{- end -}}
 
-{{/* The YAML of those fields that have a value. */}}
+{{/* The YAML of all fields that have a value. */}}
 {{- define "restante.given" -}}
 {{- $given := dict -}}
 {{- range $field, $value := . -}}
@@ -136,8 +136,8 @@ capabilities:
 {{- end -}}
 
 {{/*
-A quantity as text, however it was written: the API takes cpu: 0.5, a custom resource definition does not, and a large
-number must not come out as 1e+10.
+A quantity as text. The API accepts cpu: 0.5 as a number, but a custom resource definition does not. A large number must not
+be written as 1e+10.
 */}}
 {{- define "restante.quantity" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) -}}
@@ -147,7 +147,7 @@ number must not come out as 1e+10.
 {{- end -}}
 {{- end -}}
 
-{{/* Requests and limits as the API takes them, without those that null has unset. */}}
+{{/* Requests and limits in the form of the API, without values that null has unset. */}}
 {{- define "restante.resources" -}}
 {{- $resources := dict -}}
 {{- range $kind, $quantities := . -}}
@@ -165,8 +165,8 @@ number must not come out as 1e+10.
 {{- end -}}
 
 {{/*
-Whether the uninstall hook is rendered: "true", or nothing. `lookup` finds nothing where `helm template` renders, and
-whoever applies the result knows no hooks: the job would run at once. Every cluster with RBAC has the role cluster-admin.
+Whether the uninstall hook is rendered: "true", or empty. In `helm template`, `lookup` finds nothing. Tools that apply its
+output do not know hooks, and would run the job at once. Every cluster with RBAC has the role cluster-admin.
 */}}
 {{- define "restante.uninstallHook" -}}
 {{- $enabled := toString .Values.uninstallHook.enabled -}}
@@ -178,8 +178,8 @@ true
 {{- end -}}
 
 {{/*
-After everything else of the release is deleted: then a job that cannot run stops no uninstall. But before, where the
-definitions are deleted too: they would wait for channels that nobody lets go.
+The job runs after all other objects of the release are deleted, so that a job that cannot run does not block the uninstall.
+If the definitions are deleted too, it runs before: otherwise they would wait for the finalizers of the channels.
 */}}
 {{- define "restante.hookAnnotations" -}}
 helm.sh/hook: {{ ternary "post-delete" "pre-delete" .Values.crds.keep }}

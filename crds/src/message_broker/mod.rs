@@ -143,7 +143,7 @@ impl Default for Engine {
 pub struct Embedded {
     /// Number of worker threads, 1 to 64 (default: 1). Each worker owns a part of the channels and a log of its own,
     /// which takes at least four segments of 64Mi of the volume. The container needs one CPU per worker. A change
-    /// restarts the pod and keeps all messages.
+    /// restarts the pod; messages on disk stay.
     #[serde(default = "cores")]
     #[schemars(range(min = 1, max = 64))]
     pub cores: i32,

@@ -28,7 +28,7 @@ fn no_object_of_a_release_has_a_name_that_a_message_broker_could_use() -> Result
             }
         }
     }
-    helm.refuses("serviceAccount: {name: restante-operator}", "choose a name that begins otherwise")
+    helm.refuses("serviceAccount: {name: restante-operator}", "choose a name without the prefix restante-")
 }
 
 #[test]

@@ -276,7 +276,7 @@ operator: {podLabels: {app.kubernetes.io/component: mine}}
 #[test]
 fn values_that_the_message_broker_definition_refuses_are_refused_before_the_install() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
-    let own = "is the operator's own: choose a name with another prefix";
+    let own = "is reserved for the operator: choose a name with another prefix";
     helm.refuses("broker: {podLabels: {app.kubernetes.io/name: mine}}", own)?;
     helm.refuses("broker: {podAnnotations: {restante.dev/credential: mine}}", own)?;
     helm.refuses("broker: {name: a-control}", "choose another name")?;

@@ -215,13 +215,13 @@ mod tests {
         let results = resolve(&[claim(&large, Some(1)), claim(&small, Some(1))]);
         let lost = results[0].as_ref().unwrap();
         assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationTaken, "acme/small"));
-        let told = "destination acme/a is taken by MessageChannel acme/small, which was created in the same second and has the \
+        let expected = "destination acme/a is taken by MessageChannel acme/small, which was created in the same second and has the \
                     smaller UID: ";
-        assert!(lost.to_string().starts_with(told), "{lost}");
+        assert!(lost.to_string().starts_with(expected), "{lost}");
         assert_eq!(results[1], None);
         let lost = resolve(&[claim(&small, Some(2)), claim(&large, Some(1))]).remove(0).unwrap();
-        let told = "destination acme/a is taken by the older MessageChannel acme/large: ";
-        assert!(lost.to_string().starts_with(told), "{lost}");
+        let expected = "destination acme/a is taken by the older MessageChannel acme/large: ";
+        assert!(lost.to_string().starts_with(expected), "{lost}");
     }
 
     #[test]
@@ -272,9 +272,9 @@ mod tests {
         let results = resolve(&claims);
         let lost = results[0].as_ref().unwrap();
         assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationFull, "acme/c0"));
-        let told =
+        let expected =
             "destination acme/a is shared by 32 channels, the limit, among them MessageChannel acme/c0: ";
-        assert!(lost.to_string().starts_with(told), "{lost}");
+        assert!(lost.to_string().starts_with(expected), "{lost}");
         assert_eq!(results.iter().flatten().count(), 1);
         assert!(resolve(&claims[..claims.len() - 1]).iter().all(Option::is_none));
     }

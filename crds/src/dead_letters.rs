@@ -188,8 +188,8 @@ mod tests {
     fn a_long_chain_is_checked_in_linear_time() {
         let mut row: Vec<_> = (0..50_000).map(|n| config(&format!("c{n}"), &format!("c{}", n + 1))).collect();
         row.push(config("c50000", "c0"));
-        let told = reasons(&row);
-        assert_eq!(told.iter().flatten().collect::<Vec<_>>(), [&"DeadLetterCycle"]);
-        assert_eq!(told[50_000], Some("DeadLetterCycle"));
+        let expected = reasons(&row);
+        assert_eq!(expected.iter().flatten().collect::<Vec<_>>(), [&"DeadLetterCycle"]);
+        assert_eq!(expected[50_000], Some("DeadLetterCycle"));
     }
 }

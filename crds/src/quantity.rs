@@ -3,8 +3,8 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// The form of a size. Kubernetes' exponents (`1e3`) and fractions of a byte (`m`) are excluded, because they are typing
-/// errors.
+/// The form of a size. Kubernetes' exponents (`1e3`) and fractions of a byte (`m`) are excluded, because they are
+/// typing errors.
 const BYTES_PATTERN: &str = r"^[0-9]{1,18}(\.[0-9]{1,3})?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$";
 /// The form of any quantity, to catch typing errors early. Kubernetes validates quantities itself.
 const ANY_PATTERN: &str =

@@ -147,8 +147,8 @@ fn rule_and_broker_require_that_a_message_of_the_largest_size_fits_the_channel()
         let (by_rule, by_broker) = (channel.validate_cel(), compile(&channel));
         assert_eq!((by_rule.is_ok(), by_broker.is_ok()), (fits, fits), "{limits}: {by_rule:?} {by_broker:?}");
         if let Err(error) = by_rule {
-            let told = "limits.messageBytes (default: 1Mi) must be at most limits.bytes";
-            assert!(error.to_string().contains(told), "{error}");
+            let expected = "limits.messageBytes (default: 1Mi) must be at most limits.bytes";
+            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 }

@@ -169,9 +169,9 @@ mod tests {
 
     #[test]
     fn the_condition_of_the_named_broker_contains_the_error_and_the_remedy() {
-        let told = differs(Some("main")).condition(&broker("main"), &[]).unwrap();
-        assert!(told.holds && told.message.contains("ConfigMap defaults"), "{told:?}");
-        assert!(told.message.contains("not applied: spec.size: too small. Correct"), "{told:?}");
+        let reported = differs(Some("main")).condition(&broker("main"), &[]).unwrap();
+        assert!(reported.holds && reported.message.contains("ConfigMap defaults"), "{reported:?}");
+        assert!(reported.message.contains("not applied: spec.size: too small. Correct"), "{reported:?}");
         assert_eq!(differs(Some("main")).condition(&broker("other"), &[]), None);
         assert_eq!(ManifestState::Applied.condition(&broker("main"), &[]), None);
     }
@@ -196,10 +196,10 @@ mod tests {
     #[test]
     fn the_condition_stays_until_the_manifest_is_applied_again() {
         let main = broker("main");
-        let told = differs(Some("main")).condition(&main, &[]).unwrap();
+        let reported = differs(Some("main")).condition(&main, &[]).unwrap();
         let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
-        let old = conditions(&[], None, now, [told.clone()]);
-        assert_eq!(ManifestState::Unknown.condition(&main, &old), Some(told));
+        let old = conditions(&[], None, now, [reported.clone()]);
+        assert_eq!(ManifestState::Unknown.condition(&main, &old), Some(reported));
         assert_eq!(ManifestState::Applied.condition(&main, &old), None);
     }
 }

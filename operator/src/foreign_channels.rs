@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn channels_of_other_operators_and_of_none_are_counted_separately() {
-        let told_of = |broker: serde_json::Value, finalizers: &[&str], status: serde_json::Value| {
+        let message_of = |broker: serde_json::Value, finalizers: &[&str], status: serde_json::Value| {
             Arc::new(
                 serde_json::from_value(json!({
                     "apiVersion": "restante.dev/v1alpha1",
@@ -95,15 +95,15 @@ mod tests {
                 .unwrap(),
             )
         };
-        let channel = |broker, finalizers: &[&str]| told_of(broker, finalizers, json!({}));
+        let channel = |broker, finalizers: &[&str]| message_of(broker, finalizers, json!({}));
         let channels = [
             channel(json!({ "namespace": "mq" }), &[]),
             channel(json!({}), &["restante.dev/mq"]),
             channel(json!({ "namespace": "other" }), &[]),
             channel(json!({}), &["restante.dev/other"]),
             channel(json!({}), &[]),
-            told_of(json!({}), &[], json!({ "broker": "other/main" })),
-            told_of(json!({}), &[], json!({ "broker": "mq/main" })),
+            message_of(json!({}), &[], json!({ "broker": "other/main" })),
+            message_of(json!({}), &[], json!({ "broker": "mq/main" })),
         ];
         let ownership = Ownership::new("mq".into());
         assert_eq!(

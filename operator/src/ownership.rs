@@ -139,9 +139,9 @@ mod tests {
     fn the_owner_is_the_named_namespace_then_the_finalizer_s_then_the_status_s_then_the_default() {
         let (free, held) = (ObjectMeta::default(), held_by(&["held"]));
         let owner = |named, metadata, broker, default| owner(Claims { named, metadata, broker }, default);
-        assert_eq!(owner(Some("named"), &held, Some("told/main"), Some("default")), Some("named"));
-        assert_eq!(owner(None, &held, Some("told/main"), Some("default")), Some("held"));
-        assert_eq!(owner(None, &free, Some("told/main"), Some("default")), Some("told"));
+        assert_eq!(owner(Some("named"), &held, Some("reported/main"), Some("default")), Some("named"));
+        assert_eq!(owner(None, &held, Some("reported/main"), Some("default")), Some("held"));
+        assert_eq!(owner(None, &free, Some("reported/main"), Some("default")), Some("reported"));
         assert_eq!(owner(None, &free, None, Some("default")), Some("default"));
         assert_eq!(owner(None, &free, Some(""), Some("default")), Some("default"));
         assert_eq!(owner(None, &free, None, None), None);
@@ -159,10 +159,10 @@ mod tests {
             }))
             .unwrap()
         };
-        let told = serde_json::json!({ "broker": "old/main" });
+        let reported = serde_json::json!({ "broker": "old/main" });
         let broker = |channel: MessageChannel| broker_of(&channel, "mq");
-        assert_eq!(broker(channel(&["restante.dev/mq"], told.clone())).as_deref(), Some("mq/main"));
-        assert_eq!(broker(channel(&[], told)).as_deref(), Some("old/main"));
+        assert_eq!(broker(channel(&["restante.dev/mq"], reported.clone())).as_deref(), Some("mq/main"));
+        assert_eq!(broker(channel(&[], reported)).as_deref(), Some("old/main"));
         assert_eq!(broker(channel(&[], serde_json::json!({}))), None);
     }
 

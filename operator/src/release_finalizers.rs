@@ -190,12 +190,12 @@ async fn release_channel(
     release: Release<'_>,
     channel: &DeserializeGuard<MessageChannel>,
 ) -> Result<(), ReleaseError> {
-    let told = match &channel.0 {
+    let reported = match &channel.0 {
         Ok(channel) => report_uninstalled(release, channel).await,
         // No broker has an unreadable channel.
         Err(_) => None,
     };
-    let mut metadata = told.unwrap_or_else(|| channel.meta().clone());
+    let mut metadata = reported.unwrap_or_else(|| channel.meta().clone());
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
     let api: Api<MessageChannel> = Api::namespaced(release.client.clone(), &namespace);

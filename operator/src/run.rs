@@ -269,12 +269,12 @@ async fn serve(
 async fn wait_for_definitions(client: &Client, namespace: &str) {
     let channels: Api<MessageChannel> = Api::all(client.clone());
     let brokers: Api<MessageBroker> = Api::namespaced(client.clone(), namespace);
-    let mut told = false;
+    let mut warned = false;
     loop {
         match (is_served(&channels).await, is_served(&brokers).await) {
             (Ok(()), Ok(())) => return,
-            (Err(error), _) | (_, Err(error)) if !told => {
-                told = true;
+            (Err(error), _) | (_, Err(error)) if !warned => {
+                warned = true;
                 tracing::warn!(%error, "cannot list resources yet: check the custom resource definitions and the RBAC permissions");
             }
             _ => {}

@@ -67,33 +67,36 @@ fn stalled(failure: &Assertion, remedy: Remedy, since: Timestamp, now: Timestamp
 pub struct Failures(Mutex<HashMap<String, (i64, Timestamp)>>);
 
 impl Failures {
-    /// When a generation began to fail. `told` is the time in the status for the same generation, because the operator
-    /// may have restarted since then.
-    fn since(&self, uid: &str, generation: i64, told: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    /// When a generation began to fail. `reported` is the time in the status for the same generation, because the
+    /// operator may have restarted since then.
+    fn since(&self, uid: &str, generation: i64, reported: Option<Timestamp>, now: Timestamp) -> Timestamp {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = failures.get(uid).filter(|(known, _)| *known == generation).map(|(_, since)| *since);
         let since = match (known, failures.contains_key(uid)) {
             (Some(since), _) => since,
             (None, true) => now,
-            (None, false) => told.unwrap_or(now),
+            (None, false) => reported.unwrap_or(now),
         };
         failures.insert(uid.to_owned(), (generation, since));
         since
     }
 
-    /// Decides whether a failure stalls a resource. `told` is the condition that already reports the failure, if any.
+    /// Decides whether a failure stalls a resource. `reported` is the condition that already reports the failure, if
+    /// any.
     pub fn assess(
         &self,
         metadata: &ObjectMeta,
-        told: Option<&Condition>,
+        reported: Option<&Condition>,
         (failure, remedy): (&Assertion, Remedy),
         now: Timestamp,
     ) -> Stalled {
         let uid = metadata.uid.as_deref().unwrap_or_default();
-        let told = told
-            .filter(|told| told.status == "False" && told.observed_generation == metadata.generation)
-            .map(|told| told.last_transition_time.0);
-        let since = self.since(uid, metadata.generation.unwrap_or_default(), told, now);
+        let reported = reported
+            .filter(|reported| {
+                reported.status == "False" && reported.observed_generation == metadata.generation
+            })
+            .map(|reported| reported.last_transition_time.0);
+        let since = self.since(uid, metadata.generation.unwrap_or_default(), reported, now);
         stalled(failure, remedy, since, now)
     }
 

@@ -29,14 +29,14 @@ pub struct Reported(Mutex<HashMap<String, Option<i64>>>);
 impl Reported {
     fn contains(&self, invalid: &InvalidObject) -> bool {
         let uid = invalid.metadata.uid.as_deref().unwrap_or_default();
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.get(uid) == Some(&invalid.metadata.generation)
+        let merged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        merged.get(uid) == Some(&invalid.metadata.generation)
     }
 
     fn mark(&self, invalid: &InvalidObject) {
         let uid = invalid.metadata.uid.clone().unwrap_or_default();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.insert(uid, invalid.metadata.generation);
+        let mut merged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        merged.insert(uid, invalid.metadata.generation);
     }
 }
 
@@ -111,11 +111,11 @@ fn patch(resource: &ApiResource, unreadable: Unreadable<'_>, object: &DynamicObj
     let fails = fails.iter().map(|kind| Assertion::fails(kind, "Unreadable", message.clone()));
     let stalled = Assertion::holds(kind::STALLED, "Unreadable", message.clone());
     let generation = object.metadata.generation;
-    let told = conditions(&[], generation, Timestamp::now(), fails.chain([stalled]));
+    let merged = conditions(&[], generation, Timestamp::now(), fails.chain([stalled]));
     let is_foreign = |condition: &&Value| condition["type"].as_str().is_some_and(|kind| !own.contains(&kind));
     let before = object.data["status"]["conditions"].as_array();
     let foreign = before.into_iter().flatten().filter(is_foreign).cloned();
-    let told = told.iter().map(|condition| json!(condition)).chain(foreign).collect::<Vec<_>>();
+    let merged = merged.iter().map(|condition| json!(condition)).chain(foreign).collect::<Vec<_>>();
     json!({
         "apiVersion": resource.api_version,
         "kind": resource.kind,
@@ -124,7 +124,7 @@ fn patch(resource: &ApiResource, unreadable: Unreadable<'_>, object: &DynamicObj
             "uid": object.metadata.uid,
             "resourceVersion": object.metadata.resource_version,
         },
-        "status": { "observedGeneration": generation, "conditions": told },
+        "status": { "observedGeneration": generation, "conditions": merged },
     })
 }
 
@@ -153,12 +153,12 @@ mod tests {
         let unreadable = Unreadable { invalid: &invalid, own, fails: &[kind::READY] };
         let patch = patch(&ApiResource::erase::<MessageChannel>(&()), unreadable, &object);
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
-        let told: Vec<_> = patch["status"]["conditions"]
+        let merged: Vec<_> = patch["status"]["conditions"]
             .as_array()
             .unwrap()
             .iter()
             .map(|one| (one["type"].as_str().unwrap(), one["status"].as_str().unwrap()))
             .collect();
-        assert_eq!(told, [("Ready", "False"), ("Stalled", "True"), ("example.com/Audited", "True")]);
+        assert_eq!(merged, [("Ready", "False"), ("Stalled", "True"), ("example.com/Audited", "True")]);
     }
 }

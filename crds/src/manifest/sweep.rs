@@ -326,8 +326,8 @@ fn sweep(kind: &str, rules: &schema::Rules, rows: &[Row]) {
         parse(&text(field, good)).unwrap_or_else(|errors| panic!("{path}: {good}: {errors:?}"));
         let misspelt = format!("{field}x");
         let errors = refused(&format!("{path}: unknown name"), &text(&misspelt, good));
-        let told = format!("unknown field {misspelt} (did you mean {field}?)");
-        assert!(errors.iter().any(|error| error.message.starts_with(&told)), "{path}: {errors:?}");
+        let expected = format!("unknown field {misspelt} (did you mean {field}?)");
+        assert!(errors.iter().any(|error| error.message.starts_with(&expected)), "{path}: {errors:?}");
         assert!(errors.iter().any(|error| error.field == format!("spec.{path}x")), "{path}: {errors:?}");
         let twice = text(field, &json!("TWICE")).replace("\"TWICE\"", &format!("{good},\"{field}\":{good}"));
         let errors = refused(&format!("{path}: duplicate"), &twice);

@@ -95,9 +95,9 @@ fn an_empty_file_has_no_documents() {
 #[test]
 fn a_field_that_does_not_exist_is_named_with_its_line() {
     let errors = errors_of("  access: {anonymous: true}\n  delivery:\n    waitSecond: 5\n");
-    let told =
+    let expected =
         "line 8, column 5: spec.delivery.waitSecond: unknown field waitSecond (did you mean waitSeconds?)";
-    assert_eq!(errors, [told]);
+    assert_eq!(errors, [expected]);
     let errors = errors_of("  access: {anonymous: true}\n  stopped: true\n");
     assert!(errors[0].contains("unknown field stopped"), "{errors:?}");
     let errors = parse(&HEAD.replace("name:", "nmae:")).unwrap_err();

@@ -58,12 +58,12 @@ pub(super) fn is_ready(pod: &Pod) -> bool {
 
 /// How long no pod has been ready at the first update: the longest time in the statuses of the MessageBroker and its
 /// pods. A new pod does not know about its predecessor.
-pub(super) fn known_before(pods: &[&Pod], told_since: Option<Timestamp>, now: Timestamp) -> Duration {
+pub(super) fn known_before(pods: &[&Pod], reported_since: Option<Timestamp>, now: Timestamp) -> Duration {
     let unready = |pod: &&Pod| {
         let condition = ready_condition(pod).filter(|condition| condition.status == "False")?;
         Some(condition.last_transition_time.as_ref()?.0)
     };
-    let since = pods.iter().filter_map(unready).chain(told_since).min();
+    let since = pods.iter().filter_map(unready).chain(reported_since).min();
     since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default()
 }
 
@@ -103,11 +103,11 @@ mod tests {
         let now = at("2026-01-01T00:02:00Z");
         let made = pod("False", "2026-01-01T00:01:50Z");
         assert_eq!(known_before(&[&made], None, now), Duration::from_secs(10));
-        let told = Some(at("2026-01-01T00:00:00Z"));
-        assert_eq!(known_before(&[&made], told, now), Duration::from_secs(120));
+        let reported = Some(at("2026-01-01T00:00:00Z"));
+        assert_eq!(known_before(&[&made], reported, now), Duration::from_secs(120));
         assert_eq!(known_before(&[], None, now), Duration::ZERO);
         assert_eq!(known_before(&[&pod("False", "2026-01-01T00:03:00Z")], None, now), Duration::ZERO);
-        let before = known_before(&[&made], told, now);
+        let before = known_before(&[&made], reported, now);
         assert_eq!(Absence::default().notice(false, before, Instant::now()), Availability::Away);
     }
 

@@ -107,9 +107,9 @@ impl Actor {
             for (uid, stats) in counts.iter().filter(|(uid, _)| self.desired.channels().contains_key(uid)) {
                 let backlog = rounded(stats);
                 match backlogs.entry(*uid) {
-                    Entry::Occupied(mut told) => {
-                        if *told.get() != backlog && presence.may_write(*uid, now) {
-                            told.insert(backlog);
+                    Entry::Occupied(mut published) => {
+                        if *published.get() != backlog && presence.may_write(*uid, now) {
+                            published.insert(backlog);
                             news.insert(*uid);
                         }
                     }

@@ -14,7 +14,7 @@ impl Actor {
     /// Publishes the outcome of every channel, and returns the channels whose outcome changed.
     pub(super) fn publish_outcomes(&mut self) -> HashSet<Uuid> {
         let pending = self.pending();
-        let mut told: HashMap<Uuid, Outcome> = HashMap::new();
+        let mut new_outcomes: HashMap<Uuid, Outcome> = HashMap::new();
         for (uid, config) in self.desired.channels() {
             let everywhere = !self.links.is_empty() && self.links.values().all(|link| link.known.has(config));
             if everywhere {
@@ -27,20 +27,20 @@ impl Actor {
                 None => continue,
             };
             let dead_letter = self.desired.dead_letter_faults().get(uid).cloned();
-            told.insert(*uid, Outcome { generation: config.generation, state, dead_letter });
+            new_outcomes.insert(*uid, Outcome { generation: config.generation, state, dead_letter });
         }
         for (uid, lost) in self.desired.lost() {
             let state = State::Lost(lost.conflict.clone());
-            told.insert(*uid, Outcome { generation: lost.generation, state, dead_letter: None });
+            new_outcomes.insert(*uid, Outcome { generation: lost.generation, state, dead_letter: None });
         }
         for (uid, (generation, reason)) in &self.refused {
             let state = State::Refused(reason.clone());
-            told.insert(*uid, Outcome { generation: *generation, state, dead_letter: None });
+            new_outcomes.insert(*uid, Outcome { generation: *generation, state, dead_letter: None });
         }
         let mut outcomes = lock(&self.member.outcomes);
         let is_news = |(uid, outcome): &(&Uuid, &Outcome)| outcomes.get(uid) != Some(outcome);
-        let news = told.iter().filter(is_news).map(|(uid, _)| *uid).collect();
-        *outcomes = told;
+        let news = new_outcomes.iter().filter(is_news).map(|(uid, _)| *uid).collect();
+        *outcomes = new_outcomes;
         news
     }
 

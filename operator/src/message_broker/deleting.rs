@@ -38,19 +38,19 @@ mod tests {
 
     #[test]
     fn a_deleted_broker_names_the_finalizers_that_block_its_deletion() {
-        let told = |finalizers: &[&str]| {
+        let reported = |finalizers: &[&str]| {
             let mut broker = broker("mq", json!({}));
             broker.metadata.finalizers = Some(finalizers.iter().map(ToString::to_string).collect());
             Observation::deleting(&broker)
         };
-        let held = told(&["example.com/a", "foregroundDeletion", "example.com/b"]);
+        let held = reported(&["example.com/a", "foregroundDeletion", "example.com/b"]);
         assert_eq!((held.ready.reason.as_str(), held.remedy), ("Deleting", Remedy::Time));
         assert_eq!(
             held.ready.message,
             "this MessageBroker is being deleted: it disappears once these entries of metadata.finalizers are removed: \
              example.com/a, example.com/b"
         );
-        let goes = told(&["foregroundDeletion"]).ready.message;
+        let goes = reported(&["foregroundDeletion"]).ready.message;
         assert!(goes.ends_with("it disappears once Kubernetes has deleted its children"), "{goes}");
     }
 }

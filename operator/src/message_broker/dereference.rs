@@ -222,10 +222,10 @@ mod tests {
             fixed.immutable = Some(true);
             assert_eq!(token_in(&fixed), Err(ControlTokenError::Empty));
         }
-        let told = invalid_token_message(("mq", "mine"), &ControlTokenError::Empty, true);
-        assert!(told.contains("is empty; the Secret is immutable"), "{told}");
-        assert!(told.contains("`kubectl -n mq delete secret restante-mine-control`"), "{told}");
-        assert!(!told.contains("remove the key"), "{told}");
+        let reported = invalid_token_message(("mq", "mine"), &ControlTokenError::Empty, true);
+        assert!(reported.contains("is empty; the Secret is immutable"), "{reported}");
+        assert!(reported.contains("`kubectl -n mq delete secret restante-mine-control`"), "{reported}");
+        assert!(!reported.contains("remove the key"), "{reported}");
     }
 
     #[test]

@@ -91,13 +91,13 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
             _ => Ok(Action::await_change()),
         };
     }
-    let told = |told: Observation| status::report(context, broker, told);
+    let report = |observation: Observation| status::report(context, broker, observation);
     let valid = match validate::validate(broker, &context.args) {
         Ok(valid) => valid,
         Err(rejection) => {
             let stopped = Observation::not_ready(rejection.reason, rejection.message);
             context.fleet.withdraw(&broker.name_any(), stopped.cause());
-            told(stopped).await?;
+            report(stopped).await?;
             return Ok(Action::await_change());
         }
     };
@@ -107,7 +107,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     };
     match result {
         Ok((found_out, next)) => {
-            let after = told(found_out).await?;
+            let after = report(found_out).await?;
             let next = next.into_iter().chain(after).min();
             Ok(next.map_or_else(Action::await_change, Action::requeue))
         }
@@ -128,7 +128,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
                 let (message, remedy) = (refusal.message(), refusal.remedy());
                 let stopped = Observation { remedy, about, ..Observation::not_ready("ApplyFailed", message) };
                 context.fleet.mark_unserved(&valid.name, stopped.cause());
-                told(stopped).await?;
+                report(stopped).await?;
             }
             Err(error)
         }
@@ -158,13 +158,13 @@ async fn serve(
                 resource_version: secret.resource_version(),
                 ..secret.object_ref(&())
             });
-            let told = Observation {
+            let observation = Observation {
                 remedy: Remedy::OtherResource,
                 about,
                 ..Observation::not_ready("CredentialInvalid", message)
             };
-            context.fleet.withdraw(&valid.name, told.cause());
-            return Ok((told, None));
+            context.fleet.withdraw(&valid.name, observation.cause());
+            return Ok((observation, None));
         }
     };
     let credential = kept.as_ref().filter(|_| owners.workload.is_ours());
@@ -175,11 +175,12 @@ async fn serve(
     }
     if let Some(NameConflict { reason, message, about }) = owners.conflict() {
         let remedy = if reason == "NameTaken" { Remedy::OtherResource } else { Remedy::Time };
-        let told = Observation { remedy, about: Some(about), ..Observation::not_ready(reason, message) };
+        let observation =
+            Observation { remedy, about: Some(about), ..Observation::not_ready(reason, message) };
         if !is_served && remedy == Remedy::OtherResource {
-            context.fleet.withdraw(&valid.name, told.cause());
+            context.fleet.withdraw(&valid.name, observation.cause());
         }
-        return Ok((told, Some(NAME_TAKEN_RETRY)));
+        return Ok((observation, Some(NAME_TAKEN_RETRY)));
     }
     let writer = Writer { context, broker };
     let mut claim = found.claim.clone();
@@ -215,9 +216,10 @@ async fn serve(
     let children = build::children(valid, &credential, templates);
     let workload = writer.children(&children, found, &owners).await?;
     let view = serve_channels(context, broker, valid, &credential);
-    let (told, next) = observe(context, valid, &workload, claim.as_ref()).await;
-    let told = Observation { differences: Some(differences), url: Some(valid.url.clone()), view, ..told };
-    Ok((told, Some(next)))
+    let (observation, next) = observe(context, valid, &workload, claim.as_ref()).await;
+    let observation =
+        Observation { differences: Some(differences), url: Some(valid.url.clone()), view, ..observation };
+    Ok((observation, Some(next)))
 }
 
 /// Serves the channels of the broker, and returns the state of its pods' stores.
@@ -262,12 +264,12 @@ async fn observe(
     let next = if waits { NO_POD_RETRY } else { context.steady() };
     let (ready, ready_pods, trouble) = (snapshot.assertion(), snapshot.ready_pods(), snapshot.trouble());
     let trouble = trouble.filter(|_| !ready.holds);
-    let told = Observation {
+    let observation = Observation {
         ready,
         ready_pods: Some(ready_pods),
         trouble,
         unbound,
         ..Observation::not_ready("PodsNotReady", "")
     };
-    (told, next)
+    (observation, next)
 }

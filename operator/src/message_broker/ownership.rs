@@ -318,12 +318,12 @@ mod tests {
         let stopped = Owners::of(&found, valid.parent()).conflict().unwrap();
         assert_eq!(stopped.reason, "NameTaken");
         assert_eq!(stopped.about.kind.as_deref(), Some("ServiceAccount"));
-        let told = stopped.message;
-        assert!(told.contains("ServiceAccount restante-default belongs to"), "{told}");
-        assert!(told.contains("; Service restante-default-headless belongs to"), "{told}");
+        let reported = stopped.message;
+        assert!(reported.contains("ServiceAccount restante-default belongs to"), "{reported}");
+        assert!(reported.contains("; Service restante-default-headless belongs to"), "{reported}");
     }
 
-    fn told_of(found: &Found) -> Option<String> {
+    fn message_of(found: &Found) -> Option<String> {
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
         Owners::of(found, valid.parent()).conflict().map(|stopped| stopped.message)
     }
@@ -337,15 +337,18 @@ mod tests {
             .unwrap(),
             ..Found::default()
         };
-        assert_eq!(told_of(&claim(json!(names::selector("default")))), None);
+        assert_eq!(message_of(&claim(json!(names::selector("default")))), None);
         for labels in
             [json!({}), json!({ "app.kubernetes.io/managed-by": "postgres" }), json!(names::selector("b"))]
         {
-            let told = told_of(&claim(labels)).unwrap();
-            assert!(told.starts_with("PersistentVolumeClaim data-restante-default-0 belongs to "), "{told}");
+            let reported = message_of(&claim(labels)).unwrap();
+            assert!(
+                reported.starts_with("PersistentVolumeClaim data-restante-default-0 belongs to "),
+                "{reported}"
+            );
             let command = "`kubectl -n mq label --overwrite pvc data-restante-default-0 \
                            app.kubernetes.io/name=restante-broker restante.dev/broker=default`";
-            assert!(told.contains(command) && !told.contains("delete"), "{told}");
+            assert!(reported.contains(command) && !reported.contains("delete"), "{reported}");
         }
     }
 
@@ -368,14 +371,14 @@ mod tests {
             headless("10.96.0.7"),
             set,
         ] {
-            let told = told_of(&never).unwrap();
+            let reported = message_of(&never).unwrap();
             assert!(
-                told.contains("delete it with `kubectl -n mq delete ") && !told.contains("label"),
-                "{told}"
+                reported.contains("delete it with `kubectl -n mq delete ") && !reported.contains("label"),
+                "{reported}"
             );
         }
         for may in [secret(json!({})), secret(json!({ "immutable": false })), headless("None")] {
-            assert!(told_of(&may).unwrap().contains("hand it over"));
+            assert!(message_of(&may).unwrap().contains("hand it over"));
         }
     }
 
@@ -405,16 +408,19 @@ mod tests {
     #[test]
     fn an_object_of_another_controller_is_foreign_even_with_our_labels() {
         let owners = owner("Deployment", "web", "u9", true);
-        let told = taken(json!({ "labels": our_labels(), "ownerReferences": owners }));
-        assert!(told.starts_with("Service restante-default belongs to Deployment web: "), "{told}");
-        assert!(told.contains("`kubectl -n mq delete service restante-default`"), "{told}");
-        assert!(!told.contains("kubectl -n mq label"), "a label would not hand it over: {told}");
+        let reported = taken(json!({ "labels": our_labels(), "ownerReferences": owners }));
+        assert!(reported.starts_with("Service restante-default belongs to Deployment web: "), "{reported}");
+        assert!(reported.contains("`kubectl -n mq delete service restante-default`"), "{reported}");
+        assert!(!reported.contains("kubectl -n mq label"), "a label would not hand it over: {reported}");
     }
 
     #[test]
     fn an_object_of_an_earlier_broker_of_the_same_name_is_waited_for() {
-        let told = taken(json!({ "ownerReferences": owner("MessageBroker", "default", "u0", true) }));
-        assert!(told.contains("an earlier MessageBroker default: Kubernetes is deleting it"), "{told}");
+        let reported = taken(json!({ "ownerReferences": owner("MessageBroker", "default", "u0", true) }));
+        assert!(
+            reported.contains("an earlier MessageBroker default: Kubernetes is deleting it"),
+            "{reported}"
+        );
         let other = taken(json!({ "ownerReferences": owner("MessageBroker", "other", "u2", true) }));
         assert!(other.contains("belongs to MessageBroker other: delete it"), "{other}");
     }
@@ -428,10 +434,10 @@ mod tests {
             json!({ "app.kubernetes.io/managed-by": "restante-operator", "restante.dev/broker": "other" }),
             json!({ "app.kubernetes.io/managed-by": "Helm", "restante.dev/broker": "default" }),
         ] {
-            let told = taken(json!({ "labels": labels }));
+            let reported = taken(json!({ "labels": labels }));
             let command = "`kubectl -n mq label --overwrite service restante-default \
                            app.kubernetes.io/managed-by=restante-operator restante.dev/broker=default`";
-            assert!(told.contains(command), "{told}");
+            assert!(reported.contains(command), "{reported}");
         }
     }
 }

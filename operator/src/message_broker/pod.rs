@@ -286,11 +286,11 @@ mod tests {
             "allowedHosts": ["mq.internal"],
             "allowedOrigins": ["https://app.example.com", "http://localhost:3000"],
         });
-        let told = [
+        let reported = [
             &format!("{hosts},mq.internal"),
             "--allowed-origins=https://app.example.com,http://localhost:3000",
         ];
-        assert_eq!(allowed(spec), told);
+        assert_eq!(allowed(spec), reported);
     }
 
     #[test]

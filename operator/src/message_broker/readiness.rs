@@ -77,14 +77,14 @@ impl Snapshot<'_> {
     /// The number of ready pods of the last revision, according to both the StatefulSet and the pods.
     pub fn ready_pods(&self) -> i32 {
         let status = self.workload.status.as_ref();
-        let told = status.and_then(|status| status.ready_replicas).unwrap_or(0);
+        let reported = status.and_then(|status| status.ready_replicas).unwrap_or(0);
         let revision = status.and_then(|status| status.update_revision.as_deref());
         let seen = self.own_pods().filter(|pod| {
             let labels = pod.metadata.labels.as_ref();
             let made_of = labels.and_then(|labels| labels.get(REVISION_LABEL)).map(String::as_str);
             pod.metadata.deletion_timestamp.is_none() && made_of == revision && is_ready(pod)
         });
-        told.min(i32::try_from(seen.count()).unwrap_or(i32::MAX))
+        reported.min(i32::try_from(seen.count()).unwrap_or(i32::MAX))
     }
 
     /// The condition Ready.
@@ -269,7 +269,7 @@ mod tests {
         .unwrap()
     }
 
-    fn told(
+    fn reported(
         workload: &StatefulSet,
         pods: &[Arc<Pod>],
         claim: Option<&PersistentVolumeClaim>,
@@ -289,7 +289,7 @@ mod tests {
     }
 
     fn reason(workload: &StatefulSet, pods: &[Arc<Pod>]) -> String {
-        told(workload, pods, Some(&claim("2026-01-01T00:00:00Z"))).0
+        reported(workload, pods, Some(&claim("2026-01-01T00:00:00Z"))).0
     }
 
     #[test]
@@ -321,19 +321,19 @@ mod tests {
     #[test]
     fn a_pod_with_a_replaced_claim_is_not_ready() {
         let pods = [pod(UID, "b", ready())];
-        let (reason, message) = told(&settled(), &pods, Some(&claim("2026-01-01T00:00:09Z")));
+        let (reason, message) = reported(&settled(), &pods, Some(&claim("2026-01-01T00:00:09Z")));
         assert_eq!(reason, "PodsNotReady");
         assert!(message.contains("was replaced"), "{message}");
-        assert_eq!(told(&settled(), &pods, None).0, "PodsNotReady");
+        assert_eq!(reported(&settled(), &pods, None).0, "PodsNotReady");
         let mut going = claim("2026-01-01T00:00:00Z");
         going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:09Z")).unwrap();
-        assert_eq!(told(&settled(), &pods, Some(&going)).0, "PodsNotReady");
+        assert_eq!(reported(&settled(), &pods, Some(&going)).0, "PodsNotReady");
     }
 
     #[test]
     fn the_message_names_the_trouble_of_the_pod() {
         let message = |status: Value| {
-            told(&settled(), &[pod(UID, "b", status)], Some(&claim("2026-01-01T00:00:00Z"))).1
+            reported(&settled(), &[pod(UID, "b", status)], Some(&claim("2026-01-01T00:00:00Z"))).1
         };
         let image = message(waiting("ImagePullBackOff", "back-off"));
         assert!(

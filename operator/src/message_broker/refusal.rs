@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    fn told(words: &str, is_of_a_field: bool, kind: &str, is_default: bool) -> (String, Remedy) {
+    fn reported(words: &str, is_of_a_field: bool, kind: &str, is_default: bool) -> (String, Remedy) {
         let about: ObjectReference =
             serde_json::from_value(json!({ "kind": kind, "name": "restante-main" })).unwrap();
         let refused =
@@ -113,7 +113,7 @@ mod tests {
             ),
             ("something else is invalid", "spec"),
         ] {
-            let (message, remedy) = told(words, true, "StatefulSet", false);
+            let (message, remedy) = reported(words, true, "StatefulSet", false);
             assert_eq!(message, format!("{words}. Correct {field} of MessageBroker main"));
             assert_eq!(remedy, Remedy::Edit);
         }
@@ -121,14 +121,14 @@ mod tests {
 
     #[test]
     fn the_advice_for_the_default_broker_is_to_correct_the_values() {
-        let (message, _) = told(MEMORY, true, "StatefulSet", true);
+        let (message, _) = reported(MEMORY, true, "StatefulSet", true);
         assert!(message.ends_with("1Gi. Correct the values broker.* and run `helm upgrade`"), "{message}");
     }
 
     #[test]
     fn the_advice_for_a_quota_is_to_correct_or_to_lift_it() {
         let (message, remedy) =
-            told("cannot create Service x: exceeded quota: none", false, "Service", false);
+            reported("cannot create Service x: exceeded quota: none", false, "Service", false);
         assert_eq!(
             message,
             "cannot create Service x: exceeded quota: none. Correct spec of MessageBroker main, or remove the restriction; the \
@@ -140,14 +140,14 @@ mod tests {
     #[test]
     fn the_advice_for_an_immutable_field_is_to_delete_the_object() {
         let words = "StatefulSet is invalid: spec: Forbidden: updates to statefulset spec for fields other than x are forbidden";
-        let (message, remedy) = told(words, true, "StatefulSet", true);
+        let (message, remedy) = reported(words, true, "StatefulSet", true);
         assert!(message.contains("`kubectl -n mq delete statefulset restante-main`"), "{message}");
         assert_eq!(remedy, Remedy::OtherResource);
     }
 
     #[test]
     fn a_long_error_leaves_room_for_the_advice() {
-        let (message, _) = told(&"x".repeat(9000), true, "StatefulSet", true);
+        let (message, _) = reported(&"x".repeat(9000), true, "StatefulSet", true);
         assert!(message.ends_with("run `helm upgrade`") && message.len() < 4096, "{}", message.len());
     }
 }

@@ -104,14 +104,14 @@ pub(super) fn own(broker: &MessageBroker) -> MessageBrokerStatus {
 /// The status for an observation. Unknown fields keep their last value.
 pub fn status(
     broker: &MessageBroker,
-    told: Observation,
+    observation: Observation,
     stalled: Option<Assertion>,
     now: Timestamp,
 ) -> MessageBrokerStatus {
     let old = own(broker);
     let generation = broker.metadata.generation;
     let number = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
-    let shown = told.view.store_id.map(|id| id.to_string());
+    let shown = observation.view.store_id.map(|id| id.to_string());
     let accepted = broker.annotations().get(ACCEPT_STORE).map(String::as_str);
     let store = store::compare(
         (&broker.namespace().unwrap_or_default(), &broker.name_any()),
@@ -121,17 +121,18 @@ pub fn status(
         &old.conditions,
         now,
     );
-    let storage = storage(told.differences, told.unbound, &old.conditions);
-    let asserted =
-        [Some(told.ready), storage, told.default_differs, store.replaced, stalled].into_iter().flatten();
+    let storage = storage(observation.differences, observation.unbound, &old.conditions);
+    let asserted = [Some(observation.ready), storage, observation.default_differs, store.replaced, stalled]
+        .into_iter()
+        .flatten();
     MessageBrokerStatus {
         observed_generation: generation,
         conditions: conditions(&old.conditions, generation, now, asserted),
-        url: told.url.or(old.url),
-        ready_replicas: told.ready_pods.or(old.ready_replicas),
-        channels: number(told.view.channels).or(old.channels),
-        orphans: number(told.view.orphans).or(old.orphans),
-        address_revision: told.view.revision.or(old.address_revision),
+        url: observation.url.or(old.url),
+        ready_replicas: observation.ready_pods.or(old.ready_replicas),
+        channels: number(observation.view.channels).or(old.channels),
+        orphans: number(observation.view.orphans).or(old.orphans),
+        address_revision: observation.view.revision.or(old.address_revision),
         store_id: store.id,
     }
 }
@@ -168,28 +169,36 @@ fn storage(
 pub async fn report(
     context: &Context,
     broker: &MessageBroker,
-    told: Observation,
+    observation: Observation,
 ) -> Result<Option<Duration>, Error> {
     let now = context.now();
     let differs = context.default_differs.condition(broker, &own(broker).conditions);
-    let differs =
-        differs.map(|told| Assertion { message: shortened(told.message, MESSAGE_BYTES_MAX), ..told });
-    let told = Observation { default_differs: differs, ..told };
-    let Stalled { condition, after } = assess_stalled(context, broker, &told, now);
-    let (about, trouble) = (told.about.clone(), told.trouble.clone());
-    write(context, broker, status(broker, told, condition, now), about, trouble).await?;
+    let differs = differs.map(|observation| Assertion {
+        message: shortened(observation.message, MESSAGE_BYTES_MAX),
+        ..observation
+    });
+    let observation = Observation { default_differs: differs, ..observation };
+    let Stalled { condition, after } = assess_stalled(context, broker, &observation, now);
+    let (about, trouble) = (observation.about.clone(), observation.trouble.clone());
+    write(context, broker, status(broker, observation, condition, now), about, trouble).await?;
     Ok(after)
 }
 
-fn assess_stalled(context: &Context, broker: &MessageBroker, told: &Observation, now: Timestamp) -> Stalled {
-    if told.remedy == Remedy::Time {
+fn assess_stalled(
+    context: &Context,
+    broker: &MessageBroker,
+    observation: &Observation,
+    now: Timestamp,
+) -> Stalled {
+    if observation.remedy == Remedy::Time {
         context.failures.clear(broker.metadata.uid.as_deref().unwrap_or_default());
         return Stalled::NONE;
     }
     let conditions = broker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     // A failure for another reason is another failure, with its own begin.
-    let before = condition::find(conditions, kind::READY).filter(|ready| ready.reason == told.ready.reason);
-    context.failures.assess(&broker.metadata, before, (&told.ready, told.remedy), now)
+    let before =
+        condition::find(conditions, kind::READY).filter(|ready| ready.reason == observation.ready.reason);
+    context.failures.assess(&broker.metadata, before, (&observation.ready, observation.remedy), now)
 }
 
 /// Applies the status, and returns the new metadata.
@@ -337,8 +346,8 @@ mod tests {
 
     #[test]
     fn storage_differs_has_reason_not_bound_without_a_volume() {
-        let told = Observation { unbound: Some("no volume".into()), ..ready() };
-        let status = status(&broker("mq", json!({})), told, None, at(10));
+        let observation = Observation { unbound: Some("no volume".into()), ..ready() };
+        let status = status(&broker("mq", json!({})), observation, None, at(10));
         let storage = condition::find(&status.conditions, kind::STORAGE_DIFFERS).unwrap();
         assert_eq!(
             (storage.status.as_str(), storage.reason.as_str(), storage.message.as_str()),
@@ -364,9 +373,9 @@ mod tests {
 
     #[test]
     fn storage_differs_lists_the_differences() {
-        let mut told = ready();
-        told.differences = Some(vec!["a".into(), "b".into()]);
-        let status = status(&broker("mq", json!({})), told, None, at(10));
+        let mut observation = ready();
+        observation.differences = Some(vec!["a".into(), "b".into()]);
+        let status = status(&broker("mq", json!({})), observation, None, at(10));
         let condition = &status.conditions[1];
         assert_eq!((condition.status.as_str(), condition.message.as_str()), ("True", "a; b"));
         assert!(event_type(condition).is_some());

@@ -38,7 +38,7 @@ pub struct Comparison {
 /// Compares the storage in the spec with the claim. `template` is the claim template of the StatefulSet, if it exists;
 /// `claim` is the claim of its pod, if it exists.
 pub fn compare(
-    asked: &Storage,
+    spec: &Storage,
     template: Option<&PersistentVolumeClaim>,
     claim: Option<&PersistentVolumeClaim>,
 ) -> Comparison {
@@ -50,7 +50,7 @@ pub fn compare(
     });
     let Some(claim) = claim else {
         // The StatefulSet will create the next claim from the template.
-        let differs = template.is_some_and(|template| !is_template_of(template, asked));
+        let differs = template.is_some_and(|template| !is_template_of(template, spec));
         return Comparison {
             step: if differs { Step::Recreate } else { Step::Keep },
             differences: Vec::new(),
@@ -61,39 +61,39 @@ pub fn compare(
     if !may_hold_data(claim) {
         // If the spec names no class, the claim has the cluster's default class. Only the template shows the specified
         // one.
-        let as_asked = match template {
+        let matches = match template {
             Some(template) => {
-                is_template_of(template, asked)
-                    && differences(asked, found, name).is_empty()
-                    && has_size(found, asked)
+                is_template_of(template, spec)
+                    && differences(spec, found, name).is_empty()
+                    && has_size(found, spec)
             }
-            None => is_template_of(found, asked),
+            None => is_template_of(found, spec),
         };
         return Comparison {
-            step: if as_asked { Step::Keep } else { Step::Recreate },
+            step: if matches { Step::Keep } else { Step::Recreate },
             differences: Vec::new(),
         };
     }
-    let mut told = differences(asked, found, name);
-    let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&asked.size)) else { return keep(told) };
+    let mut list = differences(spec, found, name);
+    let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&spec.size)) else { return keep(list) };
     match quantity::bytes(has) {
         // An earlier growth failed. Kubernetes accepts a smaller request that still exceeds the capacity.
         Ok(has_bytes) if has_bytes > wanted && capacity(claim).is_some_and(|has| has < wanted) => {
-            return Comparison { step: Step::Grow(asked.size.clone()), differences: told };
+            return Comparison { step: Step::Grow(spec.size.clone()), differences: list };
         }
-        Ok(has_bytes) if has_bytes > wanted => told.push(format!(
+        Ok(has_bytes) if has_bytes > wanted => list.push(format!(
             "{FIELD}.size is {}, but claim {name} requests {}, and a claim never shrinks: set size to {}",
-            asked.size.0, has.0, has.0
+            spec.size.0, has.0, has.0
         )),
         Ok(has_bytes) if has_bytes < wanted => {
-            return Comparison { step: Step::Grow(asked.size.clone()), differences: told };
+            return Comparison { step: Step::Grow(spec.size.clone()), differences: list };
         }
         Ok(_) => {}
-        Err(_) if *has == asked.size => {}
-        Err(_) => told.push(format!("{FIELD}.size is {}, but claim {name} requests {}", asked.size.0, has.0)),
+        Err(_) if *has == spec.size => {}
+        Err(_) => list.push(format!("{FIELD}.size is {}, but claim {name} requests {}", spec.size.0, has.0)),
     }
-    told.extend(growing(claim, wanted));
-    keep(told)
+    list.extend(growing(claim, wanted));
+    keep(list)
 }
 
 /// The capacity of the volume, in bytes.
@@ -110,19 +110,19 @@ fn growing(claim: &PersistentVolumeClaim, wanted: u64) -> Option<String> {
     let capacity = status.capacity.as_ref()?.get("storage")?;
     let requested = size_of(claim.spec.as_ref()?)?;
     let name = claim.metadata.name.as_deref().unwrap_or_default();
-    let said = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
-    let said: Vec<_> = said
+    let details = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
+    let details: Vec<_> = details
         .filter_map(|condition| Some(format!("{}: {}", condition.type_, condition.message.as_ref()?)))
         .collect();
-    let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) };
+    let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join("; ")) };
     Some(format!(
-        "claim {name} requests {}, but its volume still has a capacity of {}: it is growing{said}",
+        "claim {name} requests {}, but its volume still has a capacity of {}: it is growing{details}",
         requested.0, capacity.0
     ))
 }
 
-/// Describes a claim without a volume; `said` is the latest failure event of the claim.
-pub fn unbound(broker: &str, claim: Option<&PersistentVolumeClaim>, said: Option<&str>) -> Option<String> {
+/// Describes a claim without a volume; `event` is the latest failure event of the claim.
+pub fn unbound(broker: &str, claim: Option<&PersistentVolumeClaim>, event: Option<&str>) -> Option<String> {
     let name = names::claim(broker);
     let Some(claim) = claim else { return Some(format!("claim {name} does not exist yet")) };
     let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -135,18 +135,18 @@ pub fn unbound(broker: &str, claim: Option<&PersistentVolumeClaim>, said: Option
         None => "no class".to_owned(),
         Some(class) => format!("class {class:?}"),
     };
-    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-    Some(format!("claim {name} of {size} and {class} is not bound to a volume yet{said}"))
+    let event = event.map(|event| format!(": {event}")).unwrap_or_default();
+    Some(format!("claim {name} of {size} and {class} is not bound to a volume yet{event}"))
 }
 
 /// Describes a refused growth.
-pub fn refused(asked: &Quantity, claim: &PersistentVolumeClaim, words: &str) -> String {
+pub fn refused(size: &Quantity, claim: &PersistentVolumeClaim, words: &str) -> String {
     let has = claim.spec.as_ref().and_then(size_of).map(|size| size.0.as_str()).unwrap_or_default();
     let name = claim.metadata.name.as_deref().unwrap_or_default();
     format!(
         "{FIELD}.size is {}, but claim {name} requests {has}, and Kubernetes refuses a larger request: {words}. Set size to \
          {has}, or move the channels to another MessageBroker",
-        asked.0
+        size.0
     )
 }
 
@@ -171,40 +171,40 @@ pub(super) fn size_of(found: &PersistentVolumeClaimSpec) -> Option<&Quantity> {
     found.resources.as_ref()?.requests.as_ref()?.get("storage")
 }
 
-fn is_template_of(template: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
-    has_size(template, asked)
-        && template.storage_class_name == asked.storage_class_name
-        && has_mode(template, asked)
+fn is_template_of(template: &PersistentVolumeClaimSpec, spec: &Storage) -> bool {
+    has_size(template, spec)
+        && template.storage_class_name == spec.storage_class_name
+        && has_mode(template, spec)
 }
 
-fn has_size(found: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
-    size_of(found).is_some_and(|size| match (quantity::bytes(size), quantity::bytes(&asked.size)) {
+fn has_size(found: &PersistentVolumeClaimSpec, spec: &Storage) -> bool {
+    size_of(found).is_some_and(|size| match (quantity::bytes(size), quantity::bytes(&spec.size)) {
         (Ok(has), Ok(wanted)) => has == wanted,
-        _ => *size == asked.size,
+        _ => *size == spec.size,
     })
 }
 
-fn has_mode(found: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
-    found.access_modes.as_deref().is_some_and(|modes| modes == [asked.access_mode.as_str()])
+fn has_mode(found: &PersistentVolumeClaimSpec, spec: &Storage) -> bool {
+    found.access_modes.as_deref().is_some_and(|modes| modes == [spec.access_mode.as_str()])
 }
 
 /// Differences in immutable fields. A spec without a class accepts any class.
-fn differences(asked: &Storage, found: &PersistentVolumeClaimSpec, name: &str) -> Vec<String> {
-    let mut told = Vec::new();
+fn differences(spec: &Storage, found: &PersistentVolumeClaimSpec, name: &str) -> Vec<String> {
+    let mut list = Vec::new();
     let remedy = "which is immutable: revert the spec, or move the channels to another MessageBroker";
     let class = found.storage_class_name.as_deref().filter(|class| !class.is_empty());
     if let Some(wanted) =
-        asked.storage_class_name.as_deref().filter(|wanted| *wanted != class.unwrap_or_default())
+        spec.storage_class_name.as_deref().filter(|wanted| *wanted != class.unwrap_or_default())
     {
         let has = class.map_or_else(|| "has no class".to_owned(), |class| format!("is of class {class}"));
-        told.push(format!("{FIELD}.storageClassName is {wanted}, but claim {name} {has}, {remedy}"));
+        list.push(format!("{FIELD}.storageClassName is {wanted}, but claim {name} {has}, {remedy}"));
     }
-    if !has_mode(found, asked) {
+    if !has_mode(found, spec) {
         let modes = found.access_modes.clone().unwrap_or_default().join(",");
-        let wanted = asked.access_mode.as_str();
-        told.push(format!("{FIELD}.accessMode is {wanted}, but claim {name} is {modes}, {remedy}"));
+        let wanted = spec.access_mode.as_str();
+        list.push(format!("{FIELD}.accessMode is {wanted}, but claim {name} is {modes}, {remedy}"));
     }
-    told
+    list
 }
 
 #[cfg(test)]
@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(size: &str, class: Option<&str>) -> Storage {
+    fn spec(size: &str, class: Option<&str>) -> Storage {
         Storage {
             size: Quantity(size.into()),
             storage_class_name: class.map(str::to_owned),
@@ -241,18 +241,18 @@ mod tests {
     }
 
     fn step(
-        asked: &Storage,
+        spec: &Storage,
         template: Option<&PersistentVolumeClaim>,
         claim: Option<&PersistentVolumeClaim>,
     ) -> Step {
-        compare(asked, template, claim).step
+        compare(spec, template, claim).step
     }
 
     #[test]
     fn a_claim_as_specified_is_kept() {
         for claim in [None, Some(claim("1Gi", Some("fast"))), Some(bound("1Gi", Some("fast")))] {
             let compared =
-                compare(&asked("1024Mi", Some("fast")), Some(&bound("1Gi", Some("fast"))), claim.as_ref());
+                compare(&spec("1024Mi", Some("fast")), Some(&bound("1Gi", Some("fast"))), claim.as_ref());
             assert_eq!(compared, Comparison { step: Step::Keep, differences: vec![] }, "{claim:?}");
         }
     }
@@ -261,29 +261,29 @@ mod tests {
     fn a_bound_claim_grows_and_never_shrinks() {
         let made = claim("2Gi", None);
         assert_eq!(
-            step(&asked("3Gi", None), Some(&made), Some(&bound("2Gi", Some("x")))),
+            step(&spec("3Gi", None), Some(&made), Some(&bound("2Gi", Some("x")))),
             Step::Grow(Quantity("3Gi".into()))
         );
-        let smaller = compare(&asked("1Gi", None), Some(&made), Some(&bound("2Gi", Some("x"))));
+        let smaller = compare(&spec("1Gi", None), Some(&made), Some(&bound("2Gi", Some("x"))));
         assert_eq!(smaller.step, Step::Keep);
-        let told = &smaller.differences[0];
-        assert!(told.contains("size is 1Gi, but claim data-restante-main-0 requests 2Gi, and a claim never shrinks: set size to 2Gi"), "{told}");
+        let list = &smaller.differences[0];
+        assert!(list.contains("size is 1Gi, but claim data-restante-main-0 requests 2Gi, and a claim never shrinks: set size to 2Gi"), "{list}");
     }
 
     #[test]
     fn a_claim_of_an_earlier_installation_is_kept_and_its_differences_are_reported() {
         // No StatefulSet exists yet: the spec is compared with the retained claim.
-        let compared = compare(&asked("1Gi", Some("fast")), None, Some(&bound("2Gi", Some("slow"))));
+        let compared = compare(&spec("1Gi", Some("fast")), None, Some(&bound("2Gi", Some("slow"))));
         assert_eq!((compared.step, compared.differences.len()), (Step::Keep, 2));
         assert_eq!(
-            step(&asked("3Gi", None), None, Some(&bound("2Gi", Some("slow")))),
+            step(&spec("3Gi", None), None, Some(&bound("2Gi", Some("slow")))),
             Step::Grow(Quantity("3Gi".into()))
         );
     }
 
     #[test]
     fn a_different_class_or_mode_of_a_bound_claim_is_reported_and_kept() {
-        let mut wanted = asked("2Gi", Some("fast"));
+        let mut wanted = spec("2Gi", Some("fast"));
         wanted.access_mode = restante_crds::message_broker::AccessMode::ReadWriteOncePod;
         let found = bound("2Gi", Some("slow"));
         let compared = compare(&wanted, Some(&found), Some(&found));
@@ -295,19 +295,19 @@ mod tests {
     #[test]
     fn an_unbound_claim_that_differs_is_recreated() {
         let made = claim("1Gi", Some("fsat"));
-        for wanted in [asked("1Gi", Some("fast")), asked("1Gi", None), asked("2Gi", Some("fsat"))] {
+        for wanted in [spec("1Gi", Some("fast")), spec("1Gi", None), spec("2Gi", Some("fsat"))] {
             assert_eq!(step(&wanted, Some(&made), Some(&made)), Step::Recreate, "{wanted:?}");
             // The claim is already deleted.
             assert_eq!(step(&wanted, Some(&made), None), Step::Recreate, "{wanted:?}");
         }
         // The StatefulSet is already deleted.
-        assert_eq!(step(&asked("1Gi", Some("fast")), None, Some(&made)), Step::Recreate);
-        assert_eq!(step(&asked("1Gi", Some("fast")), None, None), Step::Keep);
+        assert_eq!(step(&spec("1Gi", Some("fast")), None, Some(&made)), Step::Recreate);
+        assert_eq!(step(&spec("1Gi", Some("fast")), None, None), Step::Keep);
     }
 
     #[test]
     fn a_claim_that_may_hold_data_is_never_recreated() {
-        let wanted = asked("1Gi", Some("fast"));
+        let wanted = spec("1Gi", Some("fast"));
         let mut marked = claim("1Gi", Some("slow"));
         marked.metadata.annotations = Some([(BOUND_ONCE.to_owned(), "yes".to_owned())].into());
         let mut lost = claim("1Gi", Some("slow"));
@@ -329,22 +329,22 @@ mod tests {
     fn an_unbound_claim_of_the_earlier_class_is_recreated() {
         let left = claim("1Gi", Some("fsat"));
         let current = claim("1Gi", Some("fast"));
-        assert_eq!(step(&asked("1Gi", Some("fast")), Some(&current), Some(&left)), Step::Recreate);
-        assert_eq!(step(&asked("1Gi", None), None, Some(&left)), Step::Recreate);
+        assert_eq!(step(&spec("1Gi", Some("fast")), Some(&current), Some(&left)), Step::Recreate);
+        assert_eq!(step(&spec("1Gi", None), None, Some(&left)), Step::Recreate);
         // A spec without a class accepts the cluster's default class.
         let given = claim("1Gi", Some("default"));
-        assert_eq!(step(&asked("1Gi", None), Some(&claim("1Gi", None)), Some(&given)), Step::Keep);
+        assert_eq!(step(&spec("1Gi", None), Some(&claim("1Gi", None)), Some(&given)), Step::Keep);
     }
 
     #[test]
     fn an_unbound_claim_is_reported_with_its_class_and_the_event_of_kubernetes() {
-        let told = |claim: &PersistentVolumeClaim, said| unbound("main", Some(claim), said);
+        let list = |claim: &PersistentVolumeClaim, event| unbound("main", Some(claim), event);
         assert_eq!(
-            told(&claim("100Ti", Some("locla")), Some("class not found")).unwrap(),
+            list(&claim("100Ti", Some("locla")), Some("class not found")).unwrap(),
             "claim data-restante-main-0 of 100Ti and class \"locla\" is not bound to a volume yet: class not found"
         );
-        assert!(told(&claim("1Gi", None), None).unwrap().ends_with("no class is not bound to a volume yet"));
-        assert_eq!(told(&bound("1Gi", None), None), None);
+        assert!(list(&claim("1Gi", None), None).unwrap().ends_with("no class is not bound to a volume yet"));
+        assert_eq!(list(&bound("1Gi", None), None), None);
         assert!(unbound("main", None, None).unwrap().contains("does not exist yet"));
     }
 
@@ -353,8 +353,8 @@ mod tests {
         let mut claim = bound("1Gi", None);
         let requests = claim.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
         requests.insert("storage".into(), Quantity("100Ti".into()));
-        assert_eq!(step(&asked("2Gi", None), None, Some(&claim)), Step::Grow(Quantity("2Gi".into())));
-        let compared = compare(&asked("1Gi", None), None, Some(&claim));
+        assert_eq!(step(&spec("2Gi", None), None, Some(&claim)), Step::Grow(Quantity("2Gi".into())));
+        let compared = compare(&spec("1Gi", None), None, Some(&claim));
         assert_eq!((compared.step, compared.differences.len()), (Step::Keep, 1));
     }
 
@@ -363,7 +363,7 @@ mod tests {
         let mut claim = bound("2Gi", None);
         let requests = claim.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
         requests.insert("storage".into(), Quantity("3Gi".into()));
-        let compared = compare(&asked("3Gi", None), None, Some(&claim));
+        let compared = compare(&spec("3Gi", None), None, Some(&claim));
         assert_eq!(
             compared.differences,
             [

@@ -107,10 +107,10 @@ mod tests {
     fn a_replaced_store_is_reported_until_the_old_one_is_back() {
         let other = after(&first(), Some("b"), None, 20);
         assert_eq!(other.id.as_deref(), Some("a"));
-        let told = other.replaced.clone().unwrap();
-        assert!(told.holds && told.message.contains("store b instead of a"), "{told:?}");
+        let reported = other.replaced.clone().unwrap();
+        assert!(reported.holds && reported.message.contains("store b instead of a"), "{reported:?}");
         let command = "`kubectl -n mq annotate messagebroker main --overwrite restante.dev/accept-store=b`";
-        assert!(told.message.ends_with(command), "{told:?}");
+        assert!(reported.message.ends_with(command), "{reported:?}");
         // The time stays the same, also while no pod answers.
         assert_eq!(
             after(&other, Some("b"), None, 30).replaced.unwrap().message.find("since 1970-01-01T00:00:10Z,"),

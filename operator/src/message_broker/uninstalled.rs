@@ -24,18 +24,18 @@ pub(crate) fn uninstalled(broker: &MessageBroker, now: Timestamp) -> MessageBrok
     let asserted = Assertion::fails(kind::READY, OPERATOR_UNINSTALLED, message);
     let made = conditions(&[], broker.metadata.generation, now, [asserted]);
     let was = condition::find(&old.conditions, kind::READY);
-    let mut told = old.conditions.clone();
+    let mut merged = old.conditions.clone();
     for mut ready in made {
         ready.status = "Unknown".into();
         if let Some(since) = was.filter(|was| was.status == ready.status) {
             ready.last_transition_time = Time(since.last_transition_time.0);
         }
-        match told.iter_mut().find(|one| one.type_ == ready.type_) {
+        match merged.iter_mut().find(|one| one.type_ == ready.type_) {
             Some(place) => *place = ready,
-            None => told.push(ready),
+            None => merged.push(ready),
         }
     }
-    MessageBrokerStatus { conditions: told, ..old }
+    MessageBrokerStatus { conditions: merged, ..old }
 }
 
 #[cfg(test)]
@@ -52,13 +52,13 @@ mod tests {
     fn an_uninstall_changes_only_ready_to_unknown() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut broker = broker("mq", json!({}));
-        let told = Observation {
+        let merged = Observation {
             ready: Assertion::holds(kind::READY, "Ready", ""),
             differences: Some(Vec::new()),
             url: Some("http://mq".into()),
             ..Observation::not_ready("", "")
         };
-        let before = status(&broker, told, None, at(10));
+        let before = status(&broker, merged, None, at(10));
         broker.status = Some(before.clone());
         let left = uninstalled(&broker, at(20));
         let ready = &left.conditions[0];

@@ -76,11 +76,11 @@ pub(super) fn deletion_blocked(
         || facts.outcome.as_ref().is_some_and(|outcome| {
             Some(outcome.generation) == generation && outcome.state == State::Programmed
         });
-    let mut told = old.conditions.clone();
+    let mut reported = old.conditions.clone();
     // Tools do not wait for a deleted resource to become ready.
-    told.retain(|condition| condition.type_ != kind::STALLED);
-    if is_there && is_true(&told, kind::PROGRAMMED) {
-        told.iter_mut().for_each(|condition| condition.observed_generation = generation);
+    reported.retain(|condition| condition.type_ != kind::STALLED);
+    if is_there && is_true(&reported, kind::PROGRAMMED) {
+        reported.iter_mut().for_each(|condition| condition.observed_generation = generation);
     }
     let going = || {
         if facts.availability == Availability::Away {
@@ -112,24 +112,24 @@ pub(super) fn deletion_blocked(
         asserted.push(Assertion::fails(kind::READY, DRAINING, message));
     } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| resumes(&ready.reason, facts))
     {
-        asserted.push(match condition::find(&told, kind::PROGRAMMED) {
+        asserted.push(match condition::find(&reported, kind::PROGRAMMED) {
             Some(programmed) if programmed.status != "True" => {
                 Assertion::fails(kind::READY, &programmed.reason, programmed.message.clone())
             }
             _ => going(),
         });
-    } else if is_true(&told, kind::READY) {
+    } else if is_true(&reported, kind::READY) {
         asserted.push(going());
     }
     for condition in conditions(&old.conditions, generation, now, asserted) {
         // Keep the order: a list in another order would count as changed.
-        match told.iter_mut().find(|one| one.type_ == condition.type_) {
+        match reported.iter_mut().find(|one| one.type_ == condition.type_) {
             Some(place) => *place = condition,
-            None => told.push(condition),
+            None => reported.push(condition),
         }
     }
     let broker = facts.current_broker.clone();
-    MessageChannelStatus { observed_generation: generation, conditions: told, broker, backlog, ..old }
+    MessageChannelStatus { observed_generation: generation, conditions: reported, broker, backlog, ..old }
 }
 
 /// Whether a channel that was not Ready for this reason may be Ready again: its policy was changed while it drained, or
@@ -166,7 +166,7 @@ pub(super) mod tests {
         channel
     }
 
-    fn told<'a>(status: &'a MessageChannelStatus, kind: &str) -> (&'a str, &'a str) {
+    fn reported<'a>(status: &'a MessageChannelStatus, kind: &str) -> (&'a str, &'a str) {
         let condition = condition::find(&status.conditions, kind).unwrap();
         (&condition.status, &condition.reason)
     }
@@ -177,8 +177,8 @@ pub(super) mod tests {
         let facts = facts(3, State::Programmed);
         let blocker = holding(5, 2);
         let blocked = deletion_blocked(&channel, &facts, &blocker, at(200));
-        assert_eq!(told(&blocked, kind::READY), ("True", "Deleting"));
-        assert_eq!(told(&blocked, kind::DELETION_BLOCKED), ("True", "NotEmpty"));
+        assert_eq!(reported(&blocked, kind::READY), ("True", "Deleting"));
+        assert_eq!(reported(&blocked, kind::DELETION_BLOCKED), ("True", "NotEmpty"));
         let backlog = blocked.backlog.clone().unwrap();
         assert_eq!((backlog.messages, backlog.dead), (3, 2));
         assert_eq!(blocked.broker.as_deref(), Some("mq/default"));
@@ -207,16 +207,16 @@ pub(super) mod tests {
                 Blocker::OnClaim { gone: "gone".into(), namespace: "mq".into(), claim: "data".into() };
             let blocked = deletion_blocked(&channel, &gone, &on_claim, at(200));
             for kind in [kind::ACCEPTED, kind::READY] {
-                assert_eq!(told(&blocked, kind), ("False", "BrokerNotFound"));
+                assert_eq!(reported(&blocked, kind), ("False", "BrokerNotFound"));
             }
-            assert_eq!(told(&blocked, kind::DELETION_BLOCKED), ("True", "BrokerNotFound"));
+            assert_eq!(reported(&blocked, kind::DELETION_BLOCKED), ("True", "BrokerNotFound"));
             channel.status = Some(blocked.clone());
             assert_eq!(deletion_blocked(&channel, &gone, &on_claim, at(300)), blocked);
             // The broker's task has not published an outcome yet.
             let starting = Facts { broker: BrokerState::Starting, ..gone };
             let waits =
                 deletion_blocked(&channel, &starting, &Blocker::Unreachable("no pod runs".into()), at(400));
-            assert_eq!(told(&waits, kind::ACCEPTED), ("True", "Accepted"));
+            assert_eq!(reported(&waits, kind::ACCEPTED), ("True", "Accepted"));
             channel.status = Some(waits);
             // Only a draining channel has a new generation at the broker.
             let (generation, ready) = match policy {
@@ -225,8 +225,8 @@ pub(super) mod tests {
             };
             let known = facts(generation, State::Programmed);
             let back = deletion_blocked(&channel, &known, &holding(1, 0), at(500));
-            assert_eq!(told(&back, kind::READY), ready);
-            assert_eq!(told(&back, kind::PROGRAMMED), ("True", "Programmed"));
+            assert_eq!(reported(&back, kind::READY), ready);
+            assert_eq!(reported(&back, kind::PROGRAMMED), ("True", "Programmed"));
         }
     }
 
@@ -237,7 +237,7 @@ pub(super) mod tests {
         let ready = status.conditions.iter_mut().find(|one| one.type_ == kind::READY).unwrap();
         (ready.status, ready.reason) = ("False".into(), "BrokerUnreachable".into());
         let blocked = deletion_blocked(&channel, &facts(3, State::Programmed), &holding(1, 0), at(200));
-        assert_eq!(told(&blocked, kind::READY), ("False", "BrokerUnreachable"));
+        assert_eq!(reported(&blocked, kind::READY), ("False", "BrokerUnreachable"));
     }
 
     #[test]
@@ -251,7 +251,7 @@ pub(super) mod tests {
         ] {
             let facts = Facts { availability, ..facts(3, State::Programmed) };
             let blocked = deletion_blocked(&channel, &facts, &Blocker::Unreachable("gone".into()), at(200));
-            assert_eq!(told(&blocked, kind::READY), ready, "{availability:?}");
+            assert_eq!(reported(&blocked, kind::READY), ready, "{availability:?}");
             channel.status = Some(blocked);
         }
     }
@@ -266,7 +266,7 @@ pub(super) mod tests {
         let observed = |status: &MessageChannelStatus| {
             condition::find(&status.conditions, kind::PROGRAMMED).unwrap().observed_generation
         };
-        assert_eq!(told(&blocked(3), kind::READY), ("False", "Draining"));
+        assert_eq!(reported(&blocked(3), kind::READY), ("False", "Draining"));
         assert_eq!((observed(&blocked(3)), observed(&blocked(4))), (Some(3), Some(4)));
         let kinds: Vec<_> = blocked(4).conditions.iter().map(|one| one.type_.clone()).collect();
         assert_eq!(kinds, ["Accepted", "Programmed", "Ready", "DeletionBlocked"]);
@@ -276,7 +276,7 @@ pub(super) mod tests {
         channel.spec.deletion_policy = DeletionPolicy::Block;
         channel.metadata.generation = Some(5);
         let open_again = deletion_blocked(&channel, &facts(5, State::Programmed), &holding(5, 0), at(300));
-        assert_eq!(told(&open_again, kind::READY), ("True", "Deleting"));
+        assert_eq!(reported(&open_again, kind::READY), ("True", "Deleting"));
         // Ready follows Programmed.
         let status = channel.status.as_mut().unwrap();
         let programmed = status.conditions.iter_mut().find(|one| one.type_ == kind::PROGRAMMED).unwrap();
@@ -284,6 +284,6 @@ pub(super) mod tests {
         let unreachable = facts(5, State::Pending(Pending::NoPod));
         let as_it_is =
             deletion_blocked(&channel, &unreachable, &Blocker::Unreachable(String::new()), at(300));
-        assert_eq!(told(&as_it_is, kind::READY), ("False", "NoBrokerPod"));
+        assert_eq!(reported(&as_it_is, kind::READY), ("False", "NoBrokerPod"));
     }
 }

@@ -189,19 +189,19 @@ pub(super) mod tests {
 
     #[test]
     fn a_blocker_has_a_reason_and_a_message_with_advice() {
-        let told = |policy, messages, dead| {
+        let reported = |policy, messages, dead| {
             let mut channel = open();
             channel.spec.deletion_policy = policy;
             let blocker = holding(messages, dead);
             (blocker.reason(&channel), blocker.what())
         };
         let (block, drain) = (DeletionPolicy::Block, DeletionPolicy::Drain);
-        assert_eq!(told(block, 1, 0), ("NotEmpty", "the channel has 1 message".into()));
+        assert_eq!(reported(block, 1, 0), ("NotEmpty", "the channel has 1 message".into()));
         let mixed = "the channel has 5 messages, including 2 dead letters";
-        assert_eq!(told(drain, 5, 2), ("Draining", mixed.into()));
+        assert_eq!(reported(drain, 5, 2), ("Draining", mixed.into()));
         for policy in [block, drain] {
             let left = ("DeadLettersLeft", "the channel has 2 dead letters and no other messages".into());
-            assert_eq!(told(policy, 2, 2), left);
+            assert_eq!(reported(policy, 2, 2), left);
         }
         let away = Blocker::Unreachable("no pod of MessageBroker default runs".into());
         assert_eq!(away.reason(&open()), "BrokerUnreachable");
@@ -237,12 +237,12 @@ pub(super) mod tests {
     fn the_message_of_a_forced_deletion_names_its_deadline() {
         let mut channel = open();
         let away = Blocker::Unreachable("no pod of MessageBroker default runs".into());
-        let told = |channel: &MessageChannel| away.advice(channel);
+        let reported = |channel: &MessageChannel| away.advice(channel);
         channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), "yes".to_owned())].into());
-        assert!(told(&channel).contains("invalid"), "{}", told(&channel));
+        assert!(reported(&channel).contains("invalid"), "{}", reported(&channel));
         channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), "true".to_owned())].into());
-        assert!(told(&channel).contains("30 s after the deletion"), "{}", told(&channel));
-        assert!(!told(&channel).contains("invalid"), "{}", told(&channel));
+        assert!(reported(&channel).contains("30 s after the deletion"), "{}", reported(&channel));
+        assert!(!reported(&channel).contains("invalid"), "{}", reported(&channel));
     }
 
     #[test]

@@ -183,7 +183,7 @@ mod tests {
         status(channel, facts, &validate(channel, facts), None, at(100))
     }
 
-    fn told(status: &MessageChannelStatus) -> Vec<(&str, &str, &str)> {
+    fn reported(status: &MessageChannelStatus) -> Vec<(&str, &str, &str)> {
         let tell = |one: &'static str| {
             let condition = condition::find(&status.conditions, one).unwrap();
             (one, condition.status.as_str(), condition.reason.as_str())
@@ -195,7 +195,7 @@ mod tests {
     fn a_programmed_channel_is_ready_and_shows_its_addresses() {
         let status = status_of(&open(), &facts(3, State::Programmed));
         assert_eq!(
-            told(&status),
+            reported(&status),
             [
                 ("Accepted", "True", "Accepted"),
                 ("Programmed", "True", "Programmed"),
@@ -248,11 +248,11 @@ mod tests {
         let mut channel = open();
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         let pending = facts(3, State::Pending(Pending::NoPod));
-        assert_eq!(told(&status_of(&channel, &pending))[1], ("Programmed", "True", "Programmed"));
+        assert_eq!(reported(&status_of(&channel, &pending))[1], ("Programmed", "True", "Programmed"));
         // The new generation was never programmed.
         channel.metadata.generation = Some(4);
         let pending = facts(4, State::Pending(Pending::NoPod));
-        assert_eq!(told(&status_of(&channel, &pending))[1], ("Programmed", "False", "NoBrokerPod"));
+        assert_eq!(reported(&status_of(&channel, &pending))[1], ("Programmed", "False", "NoBrokerPod"));
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
         let mut ready = |availability| {
             let facts = Facts { availability, ..facts(3, State::Programmed) };
             let status = status_of(&channel, &facts);
-            let [_, programmed, ready] = told(&status)[..] else { panic!("{status:?}") };
+            let [_, programmed, ready] = reported(&status)[..] else { panic!("{status:?}") };
             assert_eq!(programmed, ("Programmed", "True", "Programmed"));
             let ready = (ready.1.to_owned(), ready.2.to_owned());
             channel.status = Some(status);
@@ -269,7 +269,7 @@ mod tests {
         };
         let yes = ("True".to_owned(), "Ready".to_owned());
         let no = ("False".to_owned(), "BrokerNotReady".to_owned());
-        for (availability, told) in [
+        for (availability, reported) in [
             (Availability::Unsettled, &no),
             (Availability::Ready, &yes),
             (Availability::Unsettled, &yes),
@@ -277,7 +277,7 @@ mod tests {
             (Availability::Unsettled, &no),
             (Availability::Ready, &yes),
         ] {
-            assert_eq!(ready(availability), *told, "{availability:?}");
+            assert_eq!(ready(availability), *reported, "{availability:?}");
         }
     }
 
@@ -296,7 +296,7 @@ mod tests {
         before.backlog = Some(Backlog { messages: 7, ..Backlog::default() });
         channel.status = Some(before);
         let status = status_of(&channel, &facts(3, State::Pending(Pending::NoPod)));
-        assert_eq!(told(&status)[1], ("Programmed", "False", "NoBrokerPod"));
+        assert_eq!(reported(&status)[1], ("Programmed", "False", "NoBrokerPod"));
         assert_eq!((status.broker.as_deref(), status.backlog), (Some("mq/default"), None));
     }
 
@@ -306,7 +306,7 @@ mod tests {
         channel.status =
             Some(MessageChannelStatus { broker: Some("mq/default".into()), ..Default::default() });
         let status = status_of(&channel, &facts(3, State::Programmed));
-        assert_eq!(told(&status)[0], ("Accepted", "False", "Invalid"));
+        assert_eq!(reported(&status)[0], ("Accepted", "False", "Invalid"));
         assert_eq!(status.broker.as_deref(), Some("mq/default"));
     }
 
@@ -315,7 +315,7 @@ mod tests {
         let mut channel = open();
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         let refused = facts(3, State::Refused("the UID was deleted".into()));
-        assert_eq!(told(&status_of(&channel, &refused))[2], ("Ready", "False", "Refused"));
+        assert_eq!(reported(&status_of(&channel, &refused))[2], ("Ready", "False", "Refused"));
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
             facts.outcome.as_mut().unwrap().dead_letter = Some(fault);
             let status = status_of(&open(), &facts);
             assert_eq!(
-                told(&status),
+                reported(&status),
                 [
                     ("Accepted", "False", reason),
                     ("Programmed", "True", "Programmed"),
@@ -344,6 +344,6 @@ mod tests {
     fn a_paused_channel_is_ready_with_reason_paused() {
         let paused = channel(json!({ "paused": true, "access": { "anonymous": true } }));
         let status = status_of(&paused, &facts(3, State::Programmed));
-        assert_eq!(told(&status)[2], ("Ready", "True", "Paused"));
+        assert_eq!(reported(&status)[2], ("Ready", "True", "Paused"));
     }
 }

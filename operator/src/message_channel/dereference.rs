@@ -103,11 +103,11 @@ pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
     let availability = presence.as_ref().map(|presence| presence.availability()).unwrap_or_default();
     let backlog_is_unknown =
         presence.zip(uid).is_some_and(|(presence, uid)| presence.backlog_is_unknown(uid));
-    let told = member.zip(uid);
+    let published = member.zip(uid);
     Facts {
         availability,
-        outcome: told.as_ref().and_then(|(member, uid)| member.outcome(*uid)),
-        backlog: told.as_ref().and_then(|(member, uid)| member.backlog(*uid)),
+        outcome: published.as_ref().and_then(|(member, uid)| member.outcome(*uid)),
+        backlog: published.as_ref().and_then(|(member, uid)| member.backlog(*uid)),
         backlog_is_unknown: backlog_is_unknown
             || matches!(broker, BrokerState::NotFound(_) | BrokerState::Leaving(_)),
         current_broker: ownership::broker_of(channel, context.ownership.namespace()),
@@ -119,21 +119,21 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
     let name = &channel.spec.broker_ref.name;
     // The channel belongs to this operator, so its broker is in the operator's namespace.
     let namespace = context.ownership.namespace();
-    let told = |why: &str| format!("MessageBroker {name} in namespace {namespace} {why}");
+    let text = |why: &str| format!("MessageBroker {name} in namespace {namespace} {why}");
     if !*context.seen.borrow() {
         // A broker missing from an incomplete list may exist.
         return BrokerState::Starting;
     }
     match context.brokers.get(&ObjectRef::new(name).within(namespace)) {
         None => {
-            let gone = told("does not exist");
+            let gone = text("does not exist");
             match context.default_differs.missing_cause(name) {
                 Some(why) => BrokerState::Refused { gone, why },
                 None => BrokerState::NotFound(gone),
             }
         }
         Some(broker) if broker.meta().deletion_timestamp.is_some() => {
-            BrokerState::Leaving(told(&format!("is being deleted ({})", waits_for(broker.meta()))))
+            BrokerState::Leaving(text(&format!("is being deleted ({})", waits_for(broker.meta()))))
         }
         Some(broker) => match context.fleet.member(name) {
             Some(member) => {
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_store_is_known_by_the_status_unless_it_was_replaced() {
         let id = Uuid::from_u128(7);
-        let told = |store: serde_json::Value, replaced: &str| {
+        let state = |store: serde_json::Value, replaced: &str| {
             let status: MessageBrokerStatus = serde_json::from_value(json!({
                 "storeID": store,
                 "conditions": [{
@@ -179,9 +179,9 @@ mod tests {
             .unwrap();
             StoreState::of(Some(&status))
         };
-        assert_eq!(told(json!(id.to_string()), "False"), StoreState::Known(id));
-        assert_eq!(told(json!(id.to_string()), "True"), StoreState::Replaced);
-        assert_eq!(told(json!(null), "False"), StoreState::Unknown);
+        assert_eq!(state(json!(id.to_string()), "False"), StoreState::Known(id));
+        assert_eq!(state(json!(id.to_string()), "True"), StoreState::Replaced);
+        assert_eq!(state(json!(null), "False"), StoreState::Unknown);
         assert_eq!(StoreState::of(None), StoreState::Unknown);
     }
 }

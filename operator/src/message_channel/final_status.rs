@@ -41,12 +41,12 @@ pub(super) fn final_status(
     let generation = channel.metadata.generation;
     let fails = |kind| Assertion::fails(kind, DELETING, message.clone());
     let asserted = [kind::PROGRAMMED, kind::READY].map(fails);
-    let mut told = old.conditions.clone();
-    told.retain(|condition| condition.type_ == kind::ACCEPTED);
-    told.extend(conditions(&old.conditions, generation, now, asserted));
+    let mut reported = old.conditions.clone();
+    reported.retain(|condition| condition.type_ == kind::ACCEPTED);
+    reported.extend(conditions(&old.conditions, generation, now, asserted));
     Some(MessageChannelStatus {
         observed_generation: generation,
-        conditions: told,
+        conditions: reported,
         push_url: None,
         pull_url: None,
         backlog: None,
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::message_channel::blocked::tests::programmed;
 
-    fn told(finalizers: &[&str], end: End) -> Option<MessageChannelStatus> {
+    fn reported(finalizers: &[&str], end: End) -> Option<MessageChannelStatus> {
         let mut channel = programmed();
         channel.metadata.finalizers = Some(finalizers.iter().map(|one| (*one).to_owned()).collect());
         final_status(&channel, "mq", end, Timestamp::from_second(200).unwrap())
@@ -67,12 +67,12 @@ mod tests {
 
     #[test]
     fn a_channel_without_foreign_finalizers_has_no_final_status() {
-        assert_eq!(told(&["restante.dev/mq"], End::Deleted), None);
+        assert_eq!(reported(&["restante.dev/mq"], End::Deleted), None);
     }
 
     #[test]
     fn the_final_status_names_the_foreign_finalizers() {
-        let status = told(&["restante.dev/mq", "example.com/a", "example.com/b"], End::Deleted).unwrap();
+        let status = reported(&["restante.dev/mq", "example.com/a", "example.com/b"], End::Deleted).unwrap();
         let kinds: Vec<_> =
             status.conditions.iter().map(|one| (&*one.type_, &*one.status, &*one.reason)).collect();
         let expected = [
@@ -84,7 +84,7 @@ mod tests {
         let message = &status.conditions[2].message;
         assert!(message.ends_with("removed: example.com/a, example.com/b"), "{message}");
         assert!(message.contains("does not have it"), "{message}");
-        let remove_finalizer = told(&["example.com/a"], End::Released).unwrap();
+        let remove_finalizer = reported(&["example.com/a"], End::Released).unwrap();
         assert!(!remove_finalizer.conditions[2].message.contains("does not have it"));
         assert_eq!((status.push_url, status.backlog), (None, None));
     }

@@ -109,6 +109,6 @@ fn assess_stalled(context: &Context, channel: &MessageChannel, verdict: &Verdict
         return Stalled::NONE;
     };
     let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let told = condition::find(conditions, kind::ACCEPTED);
-    context.failures.assess(&channel.metadata, told, (&failure, remedy), now)
+    let reported = condition::find(conditions, kind::ACCEPTED);
+    context.failures.assess(&channel.metadata, reported, (&failure, remedy), now)
 }

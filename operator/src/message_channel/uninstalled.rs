@@ -19,15 +19,15 @@ pub(crate) fn uninstalled(channel: &MessageChannel, operator: &str, now: Timesta
     let old = own(channel);
     let generation = channel.metadata.generation;
     let asserted = Assertion::fails(kind::READY, OPERATOR_UNINSTALLED, message(channel, operator));
-    let mut told = old.conditions.clone();
+    let mut merged = old.conditions.clone();
     for condition in conditions(&old.conditions, generation, now, [asserted]) {
-        match told.iter_mut().find(|one| one.type_ == condition.type_) {
+        match merged.iter_mut().find(|one| one.type_ == condition.type_) {
             Some(place) => *place = condition,
-            None => told.push(condition),
+            None => merged.push(condition),
         }
     }
     let broker = broker_of(channel, operator);
-    MessageChannelStatus { observed_generation: generation, conditions: told, broker, ..old }
+    MessageChannelStatus { observed_generation: generation, conditions: merged, broker, ..old }
 }
 
 fn message(channel: &MessageChannel, operator: &str) -> String {

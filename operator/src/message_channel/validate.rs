@@ -309,28 +309,29 @@ pub(super) mod tests {
             availability: Availability::Ready,
         };
         let mut channel = open();
-        let told = |channel: &MessageChannel| match validate(channel, &nowhere) {
+        let reported = |channel: &MessageChannel| match validate(channel, &nowhere) {
             Verdict::Rejected { message, .. } => message,
             Verdict::Accepted { .. } => panic!("accepted"),
         };
         assert!(
-            told(&channel).starts_with("MessageBroker x does not exist: create it, or delete this channel")
+            reported(&channel)
+                .starts_with("MessageBroker x does not exist: create it, or delete this channel")
         );
         channel.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-        assert!(!told(&channel).contains("delete this channel"));
+        assert!(!reported(&channel).contains("delete this channel"));
     }
 
     #[test]
     fn the_advice_is_to_create_a_broker_only_if_that_is_possible() {
-        let told = |broker| without_broker(&open(), &broker).unwrap();
-        let leaving = told(BrokerState::Leaving("MessageBroker x is being deleted (held)".into()));
+        let reported = |broker| without_broker(&open(), &broker).unwrap();
+        let leaving = reported(BrokerState::Leaving("MessageBroker x is being deleted (held)".into()));
         assert_eq!(
             leaving,
             "MessageBroker x is being deleted (held): once it is gone, create it again; or delete this channel and recreate it \
              with another spec.brokerRef"
         );
         let refused =
-            told(BrokerState::Refused { gone: "x does not exist".into(), why: "correct it".into() });
+            reported(BrokerState::Refused { gone: "x does not exist".into(), why: "correct it".into() });
         assert_eq!(refused, "x does not exist: correct it");
     }
 

@@ -25,9 +25,10 @@ pub struct Cli {
 pub enum Command {
     /// Reconcile until SIGTERM or SIGINT.
     Run,
-    /// Remove this operator's finalizer from every MessageChannel, before the operator is uninstalled. Otherwise
-    /// deleted MessageChannels and their namespaces would stay forever. Deletes nothing, and does not touch channels of
-    /// other operators.
+    /// Remove this operator's finalizer from every MessageChannel, before an uninstall.
+    ///
+    /// Without this, deleted MessageChannels and their namespaces would stay in Terminating. Deletes nothing, and does
+    /// not change channels of other operators.
     ReleaseFinalizers(ReleaseArgs),
 }
 

@@ -89,7 +89,7 @@ pub async fn run(client: Client, args: RunArgs, mut signals: ShutdownSignals) ->
     let running = serve(client, args, stop.clone(), tasks.clone());
     tokio::pin!(running);
     let result = signals.race(&mut running).await.unwrap_or(Ok(()));
-    tracing::info!("stopping");
+    tracing::info!("shutting down");
     stop.cancel();
     let ended = async {
         // After the cancellation, it ends by itself.

@@ -84,7 +84,7 @@ where
     let patch = json!({ "metadata": {
         "uid": found.uid, "resourceVersion": found.resource_version, "ownerReferences": owners,
     } });
-    tracing::info!(kind = %K::kind(&()), name, "restored the owner reference to a deleted MessageBroker: Kubernetes deletes the child");
+    tracing::info!(kind = %K::kind(&()), name, "restoring the owner reference to a deleted MessageBroker, so that Kubernetes deletes the child");
     match api.patch_metadata(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(&patch)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         result => {

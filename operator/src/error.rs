@@ -63,7 +63,7 @@ impl Error {
     }
 
     /// Whether the object does not exist any more, or was replaced by another one.
-    pub fn is_of_absence(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         let Self::Kube { source, .. } = self else { return false };
         matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 404 | 409))
     }
@@ -81,14 +81,14 @@ impl Error {
     }
 
     /// Whether the API server or one of its webhooks failed. Most often, this passes within a second.
-    pub fn is_of_the_server(&self) -> bool {
+    pub fn is_server_error(&self) -> bool {
         let Self::Kube { source, .. } = self else { return false };
         matches!(source.as_ref(), kube::Error::Api(status) if status.code >= 500)
     }
 
     /// Whether the API server names an invalid field, so that a retry of the same request cannot succeed. A refusal by
     /// an admission controller or a quota may pass.
-    pub fn is_of_a_field(&self) -> bool {
+    pub fn is_field_error(&self) -> bool {
         let Self::Kube { source, .. } = self else { return false };
         let kube::Error::Api(status) = source.as_ref() else { return false };
         let causes = status.details.iter().flat_map(|details| &details.causes);
@@ -138,9 +138,9 @@ mod tests {
 
     #[test]
     fn only_an_error_about_a_field_requires_an_edit() {
-        assert!(refused(422, "invalid", Some("spec.template")).is_of_a_field());
-        assert!(refused(500, "failed to create typed patch object: unknown field", None).is_of_a_field());
-        assert!(!refused(422, "a policy denied the request", None).is_of_a_field());
-        assert!(!refused(403, "exceeded quota", None).is_of_a_field());
+        assert!(refused(422, "invalid", Some("spec.template")).is_field_error());
+        assert!(refused(500, "failed to create typed patch object: unknown field", None).is_field_error());
+        assert!(!refused(422, "a policy denied the request", None).is_field_error());
+        assert!(!refused(403, "exceeded quota", None).is_field_error());
     }
 }

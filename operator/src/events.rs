@@ -58,13 +58,13 @@ impl Events {
             Ok(()) => true,
             Err(error) => {
                 tracing::debug!(%error, reason, object = ?object.name, "event lost");
-                !is_of_a_terminating_namespace(&error)
+                !is_namespace_terminating(&error)
             }
         }
     }
 }
 
-fn is_of_a_terminating_namespace(error: &kube::Error) -> bool {
+fn is_namespace_terminating(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")

@@ -152,7 +152,7 @@ async fn report_to_brokers(release: Release<'_>) {
 async fn report_to_broker(client: &Client, broker: &MessageBroker) {
     let status = message_broker::uninstalled(broker, Timestamp::now());
     match message_broker::status::apply(client, broker, &status).await {
-        Err(error) if !error.is_of_absence() => {
+        Err(error) if !error.is_gone() => {
             let (name, namespace) = (broker.name_any(), broker.namespace().unwrap_or_default());
             tracing::warn!(broker = name, namespace, %error, "cannot report in the status that the operator is uninstalled");
         }

@@ -150,7 +150,7 @@ impl Actor {
         let channels: Vec<&MessageChannel> = state
             .iter()
             .filter_map(|channel| channel.0.as_ref().ok())
-            .filter(|channel| self.context.is_of(&self.member.name, channel))
+            .filter(|channel| self.context.belongs_to(&self.member.name, channel))
             .collect();
         let generations: HashMap<Uuid, i64> = channels
             .iter()

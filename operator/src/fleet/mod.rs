@@ -83,7 +83,7 @@ impl FleetContext {
     }
 
     /// Whether this operator programs the channel at this broker.
-    fn is_of(&self, broker: &str, channel: &MessageChannel) -> bool {
+    fn belongs_to(&self, broker: &str, channel: &MessageChannel) -> bool {
         channel.spec.broker_ref.name == broker && self.ownership.may_program(channel)
     }
 

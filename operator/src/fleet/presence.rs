@@ -96,7 +96,7 @@ impl Presence {
                 .iter()
                 .filter(|guard| {
                     let concerned = |channel: &MessageChannel| {
-                        context.is_of(&self.name, channel) && must_change(availability, channel)
+                        context.belongs_to(&self.name, channel) && must_change(availability, channel)
                     };
                     guard.0.as_ref().is_ok_and(concerned)
                 })
@@ -110,7 +110,7 @@ impl Presence {
         let channels = channels.iter().filter_map(|guard| guard.0.as_ref().ok());
         let shows = |channel: &&MessageChannel| {
             channel.status.as_ref().is_some_and(|status| status.backlog.is_some())
-                && context.is_of(&self.name, channel)
+                && context.belongs_to(&self.name, channel)
         };
         let shown: HashSet<Uuid> = channels.filter(shows).filter_map(super::actor::uid_of).collect();
         let State { unknown_backlogs, limiter, .. } = &mut *lock(&self.state);

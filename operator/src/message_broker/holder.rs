@@ -22,14 +22,14 @@ pub(super) fn holder(found: &ObjectMeta) -> String {
     // the spec: kube-controller-manager annotates and binds a claim in the same second in which a user applies it.
     let first = managers
         .filter(|entry| entry.time.is_some() && entry.subresource.is_none())
-        .min_by_key(|entry| (is_of_kubernetes(entry), !owns_content(entry), entry.time.clone()));
+        .min_by_key(|entry| (is_kubernetes_manager(entry), !owns_content(entry), entry.time.clone()));
     match first.and_then(|entry| entry.manager.as_deref()) {
         Some(manager) => format!("another owner (created with {manager})"),
         None => "another owner".to_owned(),
     }
 }
 
-fn is_of_kubernetes(entry: &ManagedFieldsEntry) -> bool {
+fn is_kubernetes_manager(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref().is_some_and(|manager| manager.starts_with("kube-") || manager == "kubelet")
 }
 

@@ -87,7 +87,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
         // channels.
         orphaned_children::note_policy(context, &broker.metadata);
         return match status::report(context, broker, Observation::deleting(broker)).await {
-            Err(error) if !error.is_of_absence() => Err(error),
+            Err(error) if !error.is_gone() => Err(error),
             _ => Ok(Action::await_change()),
         };
     }
@@ -114,13 +114,13 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
         // Retried in any case, because no watch reports a changed quota or permission.
         Err(error) => {
             let uid = broker.uid().unwrap_or_default();
-            let may_pass = error.is_of_the_server() && !context.backoffs.is_failing(&uid);
+            let may_pass = error.is_server_error() && !context.backoffs.is_failing(&uid);
             if let Some(words) = error.refusal().filter(|_| !may_pass) {
                 let about = error.about();
                 let is_default = default_broker::is_from_values(&broker.metadata, &context.args);
                 let refusal = Refusal {
                     words: &words,
-                    is_of_a_field: error.is_of_a_field(),
+                    is_field_error: error.is_field_error(),
                     about: about.as_ref(),
                     broker: (&valid.namespace, &valid.name),
                     is_default,

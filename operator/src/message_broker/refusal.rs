@@ -29,7 +29,7 @@ pub(super) struct Refusal<'a> {
     /// The action, and the API server's error.
     pub(super) words: &'a str,
     /// Whether the API server names an invalid field.
-    pub(super) is_of_a_field: bool,
+    pub(super) is_field_error: bool,
     /// The child.
     pub(super) about: Option<&'a ObjectReference>,
     /// Namespace and name of the MessageBroker.
@@ -40,15 +40,19 @@ pub(super) struct Refusal<'a> {
 
 impl Refusal<'_> {
     /// Whether the error is about an immutable field of the existing child.
-    fn is_of_immutable_field(&self) -> bool {
-        self.is_of_a_field
+    fn is_immutable_field_error(&self) -> bool {
+        self.is_field_error
             && ["field is immutable", "updates to statefulset spec"]
                 .iter()
                 .any(|what| self.words.contains(what))
     }
 
     pub(super) fn remedy(&self) -> Remedy {
-        if self.is_of_a_field && !self.is_of_immutable_field() { Remedy::Edit } else { Remedy::OtherResource }
+        if self.is_field_error && !self.is_immutable_field_error() {
+            Remedy::Edit
+        } else {
+            Remedy::OtherResource
+        }
     }
 
     /// The error, and the remedy.
@@ -61,21 +65,21 @@ impl Refusal<'_> {
             format!("Correct {} of MessageBroker {broker}", self.field())
         };
         match self.about {
-            Some(child) if self.is_of_immutable_field() => {
+            Some(child) if self.is_immutable_field_error() => {
                 let kind = child.kind.as_deref().unwrap_or_default().to_lowercase();
                 let name = child.name.as_deref().unwrap_or_default();
                 format!(
                     "{words}. Delete it with `kubectl -n {namespace} delete {kind} {name}`, and the operator recreates it"
                 )
             }
-            _ if self.is_of_a_field => format!("{words}. {correct}"),
+            _ if self.is_field_error => format!("{words}. {correct}"),
             _ => format!("{words}. {correct}, or remove the restriction; the operator retries"),
         }
     }
 
     /// The field of the MessageBroker, as far as the error shows it.
     fn field(&self) -> &'static str {
-        let named = FIELDS.iter().find(|(part, _)| self.is_of_a_field && self.words.contains(part));
+        let named = FIELDS.iter().find(|(part, _)| self.is_field_error && self.words.contains(part));
         named.map_or("spec", |(_, field)| field)
     }
 }
@@ -86,11 +90,11 @@ mod tests {
 
     use super::*;
 
-    fn reported(words: &str, is_of_a_field: bool, kind: &str, is_default: bool) -> (String, Remedy) {
+    fn reported(words: &str, is_field_error: bool, kind: &str, is_default: bool) -> (String, Remedy) {
         let about: ObjectReference =
             serde_json::from_value(json!({ "kind": kind, "name": "restante-main" })).unwrap();
         let refused =
-            Refusal { words, is_of_a_field, about: Some(&about), broker: ("mq", "main"), is_default };
+            Refusal { words, is_field_error, about: Some(&about), broker: ("mq", "main"), is_default };
         (refused.message(), refused.remedy())
     }
 

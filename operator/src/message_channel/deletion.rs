@@ -77,7 +77,7 @@ impl Force {
 }
 
 /// Whether an unreachable broker has been waited for long enough.
-pub(super) fn is_patience_over(channel: &MessageChannel, started: Timestamp, now: Timestamp) -> bool {
+pub(super) fn wait_is_over(channel: &MessageChannel, started: Timestamp, now: Timestamp) -> bool {
     let metadata = &channel.metadata;
     let since = metadata.deletion_timestamp.as_ref().or(metadata.creation_timestamp.as_ref());
     let since = since.map_or(started, |time| time.0.max(started));
@@ -85,7 +85,7 @@ pub(super) fn is_patience_over(channel: &MessageChannel, started: Timestamp, now
 }
 
 /// Plans the deletion of a channel. `is_held`: it has our finalizer.
-pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_patience_over: bool) -> Plan {
+pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, wait_is_over: bool) -> Plan {
     if !is_held {
         return Plan::Nothing;
     }
@@ -97,22 +97,22 @@ pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_pa
             Plan::WithoutBroker(why.clone())
         }
         BrokerState::Starting => Plan::Wait,
-        BrokerState::Leaving(_) if !is_patience_over => Plan::Wait,
+        BrokerState::Leaving(_) if !wait_is_over => Plan::Wait,
         BrokerState::Leaving(why) => Plan::Unreachable(why.clone()),
         BrokerState::NotServed(why) => Plan::NotServed(why.clone()),
-        BrokerState::Served { store, .. } => ask(channel, uid, *store, is_patience_over),
+        BrokerState::Served { store, .. } => ask(channel, uid, *store, wait_is_over),
     }
 }
 
 /// Only the store that the channel was in has its messages. In another store, the channel is empty.
-fn ask(channel: &MessageChannel, uid: Uuid, store: StoreState, is_patience_over: bool) -> Plan {
+fn ask(channel: &MessageChannel, uid: Uuid, store: StoreState, wait_is_over: bool) -> Plan {
     let force = Force::of(channel);
     match store {
         // The annotation gives up the messages of an earlier store too.
         _ if force == Some(Force::Annotation) => Plan::Delete { uid, force, store: None },
         StoreState::Known(store) => Plan::Delete { uid, force, store: Some(store) },
         StoreState::Replaced => Plan::AnotherStore(another_store(channel)),
-        StoreState::Unknown if !is_patience_over => Plan::Wait,
+        StoreState::Unknown if !wait_is_over => Plan::Wait,
         StoreState::Unknown => {
             let broker = &channel.spec.broker_ref.name;
             Plan::Unreachable(format!("MessageBroker {broker} has not reported its store yet"))
@@ -171,9 +171,9 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn planned(broker: BrokerState, is_patience_over: bool) -> Plan {
+    fn planned(broker: BrokerState, wait_is_over: bool) -> Plan {
         let facts = Facts { broker, outcome: None, ..facts(3, State::Programmed) };
-        plan(&open(), &facts, true, is_patience_over)
+        plan(&open(), &facts, true, wait_is_over)
     }
 
     #[test]
@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn a_deletion_waits_for_a_broker_that_starts_or_is_being_deleted() {
         assert_eq!(planned(BrokerState::Starting, true), Plan::Wait);
-        for is_patience_over in [false, true] {
-            let planned = planned(BrokerState::NotServed("why".into()), is_patience_over);
+        for wait_is_over in [false, true] {
+            let planned = planned(BrokerState::NotServed("why".into()), wait_is_over);
             assert_eq!(planned, Plan::NotServed("why".into()));
         }
         // A broker that is being deleted still has the messages.
@@ -201,11 +201,11 @@ mod tests {
     #[test]
     fn only_the_known_store_is_asked_unless_the_deletion_is_forced() {
         let id = Uuid::from_u128(1);
-        let planned = |store: StoreState, force: bool, is_patience_over| {
+        let planned = |store: StoreState, force: bool, wait_is_over| {
             let mut channel = open();
             channel.metadata.annotations =
                 force.then(|| [(FORCE_DELETE.to_owned(), FORCE_DELETE_VALUE.to_owned())].into());
-            ask(&channel, Uuid::from_u128(9), store, is_patience_over)
+            ask(&channel, Uuid::from_u128(9), store, wait_is_over)
         };
         let asked = |store, force| match planned(store, force, false) {
             Plan::Delete { store, .. } => Some(store),
@@ -225,13 +225,13 @@ mod tests {
         let mut channel = open();
         channel.metadata.creation_timestamp =
             Some(serde_json::from_value("1970-01-01T00:00:10Z".into()).unwrap());
-        assert!(is_patience_over(&channel, at(0), at(40)));
+        assert!(wait_is_over(&channel, at(0), at(40)));
         channel.metadata.deletion_timestamp =
             Some(serde_json::from_value("1970-01-01T00:01:40Z".into()).unwrap());
-        assert!(!is_patience_over(&channel, at(0), at(129)));
-        assert!(is_patience_over(&channel, at(0), at(130)));
-        assert!(!is_patience_over(&channel, at(120), at(149)));
-        assert!(is_patience_over(&channel, at(120), at(150)));
+        assert!(!wait_is_over(&channel, at(0), at(129)));
+        assert!(wait_is_over(&channel, at(0), at(130)));
+        assert!(!wait_is_over(&channel, at(120), at(149)));
+        assert!(wait_is_over(&channel, at(120), at(150)));
     }
 
     #[test]

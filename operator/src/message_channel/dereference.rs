@@ -151,7 +151,7 @@ fn not_served(context: &Context, channel: &MessageChannel) -> BrokerState {
     if let Some(why) = context.fleet.unserved_cause(name) {
         return BrokerState::NotServed(format!("the operator cannot serve MessageBroker {name}: {why}"));
     }
-    if !deletion::is_patience_over(channel, context.started, context.now()) {
+    if !deletion::wait_is_over(channel, context.started, context.now()) {
         return BrokerState::Starting;
     }
     BrokerState::NotServed(format!(

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     blocked::deletion_blocked,
     blocker::Blocker,
-    deletion::{Force, Plan, another_store, is_patience_over, only_counts_differ, plan},
+    deletion::{Force, Plan, another_store, only_counts_differ, plan, wait_is_over},
     dereference::Facts,
     final_status::{End, final_status},
     remove_finalizer, status,
@@ -44,8 +44,8 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
         tracing::info!(channel = channel_name, namespace, "released: the channel was never sent to a pod");
         return release(context, channel, End::Deleted, None).await;
     }
-    let is_patience_over = is_patience_over(channel, context.started, context.now());
-    let blocker = match plan(channel, facts, is_held, is_patience_over) {
+    let wait_is_over = wait_is_over(channel, context.started, context.now());
+    let blocker = match plan(channel, facts, is_held, wait_is_over) {
         Plan::Nothing => return Ok(Action::await_change()),
         Plan::Wait => return Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL))),
         Plan::Release(why) => {
@@ -76,7 +76,7 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
         return release(context, channel, End::Deleted, None).await;
     }
     let is_forced = Force::of(channel) == Some(Force::Annotation);
-    if is_forced && is_patience_over && matches!(blocker, Blocker::Unreachable(_) | Blocker::NotServed(_)) {
+    if is_forced && wait_is_over && matches!(blocker, Blocker::Unreachable(_) | Blocker::NotServed(_)) {
         let why = format!("requested by the annotation {FORCE_DELETE}");
         return orphan(context, channel, facts, &blocker, &why).await;
     }

@@ -229,7 +229,7 @@ fn an_uninstall_logs_the_channels_whose_status_it_cannot_write() -> Result<()> {
     let line = |name: &str| {
         let channel = format!("channel={name:?}");
         let line =
-            log.lines().find(|line| line.contains("let go without telling") && line.contains(&channel));
+            log.lines().find(|line| line.contains("released without a report") && line.contains(&channel));
         line.with_context(|| format!("no line about {name} in\n{log}"))
     };
     for name in ["named", "known"] {

@@ -110,7 +110,7 @@ fn a_deleted_channel_is_not_removed_as_empty_by_a_store_that_never_had_it() -> R
     operator.event("another-store", "StoreReplaced", "by-block")?;
     operator.annotate("by-force", "restante.dev/force-delete=true")?;
     operator.channel_is_removed("by-force")?;
-    operator.is_blocked("by-block", "StoreReplaced", "put the earlier volume back")?;
+    operator.is_blocked("by-block", "StoreReplaced", "restore the earlier volume")?;
     let message = operator.until_condition("main", "StoreReplaced", "True", "AnotherStore")?;
     let accept = message.split('`').nth(1).context("there is no command")?;
     operator.kubectl().run(&accept.split(' ').skip(1).collect::<Vec<_>>())?;

@@ -275,7 +275,7 @@ fn orphaned_children_stay_and_the_next_broker_of_the_name_adopts_them() -> Resul
     operator.run(&["delete", "messagebroker", "main", "--cascade=orphan", "--timeout=60s"])?;
     // The operator looks for deleted MessageBrokers every two seconds.
     restante_tests::wait::until("the operator to notice the deletion", super::process::SOON, || {
-        ensure!(operator.log().contains("the MessageBroker is gone"), "{}", operator.log());
+        ensure!(operator.log().contains("the MessageBroker does not exist any more"), "{}", operator.log());
         Ok(())
     })?;
     operator.broker_becomes_ready("main", "")?;

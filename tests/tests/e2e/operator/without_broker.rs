@@ -9,8 +9,7 @@ use super::{
 use crate::shared;
 
 const CLAIM: &str = "pvc/data-restante-main-0";
-const CLAIM_HAS_MESSAGES: &str =
-    "claim data-restante-main-0 there still has the messages that the channel held";
+const CLAIM_HAS_MESSAGES: &str = "its claim data-restante-main-0 still has the messages of the channel";
 
 impl Operator {
     /// Creates channels with a message each, and deletes their MessageBroker and then the channels.

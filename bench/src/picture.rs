@@ -143,7 +143,7 @@ mod tests {
     use crate::report::row::Goal;
 
     #[test]
-    fn a_bar_ends_in_the_middle_if_its_goal_is_just_reached() {
+    fn a_bar_ends_in_the_middle_if_its_goal_is_exactly_reached() {
         let more = Row::measured("m", Goal::at_least(5.0, 6.0), "GB/s", [5.0]);
         let less = Row::measured("l", Goal::at_most(8.0, 4.0), "KiB", [8.0]);
         assert_eq!((reached(&more, 5.0), reached(&less, 8.0)), (1.0, 1.0));

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_after_data_needs_no_flag_of_a_broker() {
+    fn a_maintenance_command_needs_no_flag_of_a_broker() {
         for words in ["check data --json", "dump data --channel a/b", "restore - data", "salvage data new"] {
             let words = ["broker", "--control-listen", "127.0.0.1:8082"].into_iter().chain(words.split(' '));
             assert!(Arguments::try_parse_from(words).unwrap().command.is_some());

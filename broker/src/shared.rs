@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn one_holder_alone_gets_three_quarters_and_leaves_the_next_three_quarters_of_the_rest() {
+    fn each_holder_gets_three_quarters_of_the_remaining_budget() {
         let budget = budget(1600);
         let first = all_it_gets(&budget.share(1));
         let second = all_it_gets(&budget.share(2));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thing_alone_may_grow_to_the_whole_budget_and_beside_another_to_its_share() {
+    fn an_allocation_may_grow_to_the_whole_budget_if_it_is_alone_and_else_to_its_share() {
         let budget = budget(100);
         let mut thing = budget.share(1).take(10).unwrap();
         assert!(thing.grow(70) && thing.grow(20) && !thing.grow(1));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thing_of_any_size_fits_an_unused_budget() {
+    fn an_allocation_of_any_size_fits_an_unused_budget() {
         let budget = budget(100);
         let all = budget.share(1).take(100).unwrap();
         assert!(budget.share(2).take(1).is_none());
@@ -349,13 +349,13 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_stands_for_many_is_bounded_only_by_the_budget() {
+    fn a_holder_that_represents_many_clients_is_limited_only_by_the_budget() {
         let budget = budget(100);
         assert_eq!(all_it_gets(&budget.share_of_many()).len(), 100);
     }
 
     #[test]
-    fn a_channel_leaves_room_to_others_of_its_namespace_and_the_namespace_to_other_namespaces() {
+    fn a_channel_leaves_room_for_its_namespace_and_a_namespace_for_other_namespaces() {
         let budget = budget(1_000_000);
         let (acme, other) = (budget.share(1), budget.share(2));
         let (orders, bills) = (budget.share_within(&acme, 11), budget.share_within(&acme, 12));
@@ -391,7 +391,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn accounts_add_up_to_the_budget_and_a_newcomer_always_gets_a_share(
+        fn allocations_add_up_to_the_used_budget_and_a_new_holder_always_gets_a_share(
             steps in prop::collection::vec((0_u32..6, 1_u64..400, any::<bool>()), 1..200)
         ) {
             let budget = budget(10_000);

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_system_would_normalise_is_refused() {
+    fn an_address_that_other_systems_would_normalise_is_refused() {
         for (text, error) in [
             ("acme/Orders", AddressError::Segment(2)),
             ("acme/or%64ers", AddressError::Segment(2)),

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_one_line_with_or_without_its_end() {
+    fn a_token_is_one_line_with_or_without_a_line_break() {
         let hexadecimal = "0123456789abcdef".repeat(2);
         let base64 = "QmFzZTY0IG9mIDMyIHJhbmRvbSBieXRlcyBsb29rcy4=";
         let longest = "~".repeat(CONTROL_TOKEN_CHARACTERS_MAX);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused_by_what_is_wrong_with_it() {
+    fn an_invalid_token_is_refused_with_its_fault() {
         use ControlTokenError::{Character, Empty, Lines, TooLong, TooShort};
         let good = "t".repeat(32);
         let at = |position| Character { position };

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_up_to_its_limit_and_the_rest_of_the_text_is_not_looked_at() {
+    fn a_list_is_read_up_to_its_limit_and_the_rest_of_the_text_is_not_parsed() {
         assert_eq!(read(b"{\"numbers\": [1, 2, 3]}"), Ok(Lists { numbers: vec![1, 2, 3] }));
         // Were it read on, this would be a malformed text.
         let fault = read::<Lists>(b"{\"numbers\": [1, 2, 3, 4, oh no").unwrap_err();
@@ -155,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_before_the_text_is_passed_over_and_one_within_is_not() {
+    fn a_byte_order_mark_is_skipped_only_at_the_start() {
         assert_eq!(read(b"\xef\xbb\xbf{\"numbers\": [1]}"), Ok(Lists { numbers: vec![1] }));
         assert!(read::<Lists>(b"{\xef\xbb\xbf\"numbers\": [1]}").is_err());
     }
 
     #[test]
-    fn a_fault_of_a_part_has_the_path_of_the_whole() {
+    fn the_path_of_a_fault_begins_with_the_path_of_its_parent() {
         let within = |path: &str| Fault::new(path, "is missing").within("messages[3]").to_string();
         assert_eq!(within(""), "messages[3] is missing");
         assert_eq!(within("headers.meta-a"), "messages[3].headers.meta-a is missing");

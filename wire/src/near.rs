@@ -64,7 +64,7 @@ mod tests {
     const FIELDS: [&str; 5] = ["content", "content64", "delaySeconds", "idempotencyKey", "ttlSeconds"];
 
     #[test]
-    fn a_misspelling_a_part_and_another_way_to_write_a_name_lead_to_it() {
+    fn a_misspelling_a_part_or_another_spelling_of_a_name_suggests_it() {
         for (said, meant) in [
             ("contnet", "content"),
             ("Content", "content"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_like_no_name_leads_to_none() {
+    fn a_text_unlike_every_name_suggests_none() {
         let long = "content".repeat(100);
         for said in ["body", "x", "", "-", "priority", &long] {
             assert_eq!(near(said, FIELDS), None, "{said}");

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_is_its_token_however_it_is_given() {
+    fn a_lease_is_accepted_as_token_path_or_url() {
         for lease in [
             "aZ09-_",
             "/v1/leases/aZ09-_",

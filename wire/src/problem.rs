@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_is_found_by_its_name_and_no_two_share_one() {
+    fn every_problem_type_has_a_unique_name() {
         for problem in ProblemType::ALL {
             assert_eq!(ProblemType::from_name(problem.name()), Some(*problem));
         }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_taken_out_leaves_no_trace() {
+    fn removing_a_channel_restores_the_revision_from_before_it() {
         let (one, two) = (example("one"), example("two"));
         let before = Revision::of([&one]);
         let mut revision = before;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_came_later_and_is_not_used_leaves_the_revision_as_it_was() {
+    fn an_unused_later_field_does_not_change_the_revision() {
         let mut config = example("orders");
         let text = serde_json::to_string(&config).unwrap();
         assert!(!text.contains("keepHeaders"), "{text}");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_reads_as_it_prints() {
+    fn a_revision_survives_printing_and_parsing() {
         let revision = Revision::of([&example("one")]);
         assert_eq!(revision.to_string().parse(), Ok(revision));
         assert_eq!("12".parse::<Revision>(), Err(RevisionError));

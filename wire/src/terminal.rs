@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn of_all_characters_nothing_comes_out_that_a_terminal_would_obey_reorder_or_hide() {
+    fn no_character_that_a_terminal_executes_reorders_or_hides_is_printed() {
         for letter in '\0'..=char::MAX {
             let text = letter.to_string();
             for form in [Form::Line, Form::Lines, Form::Coloured, Form::Json] {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_of_all_scripts_private_ones_and_emoji_stay() {
+    fn letters_of_all_scripts_private_use_characters_and_emoji_stay_unchanged() {
         for text in
             ["seven bolts", "Grüße, 你好, שלום, नमस्ते, Ελλάδα", "🚀 €", "\u{e000}\u{10fffd}\u{378}", "C:\\new"]
         {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_says_which_character_it_is() {
+    fn an_escape_names_its_character() {
         assert_eq!(line("a\u{1b}[31m\u{9b}2J\r\n\t\u{202e}"), r"a\x1b[31m\u{9b}2J\r\n\t\u{202e}");
         assert_eq!(lines("a\tb\r\nc\rd\n"), "a\tb\r\nc\\rd\n");
         assert_eq!(lines("a\r\r\n"), "a\\r\r\n");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_json_parser_reads_back_what_was_there() {
+    fn escaped_json_is_parsed_to_the_original_value() {
         let all: String = ('\0'..=char::MAX).collect();
         let document = serde_json::to_string_pretty(&[&all]).unwrap();
         let escaped = json(&document);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_escapes_what_goes_through_it() {
+    fn a_writer_escapes_the_written_text() {
         let mut to = Vec::new();
         let hostile = "\u{9b}2J";
         writeln!(Escaped::new(&mut to, Form::Lines), "{hostile} ü").unwrap();

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kept_header_does_not_change_what_the_answer_says_itself() {
+    fn a_kept_header_does_not_override_a_header_of_the_answer() {
         let mut sent = HeaderMap::new();
         for (name, value) in [("cache-control", "public"), ("vary", "*"), ("x-github-event", "push")] {
             sent.append(HeaderName::from_static(name), HeaderValue::from_static(value));

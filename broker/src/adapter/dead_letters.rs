@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_reads_as_it_was_written_and_nothing_else_is_one() {
+    fn a_cursor_survives_parsing_and_any_other_text_is_rejected() {
         let cursor = Cursor { place: 3, sequence: 77 };
         assert_eq!(Cursor::read(&cursor.print()).unwrap(), cursor);
         for bad in ["", "7", "AAAA", "nonsense", &format!("{}A", cursor.print())] {

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_reads_as_it_was_written_and_nothing_else_is_one() {
+    fn a_cursor_survives_parsing_and_any_other_text_is_rejected() {
         assert_eq!(read_cursor(&cursor(77)).unwrap(), 77);
         for bad in ["", "7", "AAAA", "nonsense", &format!("{}A", cursor(1))] {
             assert_eq!(read_cursor(bad).unwrap_err().kind(), ProblemType::ParameterMalformed, "{bad}");

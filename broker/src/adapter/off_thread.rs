@@ -43,18 +43,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_short_is_read_here() {
+    async fn a_short_body_is_parsed_on_the_same_thread() {
         assert!(is_read_here(AT_ONCE_BYTES_MAX).await);
     }
 
     #[tokio::test]
-    async fn what_is_long_is_read_on_another_thread() {
+    async fn a_long_body_is_parsed_on_another_thread() {
         assert!(!is_read_here(AT_ONCE_BYTES_MAX + 1).await);
     }
 
     #[tokio::test]
     #[should_panic(expected = "a defect")]
-    async fn a_defect_in_reading_is_the_requests_own() {
+    async fn a_panic_while_parsing_is_passed_on_to_the_request() {
         read(&Bytes::from(vec![0; AT_ONCE_BYTES_MAX + 1]), |_| panic!("a defect")).await
     }
 }

@@ -188,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_are_the_whole_whatever_the_content(
+        fn the_parts_of_any_printed_body_add_up_to_the_whole(
             start in prop::collection::vec(any::<u8>(), 0..20),
             text in "\\PC{0,40}",
             times in 0_usize..9000,

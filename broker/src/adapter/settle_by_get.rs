@@ -53,7 +53,7 @@ mod tests {
     const AUTO: &str = "/v1/messages/acme/orders?ack=auto";
 
     #[test]
-    fn ack_auto_by_get_is_meant_when_its_header_says_so_or_a_credential_is_there() {
+    fn ack_auto_by_get_needs_restante_settle_or_a_credential() {
         for headers in [[("restante-settle", "yes")], [("authorization", "Bearer x")]] {
             assert_eq!(checked(Method::GET, AUTO, &headers), Ok(()), "{headers:?}");
         }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_get_that_would_settle_is_told_the_line_to_send() {
+    fn the_refusal_of_a_bare_get_with_ack_auto_names_the_required_header() {
         let detail = |path| checked(Method::GET, path, &[]).unwrap_err().problem().detail;
         let line = "\"Restante-Settle: yes\"";
         assert!(detail(AUTO).ends_with(&format!("{line}, or use POST /v1/receive/acme/orders?ack=auto")));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_says_that_ack_auto_is_meant_is_refused_without_it_and_passes_where_it_is_not_needed() {
+    fn restante_settle_is_refused_without_ack_auto_and_accepted_where_it_is_not_needed() {
         let meant = [("restante-settle", "yes")];
         for (method, path) in [
             (Method::GET, "/v1/messages/a/b"),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn another_value_and_a_second_one_are_refused_wherever_they_are_sent() {
+    fn restante_settle_with_another_value_or_given_twice_is_refused_on_every_route() {
         let paths =
             [(Method::GET, AUTO), (Method::POST, "/v1/receive/a/b"), (Method::GET, "/v1/messages/a/b")];
         for (method, path) in paths {

@@ -138,7 +138,7 @@ fn with_json(request: Request<Body>, body: &serde_json::Value) -> Request<Body> 
 }
 
 #[tokio::test]
-async fn a_push_and_a_batch_are_answered_when_they_are_on_disk() {
+async fn a_push_and_a_batch_push_are_answered_after_they_are_on_disk() {
     let broker = Broker::new(Durability::Fsync);
     let answer = broker.stored("a push", push(path::MESSAGES, "a message")).await;
     assert_eq!(answer.status, StatusCode::CREATED);
@@ -148,7 +148,7 @@ async fn a_push_and_a_batch_are_answered_when_they_are_on_disk() {
 }
 
 #[tokio::test]
-async fn a_message_leaves_when_its_lease_is_written() {
+async fn a_message_is_sent_after_its_lease_is_on_disk() {
     let broker = Broker::new(Durability::Fsync);
     let pulls = [
         ("a pull", get(path::MESSAGES, "wait=0")),
@@ -164,7 +164,7 @@ async fn a_message_leaves_when_its_lease_is_written() {
 }
 
 #[tokio::test]
-async fn what_is_done_to_a_lease_is_answered_when_it_is_on_disk() {
+async fn each_lease_operation_is_answered_after_it_is_on_disk() {
     let broker = Broker::new(Durability::Fsync);
     let post =
         |lease: &str, what: &str| Request::post(format!("{lease}/{what}")).body(Body::empty()).unwrap();
@@ -182,7 +182,7 @@ async fn what_is_done_to_a_lease_is_answered_when_it_is_on_disk() {
 }
 
 #[tokio::test]
-async fn a_pull_that_finds_nothing_is_answered_when_what_it_acknowledges_is_on_disk() {
+async fn a_time_out_response_is_sent_after_the_acknowledged_settles_are_on_disk() {
     let broker = Broker::new(Durability::Fsync);
     for prefix in [path::MESSAGES, path::BATCHES] {
         let lease = broker.leased().await;
@@ -194,7 +194,7 @@ async fn a_pull_that_finds_nothing_is_answered_when_what_it_acknowledges_is_on_d
 }
 
 #[tokio::test]
-async fn a_message_that_is_kept_in_memory_waits_for_no_disk() {
+async fn a_push_with_durability_memory_does_not_wait_for_the_disk() {
     let broker = Broker::new(Durability::Memory);
     let pushed = broker.ask(push(path::MESSAGES, "a message")).await;
     assert_eq!(pushed.status, StatusCode::CREATED);

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_search_in_a_long_sparse_file_ends_at_the_limit() {
+    fn the_search_in_a_long_sparse_file_stops_at_the_limit() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 40).unwrap();
         let next = next_whole(&mut &file, 0, 1 << 40, 0).unwrap();

@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_read_as_it_was_packed(rows in prop::collection::vec(prop::array::uniform3(number()), 0..70)) {
+        fn every_packed_row_is_read_back_unchanged(rows in prop::collection::vec(prop::array::uniform3(number()), 0..70)) {
             let packed = Packed::new(&rows);
             for (index, row) in rows.iter().enumerate() {
                 prop_assert_eq!(&packed.row(index), row);

@@ -24,7 +24,7 @@ fn pass(source: &TimeSource, clock: &Clock, seconds: u32) {
 }
 
 #[test]
-fn a_span_is_over_when_all_of_it_has_passed() {
+fn a_deadline_is_reached_after_the_full_duration() {
     let source = TimeSource::of_test(WALL);
     let clock = Clock::start(source.clone(), Past::default());
     // `now` is rounded down by up to a millisecond.

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_for_one_work_and_without_a_key_each_is_a_new_one() {
+    fn an_idempotency_key_belongs_to_one_operation_and_requests_without_a_key_are_always_new() {
         let asked = |key: Option<&str>, body: &'static str| WorkRequest {
             what: "purge",
             channel: Uuid::nil(),

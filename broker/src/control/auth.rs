@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_is_what_follows_the_scheme() {
+    fn the_token_is_the_text_after_the_bearer_scheme() {
         let of = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for value in values {

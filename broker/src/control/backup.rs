@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_cut_off_and_one_that_hangs_up_at_once() {
+    async fn a_backup_ends_when_its_client_reads_nothing_and_at_once_when_it_hangs_up() {
         let (mut archive, taken) = archive();
         let began = Instant::now();
         let ended = loop {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_is_slow_but_steady_has_all_the_time_it_needs() {
+    async fn a_backup_continues_while_its_client_reads_slowly_but_steadily() {
         let (mut archive, mut taken) = archive();
         let taking = tokio::spawn(async move {
             // A little faster than it must be.

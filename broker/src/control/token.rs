@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_the_line_of_its_file_and_nothing_near_it() {
+    fn only_the_exact_line_of_the_token_file_is_the_token() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "a-token-that-nobody-guesses-at-all\n").unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_token_is_refused_by_name_with_what_is_wrong_and_what_to_do() {
+    fn a_file_without_a_valid_token_is_refused_with_its_name_the_fault_and_advice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         for (text, wrong) in [

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_memory_keeps_the_first_bodies_and_takes_more_when_they_leave() {
+    fn a_full_body_memory_keeps_the_first_bodies_and_accepts_more_when_they_leave() {
         let orders = (1, "acme");
         let mut hot = HotContents::new(100);
         hot.insert(orders, 1, content(60));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn one_channel_leaves_memory_to_other_channels() {
+    fn one_channel_leaves_memory_for_other_channels() {
         let mut hot = HotContents::new(1000);
         (0..100).for_each(|sequence| hot.insert((1, "acme"), sequence, content(10)));
         hot.insert((2, "other"), 0, content(10));

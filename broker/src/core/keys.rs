@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn one_channel_leaves_keys_to_other_channels() {
+    fn one_channel_leaves_keys_for_other_channels() {
         let mut table = table(1600);
         let mut fill = |of: (u32, &str)| {
             let mut keys = 0;

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_channel_is_not_missed_and_the_target_of_a_parcel_is() {
+    fn a_missing_empty_channel_gets_no_orphan_and_the_missing_target_of_a_parcel_gets_one() {
         let mut evidence = evidence(&[]);
         assert!(evidence.orphans(|_| false, |_| false, |_| false).is_empty());
         evidence.to_come.push(((u32::MAX, 1), 4));

@@ -56,7 +56,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn a_quarter_of_a_slow_disk_is_copied_while_senders_are_idle() {
+    fn compaction_uses_a_quarter_of_a_slow_disk_while_senders_are_idle() {
         let mut pacer = Pacer::default();
         pacer.copied(16 * MIB - 1, 5_000);
         assert_eq!(pacer.pause(5_100), None);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_a_quarter_of_all_writes_of_the_second_before() {
+    fn compaction_may_copy_a_quarter_of_the_writes_of_the_previous_second() {
         let mut pacer = Pacer::default();
         pacer.copied(10 * MIB, 5_000);
         pacer.wrote(310 * MIB, 5_000);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn older_writes_allow_no_copies() {
+    fn writes_before_the_previous_second_allow_no_copies() {
         let mut pacer = Pacer::default();
         pacer.wrote(310 * MIB, 5_000);
         pacer.copied(16 * MIB, 7_000);

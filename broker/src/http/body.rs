@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_in_chunks_is_put_together_and_its_memory_given_back() {
+    async fn a_chunked_body_is_joined_and_its_memory_returned() {
         let callers = callers(1000);
         let body = Announced::new(chunks(&[30, 0, 40]), &HeaderMap::new());
         let whole = body.read(70, &callers.at(ME), TIMEOUT).await.unwrap();
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_asked_for_of_a_body_that_is_announced_too_large() {
+    async fn a_body_announced_above_the_limit_is_refused_unread() {
         let parts = stream::poll_fn(|_| -> std::task::Poll<Option<Result<Bytes, io::Error>>> {
             panic!("it was asked for")
         });
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_as_large_as_the_memory_is_taken_when_it_is_alone() {
+    async fn a_body_as_large_as_the_whole_memory_is_accepted_if_no_other_uses_it() {
         let callers = callers(100);
         for headers in [HeaderMap::new(), length(100)] {
             let body = Announced::new(chunks(&[30, 30, 30, 10]), &headers);
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_that_fits_the_memory_with_what_is_read_of_it_is_taken_and_a_larger_one_too_large() {
+    async fn a_batch_must_fit_the_memory_together_with_its_parsed_items() {
         let callers = callers(100);
         for headers in [HeaderMap::new(), length(50)] {
             let body = Announced::new(chunks(&[30, 20]), &headers);
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_the_memory_is_in_use_the_broker_is_busy() {
+    async fn a_body_above_the_free_memory_is_refused_as_busy() {
         let callers = callers(100);
         let caller = callers.at(ME);
         let first = Announced::new(chunks(&[80]), &length(80)).read(100, &caller, TIMEOUT).await.unwrap();
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_without_a_byte_is_none_however_it_is_framed() {
+    async fn an_empty_body_counts_as_no_body_with_any_framing() {
         let seen = async |body: Body| match expect_none(body, Duration::from_secs(30)) {
             Ok(seen) => none(seen).await.map_err(|error| error.kind()),
             Err(error) => Err(error.kind()),
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_that_are_only_announced_take_no_memory() {
+    async fn announced_bytes_take_no_memory_before_they_arrive() {
         let callers = callers(100);
         let (caller, other) = (callers.at(ME), callers.at(Ipv4Addr::new(10, 0, 0, 1).into()));
         let announcing = Announced::new(dripping(1, 1), &length(100));
@@ -454,14 +454,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_comes_too_slowly_is_408() {
+    async fn a_body_below_the_minimum_rate_is_408() {
         let body = Announced::new(dripping(1, 5), &HeaderMap::new());
         let error = body.read(1 << 20, &callers(4 << 20).at(ME), TIMEOUT).await.unwrap_err();
         assert_eq!(error.kind(), ProblemType::BodyTimeout);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_comes_at_the_least_rate_is_taken() {
+    async fn a_body_at_the_minimum_rate_does_not_time_out() {
         let body = Announced::new(dripping(20_480, 5), &length(20 * 20_480));
         let error = body.read(20 * 20_480 - 1, &callers(4 << 20).at(ME), TIMEOUT).await.unwrap_err();
         assert_eq!(error.kind(), ProblemType::MessageTooLarge);
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_makes_no_progress_has_less_time_when_memory_is_short() {
+    async fn a_body_without_progress_times_out_earlier_when_memory_is_short() {
         let callers = callers(1000);
         let _held = callers.at(Ipv4Addr::new(10, 0, 0, 1).into()).bodies().take(950).unwrap();
         let began = Instant::now();

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_is_asked_for_by_an_address_or_by_a_name_that_is_listed() {
+    fn host_is_an_ip_address_or_a_listed_name() {
         for host in [
             "127.0.0.1:8080",
             "10.1.2.3",
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_an_origin_that_is_not_listed_is_kept_out() {
+    fn an_origin_that_is_not_listed_is_refused() {
         assert_eq!(asked(Some("localhost"), Some("https://app.example.com")), Ok(()));
         for origin in
             ["https://evil.example.com", "null", "http://app.example.com", "https://app.example.com:8443"]
@@ -245,7 +245,7 @@ mod tests {
     const FORBIDDEN: Result<(), ProblemType> = Err(ProblemType::BrowserForbidden);
 
     #[test]
-    fn an_element_of_another_site_is_kept_out_whatever_it_asks_for() {
+    fn an_element_of_another_sites_page_is_refused_on_every_path() {
         for site in ["cross-site", "same-site", "Same-Origin", ""] {
             for mode in ["no-cors", "cors", "websocket"] {
                 let headers = [("sec-fetch-site", site), ("sec-fetch-mode", mode)];
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_of_a_listed_origin_is_let_in_and_an_element_of_its_page_is_not() {
+    fn a_script_of_a_listed_origin_is_accepted_and_an_element_of_its_page_is_refused() {
         let from = |mode| {
             let headers = [
                 ("origin", "https://app.example.com"),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_let_in_with_the_mode_that_node_sends_always() {
+    fn programs_are_accepted_with_the_fetch_mode_that_node_always_sends() {
         for headers in [&[][..], &[("sec-fetch-mode", "cors")], &[("sec-fetch-mode", "no-cors")]] {
             assert_eq!(fetched(Method::GET, MESSAGES, headers), Ok(()), "{headers:?}");
         }
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn people_open_pages_and_nothing_else() {
+    fn navigation_is_accepted_for_pages_only() {
         let navigate = |method, path: &str, site| {
             fetched(method, path, &[("sec-fetch-mode", "navigate"), ("sec-fetch-site", site)])
         };
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_asks_for_in_advance_is_refused() {
+    fn a_browsers_prefetch_is_refused() {
         for purpose in ["prefetch", "prefetch;prerender", "anything"] {
             let headers = [("sec-purpose", purpose), ("sec-fetch-site", "none")];
             assert_eq!(fetched(Method::GET, MESSAGES, &headers), FORBIDDEN, "{purpose}");
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_answer_whoever_asks() {
+    fn probes_accept_any_host_and_origin() {
         let headers = [
             ("origin", "https://evil.example.com"),
             ("sec-fetch-site", "cross-site"),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_lists_everything() {
+    fn a_star_allows_every_host_and_origin() {
         let rules = BrowserRules::new(vec!["*".into()], vec!["*".into()]);
         let request =
             Request::builder().header(HOST, "any.example.com").header(ORIGIN, "null").body(()).unwrap();

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_any_control_frame_is_noticed_however_it_is_cut() {
+    fn a_flood_of_any_control_frame_is_detected_in_reads_of_any_size() {
         for (kind, payload) in
             [(4, &[0; 6][..]), (6, &[0; 8]), (2, &[0; 5]), (8, &[0; 4]), (0, &[]), (77, &[1])]
         {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_much_may_update_its_windows_often() {
+    fn a_peer_that_receives_much_may_update_its_windows_often() {
         let mut frames = connection();
         frames.wrote(100 << 20);
         for _ in 0..100_000 {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_pings_now_and_then_may_do_so_for_ever() {
+    async fn a_peer_that_pings_occasionally_is_never_refused() {
         let mut frames = connection();
         for _ in 0..10_000 {
             frames.read(&frame(6, 0, &[0; 8])).unwrap();

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preflight_lets_headers_through_that_the_contract_knows_and_no_others() {
+    fn a_preflight_allows_only_headers_of_the_contract() {
         let wanted = "content-type, restante-settle,meta-colour, x-made-up, ce-id, cookie, meta-colour";
         let response = preflight("/v1/messages/a/b", &[("access-control-request-headers", wanted)]).unwrap();
         let allowed = text(&response, ACCESS_CONTROL_ALLOW_HEADERS);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_preflight_of_a_listed_origin_goes_to_the_router() {
+    fn only_a_preflight_of_a_listed_origin_bypasses_the_router() {
         let routes = routes();
         let method = ("access-control-request-method", "GET");
         for (asked_by, headers) in [
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_exposes_its_own_headers_and_none_that_it_has_not() {
+    fn an_answer_exposes_exactly_the_headers_that_it_has() {
         let response = allowed(
             &rules(APP),
             APP,
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_varies_by_already_stays() {
+    fn existing_values_of_vary_are_kept() {
         let response = allowed(&rules(APP), APP, &[("vary", "Prefer")]);
         assert_eq!(text(&response, VARY), Some("Origin, Prefer"));
         assert_eq!(text(&allowed(&rules(APP), "https://b.example.com", &[]), VARY), Some("Origin"));
@@ -224,13 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn a_star_allows_the_origin_that_asks_and_not_a_star() {
+    fn with_a_star_the_answer_names_the_origin_of_the_request() {
         let response = allowed(&rules("*"), "https://any.example.com", &[]);
         assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), Some("https://any.example.com"));
     }
 
     #[test]
-    fn an_origin_that_is_not_listed_may_read_nothing() {
+    fn an_answer_to_an_origin_that_is_not_listed_has_no_cors_headers() {
         let response = allowed(&rules(APP), "https://b.example.com", &[("location", "/v1/leases/x")]);
         assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), None);
         assert_eq!(text(&response, ACCESS_CONTROL_EXPOSE_HEADERS), None);

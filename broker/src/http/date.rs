@@ -64,7 +64,7 @@ mod tests {
     const YEAR_MS: i64 = 365 * 86_400_000;
 
     #[tokio::test]
-    async fn answers_are_dated_by_the_broker_s_clock_in_both_versions_though_it_jumps_to_and_fro() {
+    async fn both_http_versions_date_answers_by_the_brokers_clock_even_after_jumps() {
         let source = TimeSource::of_test(WALL);
         let clock = Clock::start(source.clone(), Past::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_hyper_answers_itself_has_no_date_rather_than_one_of_another_clock() {
+    async fn an_answer_generated_by_hyper_has_no_date() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let drain = Drain::new();

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_the_contract_that_the_request_does_not_obey_is_refused() {
+    fn a_header_of_the_contract_without_effect_on_the_request_is_refused() {
         assert_eq!(
             effects(&["message-delay", "host", "x-message-dely", "traceparent"], &[MESSAGE_DELAY]),
             Ok(())
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_header_is_refused_and_those_of_an_answer_may_be_passed_on() {
+    fn a_misspelt_header_is_refused_and_forwarded_answer_headers_are_ignored() {
         let told = effects(&["message-dely"], &[MESSAGE_DELAY]).unwrap_err();
         assert!(
             told.contains(r#"the header "message-dely" is unknown (did you mean Message-Delay?)"#),

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_answer_is_problem_json_and_says_when_to_come_back() {
+    fn an_error_answer_is_problem_json_with_retry_after() {
         let response =
             HttpError::new(ProblemType::ChannelFull, "acme/orders holds 100 messages").into_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);

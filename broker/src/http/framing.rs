@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_named_once_and_its_port_is_a_number() {
+    fn a_request_has_one_host_with_a_numeric_port() {
         for host in
             ["localhost", "localhost:8080", "localhost:", "127.0.0.1:1", "[::1]", "[::1]:8080", "a_b.example"]
         {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_names_a_host_names_the_same_as_the_header() {
+    fn an_absolute_target_must_name_the_host_of_the_header() {
         for (uri, host) in [
             ("http://localhost:8080/v1", "LocalHost:8080"),
             ("http://localhost/v1", "localhost:80"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn chunked_is_the_only_transfer_coding_and_comes_once() {
+    fn chunked_is_the_only_transfer_coding_and_is_given_once() {
         let coded = |values: &[&str]| {
             let headers = values.iter().map(|value| ("transfer-encoding", *value));
             checked("/", &[("host", "localhost")].into_iter().chain(headers).collect::<Vec<_>>())

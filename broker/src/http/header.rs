@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_are_acknowledged_up_to_a_number_and_in_any_number_of_headers() {
+    fn acknowledge_accepts_64_leases_in_any_number_of_headers() {
         let leases = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_media_type_that_is_named_is_wanted() {
+    fn an_event_stream_is_sent_only_if_accept_names_its_media_type() {
         let wants = |value: &'static str| {
             wants_events(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
         };
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_found_among_other_preferences() {
+    fn prefer_wait_is_found_among_other_preferences() {
         assert_eq!(wait("respond-async, Wait=10"), Ok(Some(10)));
         assert_eq!(wait("wait=\"7\"; x=y"), Ok(Some(7)));
         assert_eq!(wait("return=minimal"), Ok(None));

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_one_ipv6_network_are_one_holder_and_those_of_ipv4_each_their_own() {
+    fn all_addresses_of_one_ipv6_network_and_each_ipv4_address_are_one_holder() {
         let of = |text: &str| Holder::of(text.parse().unwrap());
         assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_head_has_to_be_whole_soon_after_the_connection() {
+    async fn the_head_timeout_of_the_first_request_starts_with_the_connection() {
         let line = line();
         advance(LATER).await;
         line.heard();
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_that_answers_has_no_end() {
+    async fn a_line_that_answers_does_not_time_out() {
         let line = line();
         let _answering = line.answering();
         assert_eq!(left(&line), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_line_is_kept_until_the_next_head_begins_which_has_its_own_time() {
+    async fn an_idle_line_has_the_keep_alive_time_and_the_next_head_has_its_own() {
         let line = line();
         drop(line.answering());
         assert_eq!(left(&line), Some(620));

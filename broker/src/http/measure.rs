@@ -134,7 +134,7 @@ mod tests {
     use crate::http::routes;
 
     #[test]
-    fn a_request_is_counted_under_the_template_that_it_fits_and_nothing_else_makes_a_series() {
+    fn a_request_is_counted_under_its_route_template_and_unknown_paths_create_no_series() {
         let names = routes().names().to_vec();
         let name_of = |path: &str| {
             names.iter().find(|route| route.fits(path)).map_or(NO_ROUTE, |route| &route.name).to_owned()

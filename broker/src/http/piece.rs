@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_whose_last_byte_was_taken_is_sent_with_the_next_flush() {
+    fn a_fully_written_piece_counts_as_sent_after_the_next_flush() {
         let (outcomes, line) = (Outcomes::default(), line());
         let mut piece = outcomes.piece(&line);
         piece.advance(5);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_says_nothing_of_a_piece_that_is_not_taken_whole() {
+    fn a_partly_written_piece_does_not_count_as_sent_after_a_flush() {
         let (outcomes, line) = (Outcomes::default(), line());
         let mut piece = outcomes.piece(&line);
         piece.advance(4);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_and_not_flushed_when_the_connection_ends_is_undone() {
+    fn a_written_piece_that_was_not_flushed_before_the_connection_ends_is_undelivered() {
         let (outcomes, line) = (Outcomes::default(), line());
         outcomes.piece(&line).advance(5);
         line.undelivered.lost();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_connection_a_parcel_counts_as_sent() {
+    fn without_a_connection_a_piece_counts_as_sent() {
         let outcomes = Outcomes::default();
         hold(Box::new(Counted(Some(outcomes.clone()))));
         assert_eq!(outcomes.counts(), (1, 0));

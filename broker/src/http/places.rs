@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn one_peer_leaves_places_to_others() {
+    fn one_peer_leaves_places_for_others() {
         let places = Places::uncounted(16);
         let greedy: Vec<_> = (0..16).map(|_| line(1)).collect();
         let busy: Vec<_> = greedy.iter().map(Line::answering).collect();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_stands_for_many_may_take_all_places() {
+    fn a_trusted_proxy_may_use_all_places() {
         let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let places = Places { proxies, ..Places::uncounted(16) };
         let lines: Vec<_> = (0..16).map(|_| line(1)).collect();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_all_places_are_taken_the_line_that_has_been_idle_longest_gives_way() {
+    async fn without_a_free_place_the_longest_idle_line_is_closed() {
         let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let places = Places { proxies, ..Places::uncounted(2) };
         let (first, second) = (line(1), line(2));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_lines_are_busy_a_newcomer_is_refused() {
+    fn without_a_free_place_or_idle_line_a_new_connection_is_refused() {
         let places = Places::uncounted(1);
         let first = line(1);
         let _busy = first.answering();

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_external_url_that_nobody_could_reach_the_broker_by_is_refused() {
+    fn an_invalid_external_url_is_refused_with_the_reason() {
         for (bad, why) in [
             ("", "leave the flag out"),
             ("mq.example.com", "http://"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_trusted_names_the_prefix_where_there_is_no_external_url() {
+    fn without_an_external_url_a_trusted_proxy_sets_the_prefix() {
         let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-prefix", HeaderValue::from_static("/by-proxy"));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_with_the_prefix_is_one_without_it() {
+    fn the_prefix_is_removed_from_the_path_of_a_request() {
         let mq = prefix("https://example.com/mq");
         for (asked, served) in [
             ("/mq/v1/leases/abc?x=1", "/v1/leases/abc?x=1"),

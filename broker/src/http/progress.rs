@@ -136,7 +136,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_has_a_second_more_for_each_four_kibibytes_that_it_takes() {
+    async fn each_4_kib_that_a_peer_reads_extend_its_deadline_by_a_second() {
         let began = Instant::now();
         let progress = Progress::new();
         progress.waits_for_peer();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_peer_took_in_a_burst_is_no_credit_for_its_silence() {
+    async fn a_burst_of_reads_does_not_extend_the_deadline() {
         let began = Instant::now();
         let progress = Progress::new();
         progress.waits_for_peer();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_waits_for_more_to_be_made_never_ends_because_of_its_peer() {
+    async fn the_deadline_of_a_peer_does_not_run_while_the_broker_prepares_its_answer() {
         let progress = Progress::new();
         assert_eq!(progress.ends_at(PATIENCE), None);
         progress.waits_for_peer();

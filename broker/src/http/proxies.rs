@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_trusted_asks_for_itself_whatever_it_says() {
+    fn the_forwarded_address_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
         let nobody = TrustedProxies::default();
         let said = headers("x-forwarded-for", &["198.51.100.1"]);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_asks_for_the_rightmost_that_is_not_trusted() {
+    fn behind_trusted_proxies_the_rightmost_untrusted_address_is_the_client() {
         for (lines, expected) in [
             (&["198.51.100.1"][..], "198.51.100.1"),
             // Entries that a client invents are to the left of the entry of the first proxy.
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_no_address_ends_the_walk_at_the_last_trusted_hop() {
+    fn an_invalid_forwarded_entry_makes_the_last_trusted_hop_the_client() {
         for entry in
             ["unknown", "_hidden", "198.51.100", "[2001:db8::1", "fe80::1%eth0", "198.51.100.1 x", "\u{ff}"]
         {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_says_under_which_path_it_is_reached_and_only_in_good_form() {
+    fn a_prefix_is_accepted_only_from_a_trusted_proxy_and_only_if_valid() {
         let prefix = |peer: &str, lines: &[&str]| {
             proxies().prefix(peer.parse().unwrap(), &headers("x-forwarded-prefix", lines))
         };

@@ -116,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_cannot_be_obeyed_is_refused() {
+    fn an_unknown_parameter_is_refused() {
         assert_eq!(wait("wait=1&delay=5"), Err(ProblemType::ParameterUnknown));
         assert_eq!(Query::parse(Some("a=1"), &[]).unwrap_err().kind(), ProblemType::ParameterUnknown);
     }
 
     #[test]
-    fn a_number_beyond_its_bounds_is_refused_and_not_moved_to_them() {
+    fn a_number_out_of_bounds_is_refused_and_not_clamped() {
         let number =
             |query| Query::parse(Some(query), &["max"]).and_then(|query| query.number("max", 1, 100));
         assert_eq!(number("max=100").unwrap(), Some(100));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_no_time_is_refused() {
+    fn a_lease_of_0_seconds_is_refused() {
         let query = Query::parse(Some("lease=0"), &["lease"]).unwrap();
         assert_eq!(query.seconds("lease", 1).unwrap_err().kind(), ProblemType::ParameterMalformed);
     }

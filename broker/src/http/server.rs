@@ -128,7 +128,7 @@ mod tests {
     use crate::clock::{Past, TimeSource};
 
     #[tokio::test]
-    async fn each_listener_of_a_port_takes_connections_until_those_of_all_are_over() {
+    async fn each_listener_of_a_port_accepts_connections_until_the_connections_of_all_have_ended() {
         let (came, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (comes, waits) = (came.clone(), goes_on.clone());
         let slow = async move || {

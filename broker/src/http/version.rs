@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_preface_tells_http_2_and_what_it_does_not_begin_with_http_1() {
+    fn the_preface_identifies_http_2_and_anything_else_is_http_1() {
         assert_eq!(Version::told_by(PREFACE), Some(Version::Http2));
         assert_eq!(Version::told_by(b"GET / HTTP/1.1\r\n"), Some(Version::Http1));
         assert_eq!(Version::told_by(b"PRI * HTTP/1.1\r\nHost: h"), Some(Version::Http1));
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_preface_that_comes_in_pieces_is_waited_for() {
+    async fn a_preface_may_arrive_in_pieces() {
         let (mut client, server) = pair().await;
         client.set_nodelay(true).unwrap();
         let told = tokio::spawn(async move { (Version::of(&server).await.unwrap(), server) });
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_goes_within_the_preface_is_waited_for_no_longer() {
+    async fn a_peer_that_hangs_up_within_the_preface_ends_the_wait_for_it() {
         let (mut client, server) = pair().await;
         client.write_all(&PREFACE[..5]).await.unwrap();
         client.shutdown().await.unwrap();

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_is_given_up() {
+    async fn a_peer_that_reads_nothing_is_disconnected() {
         let Test { mut ours, theirs, timeouts, .. } = connection(10);
         let began = Instant::now();
         assert_eq!(ours.write_all(&[7; 100]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_a_little_now_and_then_is_given_up_as_well() {
+    async fn a_peer_that_reads_below_the_minimum_rate_is_disconnected() {
         let Test { mut ours, mut theirs, .. } = connection(10);
         let writing = tokio::spawn(async move { ours.write_all(&[7; 1000]).await });
         sleep(PATIENCE / 2).await;
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_its_answer_at_the_least_rate_gets_it_whole() {
+    async fn a_peer_that_reads_at_the_minimum_rate_gets_its_whole_answer() {
         let Test { mut ours, mut theirs, .. } = connection(4096);
         let writing = tokio::spawn(async move { ours.write_all(&[7; 100 * 4096]).await });
         for _ in 0..100 {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_still_sends_is_heard_out_before_its_connection_closes() {
+    async fn the_remaining_bytes_of_a_peer_are_discarded_before_its_connection_closes() {
         let Test { mut ours, mut theirs, line, .. } = connection(1024);
         drop(line.answering());
         line.leaves_unread(None);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_says_nothing_more_is_heard_out_for_a_few_seconds() {
+    async fn the_connection_of_a_silent_peer_closes_after_the_time_limit_of_discarding() {
         let Test { mut ours, theirs, line, .. } = connection(1024);
         line.leaves_unread(None);
         let began = Instant::now();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_never_ends_is_heard_out_for_so_many_bytes() {
+    async fn the_connection_of_a_peer_that_never_stops_closes_at_the_byte_limit_of_discarding() {
         let Test { mut ours, mut theirs, line, .. } = connection(1 << 20);
         line.leaves_unread(None);
         let closing = tokio::spawn(async move { ours.shutdown().await });
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_with_nothing_unread_closes_at_once() {
+    async fn a_connection_without_unread_bytes_closes_at_once() {
         let Test { mut ours, theirs, line, .. } = connection(1024);
         drop(line.answering());
         let began = Instant::now();

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn ack_auto_settles_before_the_answer_leaves_and_names_no_lease() {
+async fn ack_auto_settles_before_the_answer_is_sent_and_the_answer_has_no_lease() {
     let mut broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "once").await;
     let response = broker.take("acme/orders", "wait=5").send().await.unwrap();
@@ -25,7 +25,7 @@ async fn ack_auto_settles_before_the_answer_leaves_and_names_no_lease() {
 }
 
 #[tokio::test]
-async fn ack_auto_by_a_bare_get_is_400_takes_nothing_and_says_which_line_to_send() {
+async fn ack_auto_by_a_bare_get_is_400_and_leases_nothing_and_the_detail_names_the_required_header() {
     let broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "x").await;
     for path in ["/v1/messages/acme/orders?wait=0&ack=auto", "/v1/batches/acme/orders?wait=0&ack=auto"] {
@@ -49,7 +49,7 @@ async fn ack_auto_by_post_or_with_a_credential_needs_no_header() {
 }
 
 #[tokio::test]
-async fn a_restante_settle_that_is_not_yes_is_400() {
+async fn a_restante_settle_header_other_than_yes_is_400() {
     let broker = with_orders(|_| ()).await;
     for query in ["wait=0&ack=auto", "wait=0"] {
         let pull = broker.pull("acme/orders", query).header("restante-settle", "true");
@@ -58,7 +58,7 @@ async fn a_restante_settle_that_is_not_yes_is_400() {
 }
 
 #[tokio::test]
-async fn a_batch_that_lingers_beyond_its_leases_and_settles_them_delivers_no_message_twice() {
+async fn a_settling_batch_pull_that_lingers_longer_than_its_leases_delivers_no_message_twice() {
     let broker = with_orders(|orders| orders.delivery.lease_seconds = 1).await;
     broker.pushed("acme/orders", "once").await;
     let path = "/v1/batches/acme/orders?wait=5&ack=auto&linger_ms=2500";
@@ -113,7 +113,7 @@ async fn a_lease_may_be_the_absolute_url_of_its_location() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_an_attempt_in_another_form_is_409_and_gets_nothing() {
+async fn a_repeat_of_an_attempt_with_other_parameters_is_409_and_leases_nothing() {
     let broker = with_orders(|_| ()).await;
     for content in ["1", "2", "3"] {
         broker.pushed("acme/orders", content).await;
@@ -136,7 +136,7 @@ async fn a_repeat_of_an_attempt_in_another_form_is_409_and_gets_nothing() {
 }
 
 #[tokio::test]
-async fn a_repeat_in_another_form_does_not_take_the_place_of_a_pull_that_waits() {
+async fn a_repeat_of_an_attempt_with_other_parameters_does_not_replace_the_waiting_pull() {
     let broker = with_orders(|_| ()).await;
     let waiting = broker.pull("acme/orders", "wait=20&lease=60").header("receive-attempt-id", "a").send();
     let waiting = tokio::spawn(waiting);
@@ -148,7 +148,7 @@ async fn a_repeat_in_another_form_does_not_take_the_place_of_a_pull_that_waits()
 }
 
 #[tokio::test]
-async fn acknowledge_settles_earlier_leases_before_the_wait_begins_and_names_those_that_failed() {
+async fn acknowledge_settles_earlier_leases_before_the_wait_and_the_answer_names_the_failed_ones() {
     let broker = with_orders(|_| ()).await;
     for content in ["1", "2", "3"] {
         broker.pushed("acme/orders", content).await;
@@ -170,7 +170,7 @@ async fn acknowledge_settles_earlier_leases_before_the_wait_begins_and_names_tho
 }
 
 #[tokio::test]
-async fn more_leases_than_one_header_takes_are_400() {
+async fn an_acknowledge_header_above_the_limit_of_leases_is_400() {
     let broker = with_orders(|_| ()).await;
     let pull = broker.pull("acme/orders", "wait=0").header("acknowledge", "a,".repeat(65));
     assert_problem(pull.send().await.unwrap(), 400, ProblemType::HeaderMalformed).await;
@@ -200,7 +200,7 @@ async fn a_repeat_of_an_attempt_gets_the_same_message_and_lease_at_once_and_is_n
 }
 
 #[tokio::test]
-async fn while_an_attempt_waits_its_repeat_takes_its_place_and_the_first_gets_409() {
+async fn a_repeat_of_a_waiting_attempt_takes_its_place_and_the_first_request_gets_409() {
     let broker = with_orders(|_| ()).await;
     let first = tokio::spawn(attempt(&broker, "a", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
@@ -216,7 +216,7 @@ async fn while_an_attempt_waits_its_repeat_takes_its_place_and_the_first_gets_40
 }
 
 #[tokio::test]
-async fn an_attempt_whose_lease_ended_is_a_new_one() {
+async fn an_attempt_whose_message_was_leased_again_does_not_get_that_message() {
     let broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "1").await;
     let first = attempt(&broker, "a", "wait=5&lease=1").send().await.unwrap();
@@ -227,8 +227,7 @@ async fn an_attempt_whose_lease_ended_is_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hung_up_during_a_delivery_finds_the_message_by_its_attempt_or_leaves_it_to_the_next()
-{
+async fn a_receiver_that_hung_up_gets_the_message_when_it_repeats_its_attempt() {
     let broker = with_orders(|_| ()).await;
     let waiting = tokio::spawn(attempt(&broker, "a", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;

@@ -36,14 +36,14 @@ async fn always(at: impl AsyncFn() -> TcpStream, method_and_path: &str, rest: &s
 }
 
 #[tokio::test]
-async fn a_push_is_answered_whatever_follows_it() {
+async fn a_push_is_answered_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     let rest = "Content-Length: 1\r\n\r\nx";
     always(async || connect(&broker).await, "POST /v1/messages/acme/orders", rest, StatusCode::CREATED).await;
 }
 
 #[tokio::test]
-async fn a_message_that_is_settled_as_it_is_given_arrives_whatever_follows_its_request() {
+async fn a_message_pulled_with_ack_auto_arrives_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     for _ in 0..TAILS.len() * ENDS.len() {
         broker.pushed("acme/orders", "x").await;
@@ -53,14 +53,14 @@ async fn a_message_that_is_settled_as_it_is_given_arrives_whatever_follows_its_r
 }
 
 #[tokio::test]
-async fn a_wait_that_is_over_is_answered_whatever_followed_its_request() {
+async fn a_time_out_response_is_sent_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     let request = "GET /v1/messages/acme/orders?wait=0";
     always(async || connect(&broker).await, request, "\r\n", StatusCode::NO_CONTENT).await;
 }
 
 #[tokio::test]
-async fn a_receiver_that_sends_more_while_it_waits_gets_its_message() {
+async fn a_waiting_receiver_that_sends_more_bytes_gets_its_message() {
     let broker = Broker::serving(ORDERS);
     for (what, tail) in TAILS {
         let request = "GET /v1/messages/acme/orders?wait=20 HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -74,14 +74,14 @@ async fn a_receiver_that_sends_more_while_it_waits_gets_its_message() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_sent_whatever_follows_its_request() {
+async fn a_refusal_is_sent_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     let at = async || connect(&broker).await;
     always(at, "GET /v1/nothing", "\r\n", StatusCode::NOT_FOUND).await;
 }
 
 #[tokio::test]
-async fn the_admin_port_answers_whatever_follows_a_request() {
+async fn the_admin_port_answers_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     let at = async || TcpStream::connect(broker.address("--admin-listen")).await.unwrap();
     always(at, "GET /livez", "\r\n", StatusCode::OK).await;
@@ -97,7 +97,7 @@ async fn refused(head: &[u8]) -> u16 {
 }
 
 #[tokio::test]
-async fn a_header_whose_name_is_none_is_400() {
+async fn an_invalid_header_name_is_400() {
     assert_eq!(refused(b"GET / HTTP/1.1\r\nHost: localhost\r\nbad name: x\r\n\r\n").await, 400);
 }
 
@@ -112,19 +112,19 @@ async fn a_tls_client_hello_is_400() {
 }
 
 #[tokio::test]
-async fn more_headers_than_may_be_are_431() {
+async fn more_headers_than_the_limit_are_431() {
     let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "x: y\r\n".repeat(128));
     assert_eq!(refused(head.as_bytes()).await, 431);
 }
 
 #[tokio::test]
-async fn a_url_longer_than_a_head_may_be_is_414() {
+async fn a_url_above_the_limit_of_a_head_is_414() {
     let head = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(70_000));
     assert_eq!(refused(head.as_bytes()).await, 414);
 }
 
 #[tokio::test]
-async fn a_head_longer_than_may_be_is_431() {
+async fn a_head_above_the_limit_is_431() {
     let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
     assert_eq!(refused(head.as_bytes()).await, 431);
 }

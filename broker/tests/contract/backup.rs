@@ -53,7 +53,7 @@ pub(crate) async fn small() -> Broker {
 }
 
 #[tokio::test]
-async fn a_restored_backup_is_a_store_of_its_own_and_continues_from_the_backup() {
+async fn a_restored_backup_has_a_new_store_id_and_continues_from_the_backup() {
     let mut broker = with_channels_and_flags(&[orders(|_| {}), channel("gone")], &[]).await;
     broker.pushed("acme/orders", "leased").await;
     let (_, lease) = broker.pulled("acme/orders").await;
@@ -141,7 +141,7 @@ async fn receive(broker: Rc<Broker>, ledger: Rc<Ledger>) {
 }
 
 #[tokio::test]
-async fn backups_under_traffic_have_all_that_was_acknowledged_and_nothing_that_was_settled() {
+async fn a_backup_under_traffic_has_every_acknowledged_message_and_no_settled_one() {
     LocalSet::new().run_until(backups_under_traffic()).await;
 }
 
@@ -202,7 +202,7 @@ async fn backups_under_traffic() {
 }
 
 #[tokio::test]
-async fn a_backup_that_is_cut_off_or_altered_is_refused_and_leaves_nothing() {
+async fn a_truncated_or_altered_backup_is_refused_and_leaves_no_folder() {
     let broker = small().await;
     for number in 0..20 {
         broker.pushed("acme/orders", number.to_string()).await;
@@ -234,7 +234,7 @@ async fn a_backup_that_is_cut_off_or_altered_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_restore_replaces_a_folder_only_if_that_is_moved_away() {
+async fn a_restore_replaces_a_folder_only_if_it_is_unused_and_moved_away() {
     let mut broker = small().await;
     broker.pushed("acme/orders", "x").await;
     let file = backed_up(&broker, "backup.tar");
@@ -258,7 +258,7 @@ async fn a_restore_replaces_a_folder_only_if_that_is_moved_away() {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_damaged_log_is_whole_and_names_the_damage() {
+async fn a_backup_of_a_damaged_log_is_complete_and_reports_the_damage() {
     let broker = small().await;
     broker.pushed("acme/orders", "message one").await;
     let (segment, offset) = broker.segment_with(b"message one");
@@ -289,7 +289,7 @@ async fn a_failing_target_disk_is_not_reported_as_damage_of_the_backup() {
 }
 
 #[tokio::test]
-async fn a_backup_that_cannot_be_taken_says_why_and_leaves_no_file() {
+async fn a_failed_backup_reports_the_reason_and_leaves_no_file() {
     let broker = small().await;
     let token = broker.folder.path().join("wrong");
     fs::write(&token, "another-credential-than-the-brokers").unwrap();
@@ -312,7 +312,7 @@ async fn a_backup_that_cannot_be_taken_says_why_and_leaves_no_file() {
 }
 
 #[tokio::test]
-async fn a_broker_that_dies_under_a_backup_leaves_none() {
+async fn the_incomplete_backup_of_a_killed_broker_is_refused() {
     let mut broker = small().await;
     for _ in 0..16 {
         broker.pushed("acme/orders", vec![7; 512 << 10]).await;
@@ -337,7 +337,7 @@ async fn a_broker_that_dies_under_a_backup_leaves_none() {
 }
 
 #[tokio::test]
-async fn one_backup_at_a_time_and_a_restored_folder_runs() {
+async fn a_second_concurrent_backup_is_503_and_the_first_one_can_be_restored() {
     let mut broker = small().await;
     for _ in 0..16 {
         broker.pushed("acme/orders", vec![7; 512 << 10]).await;
@@ -372,7 +372,7 @@ fn archive_of(name: &str, contents: &[u8], padded: Option<u64>) -> Vec<u8> {
 }
 
 #[test]
-fn a_backup_with_impossible_lengths_is_refused_and_fills_no_disk() {
+fn a_backup_with_impossible_lengths_is_refused_and_writes_nothing() {
     let folder = tempfile::TempDir::new().unwrap();
     let (file, target) = (folder.path().join("backup.tar"), folder.path().join("new"));
     let restore = || run_command(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);

@@ -71,7 +71,7 @@ async fn a_body_shorter_than_its_content_length_is_400_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_wait_or_lease_that_is_no_number_or_negative_is_400() {
+async fn a_wait_or_lease_that_is_not_a_whole_number_is_400() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     for query in ["wait=soon", "wait=-1", "wait=1.5", "lease=-1", "lease=0", "lease=", "wait=1&wait=2"] {
@@ -84,7 +84,7 @@ async fn a_wait_or_lease_that_is_no_number_or_negative_is_400() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_this_version_cannot_obey_is_400() {
+async fn an_unknown_parameter_or_parameter_value_is_400() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let response = broker.pull("acme/orders", "ack=never").send().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_malformed_idempotency_key_is_400_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn headers_that_no_proxy_would_let_back_are_431() {
+async fn headers_too_large_for_proxies_are_431() {
     let broker = Broker::serving(ORDERS);
     let response =
         broker.push("acme/orders", "x").header("meta-large", "v".repeat(3000)).send().await.unwrap();
@@ -115,7 +115,7 @@ async fn headers_that_no_proxy_would_let_back_are_431() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_405_and_says_which_are_right() {
+async fn a_wrong_method_is_405_and_allow_names_the_right_ones() {
     let broker = Broker::serving(ORDERS);
     for (method, path, allowed) in [
         (Method::PUT, "/v1/messages/acme/orders", "POST"),
@@ -139,7 +139,7 @@ async fn a_path_without_a_route_is_404_problem_json() {
 }
 
 #[tokio::test]
-async fn bodies_beyond_the_brokers_memory_are_503_before_they_are_read() {
+async fn a_body_above_the_free_body_memory_is_503_until_memory_is_released() {
     let broker = Broker::with_flags(ORDERS, &["--body-memory", "1000B"]);
     let head = "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: 601\r\n\r\n";
     let mut first = crate::raw::sent(&broker, [head.as_bytes(), &[0; 600]].concat()).await;
@@ -156,7 +156,7 @@ async fn bodies_beyond_the_brokers_memory_are_503_before_they_are_read() {
 }
 
 #[tokio::test]
-async fn more_idempotency_keys_than_may_be_are_503_and_pushes_without_one_go_through() {
+async fn a_new_idempotency_key_above_the_limit_is_503_and_pushes_without_a_key_are_stored() {
     let broker = Broker::with_flags(ORDERS, &["--idempotency-keys-max", "1"]);
     let push = |key: &'static str| broker.push("acme/orders", "x").header("idempotency-key", key).send();
     assert_eq!(push("a").await.unwrap().status(), StatusCode::CREATED);

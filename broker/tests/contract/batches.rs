@@ -32,7 +32,7 @@ async fn pull(broker: &Broker, query: &str) -> Response {
 }
 
 #[tokio::test]
-async fn a_batch_gives_each_item_its_own_answer_in_order_and_items_are_independent() {
+async fn each_item_of_a_batch_has_its_own_result_in_order_and_items_are_independent() {
     let broker = with_orders(|orders| orders.limits.message_bytes = 100).await;
     let batch = json!({"messages": [
         {"content": "one", "contentType": "text/plain", "headers": {"meta-a": "1", "meta-b": ["2", "3"]}},
@@ -107,7 +107,7 @@ fn malformed(result: &PushResult) -> String {
 }
 
 #[tokio::test]
-async fn an_item_that_cannot_be_obeyed_is_400_by_the_path_of_its_field_and_the_others_are_stored() {
+async fn an_invalid_item_is_400_with_the_path_of_its_field_and_the_others_are_stored() {
     let broker = with_orders(|_| ()).await;
     let bad = [
         (
@@ -160,7 +160,7 @@ async fn an_item_that_cannot_be_obeyed_is_400_by_the_path_of_its_field_and_the_o
 }
 
 #[tokio::test]
-async fn a_frame_whose_head_cannot_be_obeyed_is_400_and_the_others_are_stored() {
+async fn a_frame_with_an_invalid_head_is_400_and_the_others_are_stored() {
     let broker = with_orders(|_| ()).await;
     let mut body = Vec::new();
     for head in [
@@ -192,7 +192,7 @@ async fn a_frame_whose_head_cannot_be_obeyed_is_400_and_the_others_are_stored() 
 }
 
 #[tokio::test]
-async fn a_batch_of_more_items_than_a_thousand_is_refused_at_that_item_and_not_read_further() {
+async fn a_batch_above_1000_items_is_refused_at_the_first_item_beyond_and_not_read_further() {
     let broker = with_orders(|_| ()).await;
     let send = |path: &str, body: String| {
         broker.request(Method::POST, path).header("content-type", "application/json").body(body).send()
@@ -212,7 +212,7 @@ async fn a_batch_of_more_items_than_a_thousand_is_refused_at_that_item_and_not_r
 }
 
 #[tokio::test]
-async fn media_types_are_compared_without_case_and_a_byte_order_mark_is_passed_over() {
+async fn media_types_ignore_case_and_a_byte_order_mark_is_skipped() {
     let broker = with_orders(|_| ()).await;
     let send = |path: &str, media_type: &str, body: Vec<u8>| {
         broker.request(Method::POST, path).header("content-type", media_type).body(body).send()
@@ -230,7 +230,7 @@ async fn media_types_are_compared_without_case_and_a_byte_order_mark_is_passed_o
 }
 
 #[tokio::test]
-async fn compressed_batches_and_settlements_are_415_and_say_so() {
+async fn compressed_batches_and_settlements_are_415_and_the_detail_names_the_compression() {
     let broker = with_orders(|_| ()).await;
     for path in ["/v1/batches/acme/orders", "/v1/settlements"] {
         let request = || broker.request(Method::POST, path).header("content-type", "application/json");
@@ -249,7 +249,7 @@ async fn compressed_batches_and_settlements_are_415_and_say_so() {
 }
 
 #[tokio::test]
-async fn settlements_that_cannot_be_obeyed_are_told_by_the_path_of_the_field() {
+async fn invalid_settlements_are_400_with_the_path_of_the_field() {
     let broker = with_orders(|_| ()).await;
     for (bad, told) in [
         (json!({"acks": []}), "acks is an unknown field (did you mean ack?)"),
@@ -293,7 +293,7 @@ async fn a_thousand_items_go_through_one_sync() {
 }
 
 #[tokio::test]
-async fn frames_carry_the_same_byte_for_byte() {
+async fn frames_preserve_every_byte() {
     let broker = with_orders(|_| ()).await;
     let every_byte: Vec<u8> = (0..=255).collect();
     let mut body = Vec::new();
@@ -340,7 +340,7 @@ async fn a_batch_has_at_least_one_message_at_most_max_and_at_most_one_of_a_group
 }
 
 #[tokio::test]
-async fn a_batch_of_large_messages_ends_at_its_bytes() {
+async fn a_batch_of_large_messages_ends_at_the_limit_of_its_bytes() {
     let broker = with_orders(|_| ()).await;
     for _ in 0..9 {
         broker.pushed("acme/orders", vec![7; 1 << 20]).await;
@@ -350,7 +350,7 @@ async fn a_batch_of_large_messages_ends_at_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_batch_lingers_for_more_when_it_is_told_to() {
+async fn a_batch_pull_with_linger_ms_waits_for_more_messages() {
     let broker = with_orders(|_| ()).await;
     let waiting = broker.request(Method::GET, "/v1/batches/acme/orders?wait=20&max=2&linger_ms=5000").send();
     let waiting = tokio::spawn(waiting);
@@ -380,7 +380,7 @@ async fn a_repeat_of_a_batchs_attempt_gets_the_whole_batch_again() {
 }
 
 #[tokio::test]
-async fn a_batch_may_be_settled_before_it_leaves() {
+async fn ack_auto_settles_a_whole_batch_before_the_answer_is_sent() {
     let broker = with_orders(|_| ()).await;
     for content in ["1", "2"] {
         broker.pushed("acme/orders", content).await;
@@ -403,7 +403,7 @@ async fn parameters_of_a_batch_beyond_their_bounds_are_400() {
 }
 
 #[tokio::test]
-async fn settlements_do_for_many_what_the_single_requests_do_for_one() {
+async fn settlements_have_the_same_outcomes_as_single_requests() {
     let broker = with_orders(|_| ()).await;
     for number in 0..5 {
         broker.pushed("acme/orders", number.to_string()).await;

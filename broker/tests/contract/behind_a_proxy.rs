@@ -39,7 +39,7 @@ async fn hostile(proxy: &Proxy<'_>, client: &str, open: f64) -> Vec<tokio::task:
 }
 
 #[tokio::test]
-async fn of_a_thousand_clients_behind_one_connection_one_that_is_hostile_keeps_nobody_from_being_served() {
+async fn one_hostile_client_of_a_proxy_does_not_stop_a_thousand_others_on_the_same_connection() {
     let broker = Broker::with_flags(ORDERS, &FLAGS);
     let proxy = Proxy::before(&broker);
     // One client gets at most three quarters of all requests.
@@ -54,7 +54,7 @@ async fn of_a_thousand_clients_behind_one_connection_one_that_is_hostile_keeps_n
 }
 
 #[tokio::test]
-async fn a_hostile_client_behind_a_proxy_is_told_that_it_has_too_many_requests() {
+async fn a_hostile_client_behind_a_proxy_is_503_at_its_own_limit_of_requests() {
     let broker = Broker::with_flags(ORDERS, &FLAGS);
     let proxy = Proxy::before(&broker);
     let held = hostile(&proxy, "198.51.100.66", 300.0).await;
@@ -64,7 +64,7 @@ async fn a_hostile_client_behind_a_proxy_is_told_that_it_has_too_many_requests()
 }
 
 #[tokio::test]
-async fn a_peer_that_is_not_a_trusted_proxy_is_one_client_whatever_its_headers_say() {
+async fn a_peer_that_is_not_a_trusted_proxy_is_one_client_regardless_of_its_headers() {
     let broker = Broker::with_flags(ORDERS, &["--trusted-proxies", "10.0.0.0/8", "--requests-max", "400"]);
     let proxy = Proxy::before(&broker);
     // One connection of another peer, with the maximum of its streams.
@@ -82,7 +82,7 @@ async fn the_location_of_a_lease_begins_with_the_prefix_that_a_trusted_proxy_nam
 }
 
 #[tokio::test]
-async fn a_prefix_that_a_stranger_names_means_nothing() {
+async fn a_prefix_from_an_untrusted_peer_is_ignored() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let request =

@@ -16,7 +16,7 @@ async fn probes(broker: &Broker, path: &str) -> [(StatusCode, String); 2] {
 }
 
 #[tokio::test]
-async fn a_balancer_that_reaches_the_data_port_alone_sees_whether_the_broker_is_ready() {
+async fn the_data_port_answers_probes_like_the_admin_port() {
     let unprogrammed = programmed_by_an_operator();
     let [data, admin] = probes(&unprogrammed, "/readyz").await;
     assert_eq!((data.0, &data), (StatusCode::SERVICE_UNAVAILABLE, &admin));
@@ -55,7 +55,7 @@ async fn a_health_check_may_use_any_host_and_origin() {
 }
 
 #[tokio::test]
-async fn every_problem_answer_leads_to_its_page_and_the_broker_serves_it() {
+async fn every_problem_answer_links_to_its_page_and_the_broker_serves_it() {
     let broker = Broker::serving(ORDERS);
     for (method, path, kind) in [
         (Method::GET, "/v1/messages/acme/none", ProblemType::AddressUnknown),
@@ -75,7 +75,7 @@ async fn every_problem_answer_leads_to_its_page_and_the_broker_serves_it() {
 }
 
 #[tokio::test]
-async fn a_page_is_there_by_a_name_that_is_not_listed() {
+async fn the_page_of_a_problem_type_is_served_to_any_host() {
     let broker = Broker::serving(ORDERS);
     let by_name = |path: &str| broker.request(Method::GET, path).header("host", "mq.invalid");
     let refused = by_name("/v1/messages/acme/orders").send().await.unwrap();

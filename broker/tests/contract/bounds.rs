@@ -150,8 +150,7 @@ hold! {
 }
 
 #[tokio::test]
-async fn messages_that_come_to_many_waiting_receivers_who_read_nothing_are_leased_as_far_as_there_is_memory()
-{
+async fn messages_for_waiting_receivers_that_read_nothing_are_leased_within_the_memory_limit() {
     let flags = [["--answer-memory", "32MiB"], ["--hot-body-memory", "16MiB"], ["--segment-size", "8MiB"]];
     let broker = with_channels_and_flags(&[channel("orders"), channel("bills")], &flags.concat()).await;
     let path = "/v1/messages/acme/orders?wait=20&lease=600";
@@ -172,7 +171,7 @@ async fn messages_that_come_to_many_waiting_receivers_who_read_nothing_are_lease
 }
 
 #[tokio::test]
-async fn a_stream_whose_window_stays_shut_is_reset_and_others_of_its_connection_go_on() {
+async fn an_http_2_stream_whose_window_stays_closed_is_reset_and_its_connection_serves_others() {
     let broker = with_channels_and_flags(&[channel("orders")], &["--write-timeout", "0.5"]).await;
     broker.pushed("acme/orders", vec![b'x'; 100_000]).await;
     let mut bytes = h2::preface_with_window(0);
@@ -192,7 +191,7 @@ async fn a_stream_whose_window_stays_shut_is_reset_and_others_of_its_connection_
 }
 
 #[tokio::test]
-async fn a_push_is_taken_while_many_announce_bodies_that_never_come() {
+async fn a_push_is_stored_while_other_clients_announce_bodies_that_never_arrive() {
     let broker = with_channels_and_flags(&[channel("orders")], &["--body-memory", "64MiB"]).await;
     let head = "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1048576\r\n\r\n";
     let mut held = Vec::new();
@@ -204,7 +203,7 @@ async fn a_push_is_taken_while_many_announce_bodies_that_never_come() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_window_drips_is_reset() {
+async fn an_http_2_stream_whose_window_grows_by_single_bytes_is_reset() {
     let broker = with_channels_and_flags(&[channel("orders")], &["--write-timeout", "1"]).await;
     broker.pushed("acme/orders", vec![b'x'; 1 << 20]).await;
     let block = h2::block(&h2::request("GET", "/v1/messages/acme/orders?wait=0"));
@@ -247,7 +246,7 @@ async fn a_connection_whose_answer_is_still_read_is_not_idle() {
 }
 
 #[tokio::test]
-async fn a_body_that_came_in_a_burst_and_goes_on_no_more_is_408_in_time() {
+async fn a_body_that_stalls_after_a_burst_is_408() {
     let flags = ["--body-timeout", "0.5", "--body-memory", "32MiB"];
     let broker = with_channels_and_flags(&[channel("orders")], &flags).await;
     let head = "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n";

@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_request_of_a_page_is_403_unless_its_origin_is_listed_and_takes_nothing() {
+async fn a_request_from_an_origin_that_is_not_listed_is_403_and_leases_nothing() {
     let broker =
         Broker::with_flags(ORDERS, &["--allowed-origins", "https://app.example.com,https://b.example.com"]);
     broker.pushed("acme/orders", "x").await;
@@ -26,7 +26,7 @@ async fn a_request_of_a_page_is_403_unless_its_origin_is_listed_and_takes_nothin
 }
 
 #[tokio::test]
-async fn a_host_that_is_no_address_is_403_unless_its_name_is_listed() {
+async fn a_host_name_that_is_not_listed_is_403_and_an_ip_address_is_accepted() {
     let broker = Broker::with_flags(ORDERS, &["--allowed-hosts", "mq.example.com"]);
     let ask = |host: &'static str| broker.pull("acme/orders", "wait=0").header("host", host).send();
     assert_problem(ask("evil.example.com").await.unwrap(), 403, ProblemType::HostForbidden).await;
@@ -42,7 +42,7 @@ fn fetched(broker: &Broker, headers: &[(&'static str, &'static str)]) -> Request
 }
 
 #[tokio::test]
-async fn an_image_on_a_page_is_403_and_takes_nothing() {
+async fn a_request_for_an_image_on_a_web_page_is_403_and_leases_nothing() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let image =
@@ -53,7 +53,7 @@ async fn an_image_on_a_page_is_403_and_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_link_to_a_message_and_what_a_browser_prefetches_are_403() {
+async fn a_browsers_navigation_to_a_message_and_its_prefetch_are_403() {
     let broker = Broker::serving(ORDERS);
     for headers in [
         [("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
@@ -65,7 +65,7 @@ async fn a_link_to_a_message_and_what_a_browser_prefetches_are_403() {
 }
 
 #[tokio::test]
-async fn the_document_may_be_opened_in_a_browser() {
+async fn the_openapi_document_can_be_opened_in_a_browser() {
     let broker = Broker::serving(ORDERS);
     let open = broker.request(Method::GET, "/openapi.json").header("sec-fetch-mode", "navigate");
     let response = open.header("sec-fetch-site", "cross-site").send().await.unwrap();
@@ -86,7 +86,7 @@ fn scrape(broker: &Broker, path: &str, headers: &[(&'static str, &'static str)])
 }
 
 #[tokio::test]
-async fn metrics_are_for_no_page_and_no_strange_host_also_when_the_data_port_lists_the_origin() {
+async fn metrics_are_403_for_web_pages_and_unlisted_hosts_even_if_the_data_port_lists_the_origin() {
     let broker = Broker::with_flags(ORDERS, &["--allowed-origins", "*", "--allowed-hosts", "mq.example.com"]);
     for path in ["/metrics", "/metrics/channels"] {
         for (headers, kind) in [
@@ -106,7 +106,7 @@ async fn metrics_are_for_no_page_and_no_strange_host_also_when_the_data_port_lis
 }
 
 #[tokio::test]
-async fn a_page_without_the_token_gets_nothing_of_the_control_port() {
+async fn the_control_port_answers_401_without_cors_headers_to_a_web_page_without_the_token() {
     let broker = with_orders(|_| ()).await;
     let url = format!("http://{}/control/v1/revision", broker.address("--control-listen"));
     for method in [Method::OPTIONS, Method::GET] {
@@ -118,7 +118,7 @@ async fn a_page_without_the_token_gets_nothing_of_the_control_port() {
 }
 
 #[tokio::test]
-async fn probes_of_the_admin_port_answer_by_any_name() {
+async fn probes_of_the_admin_port_accept_any_host() {
     let broker = Broker::serving(ORDERS);
     for path in ["/livez", "/readyz"] {
         let response = scrape(&broker, path, &[("host", "balancer.example.com")]).send().await.unwrap();

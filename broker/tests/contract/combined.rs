@@ -19,7 +19,7 @@ spec: {destinations: [bridge/office], source: bridge/factory, access: {anonymous
 ";
 
 #[tokio::test]
-async fn a_two_way_conversation_over_one_address_per_end_goes_in_both_directions_at_once() {
+async fn two_systems_with_one_address_each_exchange_messages_in_both_directions_concurrently() {
     let broker = Broker::serving(BRIDGE);
     let (factory, office) = ("acme/bridge/factory", "acme/bridge/office");
     let end = async |here: &str, says: &str, hears: &str| {
@@ -43,7 +43,7 @@ async fn a_two_way_conversation_over_one_address_per_end_goes_in_both_directions
 }
 
 #[tokio::test]
-async fn an_end_does_not_hear_itself() {
+async fn a_system_with_a_combined_address_does_not_receive_its_own_messages() {
     let broker = Broker::serving(BRIDGE);
     broker.pushed("acme/bridge/factory", "hello, office").await;
     let response = broker.pull("acme/bridge/factory", "wait=0").send().await.unwrap();
@@ -52,7 +52,7 @@ async fn an_end_does_not_hear_itself() {
 }
 
 #[tokio::test]
-async fn an_address_with_one_side_has_one_adapter() {
+async fn a_destination_only_accepts_pushes_and_a_source_only_pulls() {
     let broker = Broker::serving(&ORDERS.replace("spec:", "spec:\n  destinations: [in]\n  source: out"));
     broker.pushed("acme/in", "x").await;
     assert_problem(broker.push("acme/out", "x").send().await.unwrap(), 404, ProblemType::AddressUnknown)

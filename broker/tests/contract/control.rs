@@ -10,7 +10,7 @@ use crate::broker::assert_problem;
 use crate::operator::{channel, control, programmed_by_an_operator, put, sync};
 
 #[tokio::test]
-async fn a_broker_serves_what_its_operator_tells_it_and_says_by_hash_what_that_is() {
+async fn a_broker_serves_the_channels_of_its_operator_and_reports_their_revision() {
     let broker = programmed_by_an_operator();
     let state: StoreState =
         control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
@@ -29,7 +29,7 @@ async fn a_broker_serves_what_its_operator_tells_it_and_says_by_hash_what_that_i
 }
 
 #[tokio::test]
-async fn the_set_outlives_a_restart_without_the_operator() {
+async fn the_channels_survive_a_restart_without_the_operator() {
     let mut broker = programmed_by_an_operator();
     sync(&broker, &[channel("one")]).await;
     let before: StoreState =
@@ -43,7 +43,7 @@ async fn the_set_outlives_a_restart_without_the_operator() {
 }
 
 #[tokio::test]
-async fn nobody_without_the_credential_is_heard() {
+async fn a_control_request_without_the_token_is_401() {
     let broker = programmed_by_an_operator();
     for path in ["revision", "sync", "nothing"] {
         let url = format!("http://{}/control/v1/{path}", broker.address("--control-listen"));
@@ -55,7 +55,7 @@ async fn nobody_without_the_credential_is_heard() {
 }
 
 #[tokio::test]
-async fn a_channel_missing_from_the_set_keeps_its_messages_and_its_waiting_receivers_are_told() {
+async fn a_channel_missing_from_the_set_keeps_its_messages_and_its_waiting_receivers_get_404() {
     let broker = programmed_by_an_operator();
     sync(&broker, &[channel("one"), channel("two")]).await;
     broker.pushed("acme/one", "stays").await;
@@ -71,7 +71,7 @@ async fn a_channel_missing_from_the_set_keeps_its_messages_and_its_waiting_recei
 }
 
 #[tokio::test]
-async fn a_channel_with_messages_is_deleted_by_force_only_and_never_comes_back() {
+async fn a_channel_with_messages_is_deleted_only_with_force_and_never_returns() {
     let broker = programmed_by_an_operator();
     let one = channel("one");
     sync(&broker, std::slice::from_ref(&one)).await;
@@ -100,7 +100,7 @@ async fn a_channel_with_messages_is_deleted_by_force_only_and_never_comes_back()
 }
 
 #[tokio::test]
-async fn stats_are_told_for_one_channel_and_for_all() {
+async fn statistics_are_served_for_one_channel_and_for_all() {
     let broker = programmed_by_an_operator();
     let one = channel("one");
     sync(&broker, &[one.clone(), channel("two")]).await;
@@ -115,7 +115,7 @@ async fn stats_are_told_for_one_channel_and_for_all() {
 }
 
 #[tokio::test]
-async fn a_set_that_cannot_be_obeyed_changes_nothing() {
+async fn an_invalid_or_conflicting_set_changes_nothing() {
     let broker = programmed_by_an_operator();
     sync(&broker, &[channel("one")]).await;
     let mut thief = channel("two");

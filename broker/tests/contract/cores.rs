@@ -34,7 +34,7 @@ async fn wait_until_empty(broker: &Broker, log: &str) {
 }
 
 #[tokio::test]
-async fn logs_of_another_number_of_cores_are_copied_and_go_while_all_is_served() {
+async fn a_start_with_another_number_of_cores_copies_and_removes_the_old_logs_while_it_serves() {
     let names = ["one", "two", "three"];
     let channels = names.map(channel);
     let mut broker = with_channels_and_flags(&channels, &["--segment-size", "1MiB", "--cores", "1"]).await;

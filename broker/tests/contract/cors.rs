@@ -30,7 +30,7 @@ fn names(response: &Response, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_preflight_of_a_listed_origin_is_204_with_the_methods_of_its_path_and_the_headers_that_are_known() {
+async fn a_preflight_of_a_listed_origin_is_204_with_the_methods_of_its_path_and_the_known_headers() {
     let broker = listing(APP);
     let response = preflight(&broker, "/v1/messages/acme/orders", APP).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
@@ -87,7 +87,7 @@ async fn a_script_of_a_listed_origin_may_read_an_error() {
 }
 
 #[tokio::test]
-async fn a_script_of_a_listed_origin_may_read_when_to_come_back() {
+async fn a_script_of_a_listed_origin_may_read_retry_after() {
     let broker = listing(APP);
     for _ in 0..100 {
         broker.pushed("acme/orders", "x").await;
@@ -98,7 +98,7 @@ async fn a_script_of_a_listed_origin_may_read_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_star_lists_every_origin_and_names_the_one_that_asks() {
+async fn a_star_allows_every_origin_and_the_answer_names_the_origin_of_the_request() {
     let broker = listing("*");
     let response =
         by_script(broker.pull("acme/orders", "wait=0"), "https://any.example").send().await.unwrap();

@@ -38,7 +38,7 @@ async fn a_port_in_use_is_named_with_its_flag() {
 }
 
 #[tokio::test]
-async fn a_folder_that_another_broker_has_is_refused() {
+async fn a_data_folder_in_use_by_another_broker_is_refused() {
     let broker = Broker::serving(ORDERS);
     let (_, said) = refused(&broker, &[]);
     assert!(said.contains("data") && said.contains("another"), "{said}");
@@ -80,7 +80,7 @@ async fn a_folder_that_cannot_be_written_is_refused() {
 }
 
 #[tokio::test]
-async fn the_lease_key_is_for_the_broker_only() {
+async fn the_lease_key_is_readable_for_its_owner_only() {
     let broker = Broker::serving(ORDERS);
     let mode = fs::metadata(broker.data_folder().join("lease-key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -106,7 +106,7 @@ async fn a_start_without_a_lease_key_creates_one_and_warns() {
 }
 
 #[tokio::test]
-async fn a_log_damaged_in_the_middle_is_refused_with_file_and_offset_and_left_as_it_is() {
+async fn a_log_damaged_in_the_middle_is_refused_with_file_and_offset_and_not_changed() {
     let mut broker = Broker::serving(ORDERS);
     for number in 0..50 {
         broker.pushed("acme/orders", format!("message {number}")).await;

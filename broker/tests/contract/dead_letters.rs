@@ -27,7 +27,7 @@ async fn rejected(broker: &Broker) {
 }
 
 #[tokio::test]
-async fn when_the_last_lease_ends_without_a_settle_the_message_is_a_dead_letter() {
+async fn a_message_whose_last_allowed_lease_expires_becomes_a_dead_letter() {
     let broker = with_orders(|orders| orders.delivery.max_deliveries = 2).await;
     broker.pushed("acme/orders", "poison").await;
     for deliveries in ["1", "2"] {
@@ -43,7 +43,7 @@ async fn when_the_last_lease_ends_without_a_settle_the_message_is_a_dead_letter(
 }
 
 #[tokio::test]
-async fn hand_outs_that_do_not_count_bring_no_message_nearer_to_its_limit() {
+async fn an_uncounted_release_does_not_count_against_the_delivery_limit() {
     let broker = with_orders(|orders| orders.delivery.max_deliveries = 1).await;
     broker.pushed("acme/orders", "x").await;
     for _ in 0..3 {
@@ -57,7 +57,7 @@ async fn hand_outs_that_do_not_count_bring_no_message_nearer_to_its_limit() {
 }
 
 #[tokio::test]
-async fn a_released_message_backs_off_as_the_channel_says_and_a_receiver_may_say_otherwise() {
+async fn a_released_message_backs_off_by_the_channels_policy_unless_the_receiver_sets_a_delay() {
     let broker = with_orders(|orders| {
         let policy = BackoffPolicy::Constant;
         orders.delivery.backoff = Backoff { policy, initial_seconds: 3600, max_seconds: 3600 };
@@ -79,7 +79,7 @@ async fn a_released_message_backs_off_as_the_channel_says_and_a_receiver_may_say
 }
 
 #[tokio::test]
-async fn a_rejected_message_is_a_dead_letter_at_once_and_says_why_and_a_redrive_makes_it_new() {
+async fn a_rejected_message_is_a_dead_letter_with_its_reason_and_a_redrive_resets_its_deliveries() {
     let mut broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "bad").await;
     rejected(&broker).await;
@@ -98,7 +98,7 @@ async fn a_rejected_message_is_a_dead_letter_at_once_and_says_why_and_a_redrive_
 }
 
 #[tokio::test]
-async fn a_reason_that_fits_no_header_is_400_and_the_lease_goes_on() {
+async fn a_reject_reason_that_is_not_a_header_value_is_400_and_the_lease_continues() {
     let broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "x").await;
     let (_, lease) = broker.pulled("acme/orders").await;
@@ -119,7 +119,7 @@ fn with_a_dead_letter_channel(change: impl FnOnce(&mut ChannelConfig)) -> [Chann
 }
 
 #[tokio::test]
-async fn dead_letters_go_to_the_channel_that_takes_them_with_a_note_of_why() {
+async fn dead_letters_move_to_the_dead_letter_channel_with_their_cause() {
     let mut broker = with_channels(&with_a_dead_letter_channel(|_| ())).await;
     let push = broker.push("acme/orders", "bad").header("content-type", "text/plain");
     let id = header(&push.header("message-group", "g").send().await.unwrap(), "message-id");
@@ -146,7 +146,7 @@ async fn dead_letters_go_to_the_channel_that_takes_them_with_a_note_of_why() {
 }
 
 #[tokio::test]
-async fn dead_letters_always_have_a_place_also_when_their_channel_is_full_or_not_there() {
+async fn dead_letters_stay_in_their_channel_if_the_dead_letter_channel_is_full_or_missing() {
     let broker = with_channels(&with_a_dead_letter_channel(|takes| takes.limits.messages = 1)).await;
     for content in ["1", "2"] {
         broker.pushed("acme/orders", content).await;
@@ -195,7 +195,7 @@ async fn dead_letters_are_redriven_to_another_channel_up_to_a_limit_and_purged()
 }
 
 #[tokio::test]
-async fn dead_letters_stay_as_long_as_the_channel_says() {
+async fn dead_letters_expire_after_the_ttl_of_dead_letters() {
     let broker = with_orders(|orders| orders.dead_letter.ttl_seconds = 1).await;
     broker.pushed("acme/orders", "bad").await;
     rejected(&broker).await;

@@ -174,7 +174,7 @@ fn has_another_uid(broker: &mut Broker, before: Uuid) {
 }
 
 #[tokio::test]
-async fn standalone_a_manifest_that_comes_again_makes_a_new_and_empty_channel() {
+async fn standalone_the_manifest_of_a_deleted_channel_creates_a_new_and_empty_channel() {
     for deleted in DELETED {
         let folder = Folder::with(deleted, Told::ByManifests).await;
         for addresses in ADDRESSES {
@@ -206,7 +206,7 @@ async fn standalone_a_manifest_that_comes_again_makes_a_new_and_empty_channel() 
 }
 
 #[tokio::test]
-async fn of_an_operator_a_deleted_uid_never_comes_back_and_another_makes_a_new_channel() {
+async fn under_an_operator_a_deleted_uid_never_returns_and_another_uid_creates_a_new_channel() {
     for deleted in DELETED {
         let folder = Folder::with(deleted, Told::ByAnOperator).await;
         for addresses in ADDRESSES {
@@ -228,7 +228,7 @@ async fn of_an_operator_a_deleted_uid_never_comes_back_and_another_makes_a_new_c
 }
 
 #[tokio::test]
-async fn a_backup_from_before_the_deletion_has_the_channel_and_its_messages() {
+async fn a_backup_from_before_a_deletion_restores_the_channel_and_its_messages() {
     for told in [Told::ByManifests, Told::ByAnOperator] {
         let folder = Folder::with(Deleted::ByForce, told).await;
         let (mut standalone, mut operated) = brokers();
@@ -274,7 +274,7 @@ async fn a_deletion_that_is_only_in_the_log_is_reported_by_check_and_completed_b
 }
 
 #[tokio::test]
-async fn a_channel_that_is_deleted_again_and_again_is_new_each_time() {
+async fn a_channel_that_is_deleted_repeatedly_is_created_with_a_new_uid_each_time() {
     let (mut standalone, mut operated) = brokers();
     standalone.write_manifests(ORDERS);
     let mut uids = Vec::new();
@@ -302,7 +302,7 @@ async fn a_channel_that_is_deleted_again_and_again_is_new_each_time() {
 }
 
 #[tokio::test]
-async fn a_channel_has_another_durability_when_it_was_deleted_first_as_the_refusal_says() {
+async fn the_durability_of_a_channel_can_change_only_if_it_is_deleted_and_created_again() {
     let (mut standalone, mut operated) = brokers();
     standalone.write_manifests(ORDERS);
     standalone.start();
@@ -395,8 +395,7 @@ async fn has_what_it_had(broker: &mut Broker, now: Uuid) {
 }
 
 #[tokio::test]
-async fn a_channel_that_was_made_anew_is_it_beside_older_addresses_though_the_log_has_forgotten_the_deletion()
-{
+async fn a_recreated_channel_keeps_its_uid_when_an_older_address_store_is_restored() {
     for (cores, deleted) in [("1", 1), ("2", 1), ("1", 2)] {
         eprintln!("{cores} cores, deleted {deleted} times");
         let (mut broker, before, now) = made_anew_beside_older_addresses(cores, deleted).await;
@@ -411,7 +410,7 @@ async fn a_channel_that_was_made_anew_is_it_beside_older_addresses_though_the_lo
 }
 
 #[tokio::test]
-async fn a_channel_that_was_made_anew_comes_back_with_its_manifest_beside_older_addresses() {
+async fn a_recreated_channel_returns_with_its_manifest_when_an_older_address_store_is_restored() {
     let (mut broker, _, now) = made_anew_beside_older_addresses("1", 1).await;
     broker.write_manifests(OTHER);
     broker.start();

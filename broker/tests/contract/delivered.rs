@@ -38,8 +38,7 @@ async fn asked(broker: &Broker) -> TcpStream {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_not_written_whole_when_its_receiver_hung_up_brings_the_message_back_at_once_uncounted()
- {
+async fn a_message_whose_receiver_hung_up_before_the_whole_answer_is_ready_at_once_and_uncounted() {
     let broker = for_large_messages(&[]).await;
     broker.pushed("acme/orders", vec![7; LARGE]).await;
     let stream = asked(&broker).await;
@@ -53,7 +52,7 @@ async fn an_answer_that_was_not_written_whole_when_its_receiver_hung_up_brings_t
 }
 
 #[tokio::test]
-async fn answers_that_were_not_written_whole_when_the_drain_was_over_bring_their_messages_back_uncounted() {
+async fn messages_whose_answers_were_incomplete_at_the_end_of_the_drain_are_ready_and_uncounted() {
     const RECEIVERS: usize = 4;
     let mut broker = for_large_messages(&["--drain-seconds", "1"]).await;
     let mut streams = Vec::new();
@@ -72,7 +71,7 @@ async fn answers_that_were_not_written_whole_when_the_drain_was_over_bring_their
 }
 
 #[tokio::test]
-async fn an_answer_that_was_written_whole_is_the_receivers_though_it_hung_up() {
+async fn a_message_whose_answer_was_written_whole_stays_leased_after_its_receiver_hung_up() {
     let broker = with_orders(|_| ()).await;
     for content in ["x", ""] {
         broker.pushed("acme/orders", content).await;
@@ -99,7 +98,7 @@ async fn replaced(broker: &Broker) {
 }
 
 #[tokio::test]
-async fn a_receiver_that_takes_nothing_of_its_answer_is_given_up_and_the_message_comes_back() {
+async fn a_receiver_that_reads_nothing_of_its_answer_is_disconnected_and_its_message_is_ready() {
     let broker = for_large_messages(&["--write-timeout", "0.3"]).await;
     broker.pushed("acme/orders", vec![7; LARGE]).await;
     let stuck = asked(&broker).await;
@@ -111,7 +110,7 @@ async fn a_receiver_that_takes_nothing_of_its_answer_is_given_up_and_the_message
 }
 
 #[tokio::test]
-async fn messages_of_a_batch_and_of_a_stream_that_were_not_written_come_back_as_well() {
+async fn messages_of_a_batch_or_stream_that_were_not_written_are_ready_again() {
     let broker = for_large_messages(&[]).await;
     for (path, accept) in [
         ("/v1/batches/acme/orders?max=2&lease=3600", "application/vnd.restante.batch"),

@@ -15,14 +15,13 @@ fn ended(mut command: Command) -> (i32, String) {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_told_to_stop_ends_with_0() {
+async fn a_broker_that_receives_sigterm_exits_with_0() {
     let mut broker = Broker::serving(ORDERS);
     assert_eq!(broker.stop().code(), Some(0));
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_under_the_log_ends_the_broker_with_74_and_the_file_and_the_reason_are_its_last_word()
- {
+async fn a_disk_that_fails_a_write_to_the_log_ends_the_broker_with_74_and_the_last_line_names_it() {
     let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
     broker.pushed("acme/orders", "stored").await;
     broker.limit_files(4096);
@@ -38,7 +37,7 @@ async fn a_disk_that_fails_under_the_log_ends_the_broker_with_74_and_the_file_an
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_under_the_starts_change_of_addresses_ends_the_broker_with_74() {
+async fn a_disk_that_fails_a_write_to_the_address_store_ends_the_start_with_74() {
     let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "1MiB"]);
     assert!(broker.stop().success());
     // More than a segment: the limit lets the log through, and not the change.
@@ -59,14 +58,14 @@ async fn a_disk_that_fails_under_the_starts_change_of_addresses_ends_the_broker_
 }
 
 #[tokio::test]
-async fn a_place_where_no_data_folder_can_be_made_ends_the_start_with_78() {
+async fn a_data_folder_that_cannot_be_created_ends_the_start_with_78() {
     let (status, last) = ended(command(Path::new("/proc/none"), &[]));
     assert_eq!(status, 78, "{last}");
     assert!(last.contains("/proc/none") && last.contains("--data-dir"), "{last}");
 }
 
 #[tokio::test]
-async fn manifests_that_cannot_be_obeyed_end_the_start_with_78() {
+async fn invalid_manifests_end_the_start_with_78() {
     let mut broker = Broker::serving(ORDERS);
     assert!(broker.stop().success());
     broker.write_manifests("kind: [");
@@ -76,7 +75,7 @@ async fn manifests_that_cannot_be_obeyed_end_the_start_with_78() {
 }
 
 #[tokio::test]
-async fn a_folder_that_another_broker_has_ends_the_start_with_1() {
+async fn a_data_folder_in_use_ends_the_start_with_1() {
     let broker = Broker::serving(ORDERS);
     let (status, last) = ended(broker.command());
     assert_eq!(status, 1, "{last}");
@@ -102,7 +101,7 @@ async fn a_damaged_log_ends_the_start_with_1() {
 }
 
 #[tokio::test]
-async fn a_flag_that_is_none_ends_the_start_with_2() {
+async fn an_unknown_flag_ends_the_start_with_2() {
     let broker = Broker::prepared(&["--no-such-flag"]);
     assert_eq!(ended(broker.command()).0, 2);
 }

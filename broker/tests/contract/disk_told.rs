@@ -29,7 +29,7 @@ async fn stored(in_order: bool) -> Broker {
 }
 
 #[tokio::test]
-async fn a_log_that_was_cut_or_zeroed_at_its_end_is_damage_to_check_and_refused_by_a_start() {
+async fn a_log_whose_end_was_truncated_or_zeroed_is_reported_by_check_and_refused_by_a_start() {
     for in_order in [true, false] {
         let broker = stored(in_order).await;
         assert_eq!(status(&on(&broker.data_folder(), "check", &[])), 0);
@@ -64,7 +64,7 @@ async fn a_log_that_was_cut_or_zeroed_at_its_end_is_damage_to_check_and_refused_
 }
 
 #[tokio::test]
-async fn a_missing_synced_file_is_reported_and_created_again() {
+async fn a_missing_file_synced_is_reported_and_created_again() {
     let mut broker = stored(true).await;
     let synced = broker.data_folder().join("log/synced");
     fs::remove_file(&synced).unwrap();
@@ -97,7 +97,7 @@ async fn removed_segments_are_reported_as_missing_and_no_other_file_is_blamed() 
 }
 
 #[tokio::test]
-async fn a_broker_whose_lock_is_gone_takes_no_change_of_the_channels_any_more() {
+async fn a_broker_whose_lock_file_was_removed_refuses_changes_of_the_channels() {
     let mut broker = with_channels(&[channel("orders")]).await;
     fs::remove_file(broker.data_folder().join("lock")).unwrap();
     let mut second = broker.beside();
@@ -116,7 +116,7 @@ async fn a_broker_whose_lock_is_gone_takes_no_change_of_the_channels_any_more() 
 }
 
 #[tokio::test]
-async fn a_second_broker_that_was_let_in_makes_the_first_end_with_74_and_no_message_is_lost() {
+async fn a_second_broker_on_the_folder_ends_the_first_with_74_and_no_message_is_lost() {
     let mut broker = stored(false).await;
     broker.start();
     // The writes of its start are done before this log line: the second finds the disk idle.
@@ -144,7 +144,7 @@ async fn a_second_broker_that_was_let_in_makes_the_first_end_with_74_and_no_mess
 }
 
 #[tokio::test]
-async fn a_broker_whose_lock_is_gone_begins_no_segment_any_more() {
+async fn a_broker_whose_lock_file_was_removed_begins_no_new_segment() {
     let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "1MiB"]);
     fs::remove_file(broker.data_folder().join("lock")).unwrap();
     let mut stored = 0;
@@ -192,7 +192,7 @@ async fn with_the_log_of_another() -> Broker {
 }
 
 #[tokio::test]
-async fn the_log_of_another_broker_beside_the_own_is_told_by_check_and_refused() {
+async fn a_log_of_another_broker_in_the_data_folder_is_reported_by_check_and_refused_by_a_start() {
     let broker = with_the_log_of_another().await;
     let checked = on(&broker.data_folder(), "check", &[]);
     assert_eq!(status(&checked), 1);
@@ -205,7 +205,7 @@ async fn the_log_of_another_broker_beside_the_own_is_told_by_check_and_refused()
 }
 
 #[tokio::test]
-async fn salvage_leaves_the_log_of_another_broker_behind() {
+async fn salvage_does_not_copy_the_log_of_another_broker() {
     let broker = with_the_log_of_another().await;
     let new = broker.folder.path().join("new");
     assert_eq!(status(&on(&broker.data_folder(), "salvage", &[new.to_str().unwrap()])), 1);
@@ -214,7 +214,7 @@ async fn salvage_leaves_the_log_of_another_broker_behind() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_refused_makes_neither_a_lease_key_nor_a_log() {
+async fn a_refused_start_creates_neither_a_lease_key_nor_a_log() {
     let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
     broker.pushed("acme/orders", "stored").await;
     broker.stop();
@@ -225,7 +225,7 @@ async fn a_start_that_is_refused_makes_neither_a_lease_key_nor_a_log() {
 }
 
 #[tokio::test]
-async fn a_broker_whose_folder_was_moved_away_acknowledges_no_push_any_more() {
+async fn a_broker_whose_data_folder_was_moved_away_acknowledges_no_push() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     fs::rename(broker.data_folder(), broker.folder.path().join("moved")).unwrap();

@@ -15,7 +15,7 @@ fn sources(folder: &Path, text: &mut String) {
 }
 
 #[test]
-fn each_test_that_the_contract_names_exists() {
+fn each_test_named_by_the_contract_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut tests = String::new();
     sources(&root.join("broker/tests"), &mut tests);

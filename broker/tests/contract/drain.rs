@@ -6,7 +6,7 @@ use restante_wire::ProblemType;
 use crate::broker::{Broker, ORDERS, assert_problem, header};
 
 #[tokio::test]
-async fn a_drain_answers_who_waits_takes_no_more_and_serves_settles() {
+async fn a_drain_answers_waiting_receivers_refuses_new_requests_and_serves_settles() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let lease = header(&broker.pull("acme/orders", "").send().await.unwrap(), "location");
@@ -38,7 +38,7 @@ async fn a_drain_answers_who_waits_takes_no_more_and_serves_settles() {
 }
 
 #[tokio::test]
-async fn requests_that_are_open_when_the_drain_is_over_are_cut_off_and_the_broker_ends() {
+async fn open_requests_are_cut_off_at_the_end_of_the_drain_and_the_broker_exits() {
     let mut broker = Broker::with_flags(ORDERS, &["--drain-seconds", "1"]);
     let url = format!("http://{}/v1/messages/acme/orders", broker.data());
     let clients = [reqwest::Client::builder(), reqwest::Client::builder().http2_prior_knowledge()];
@@ -78,7 +78,7 @@ pub(crate) fn chunks_to_send() -> (tokio::sync::mpsc::Sender<Chunk>, impl future
 }
 
 #[tokio::test]
-async fn with_nothing_open_a_broker_that_is_told_to_stop_ends_at_once_and_lets_go_of_its_folder() {
+async fn a_broker_without_open_requests_exits_on_sigterm_and_releases_its_folder() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     assert!(broker.stop().success());
@@ -87,7 +87,7 @@ async fn with_nothing_open_a_broker_that_is_told_to_stop_ends_at_once_and_lets_g
 }
 
 #[tokio::test]
-async fn a_sender_that_waits_for_room_is_503_when_the_broker_drains_and_its_message_is_not_stored() {
+async fn a_sender_waiting_for_room_gets_503_when_the_broker_drains_and_its_message_is_not_stored() {
     let mut broker = crate::operator::with_orders(|orders| orders.limits.messages = 1).await;
     broker.pushed("acme/orders", "1").await;
     let waiting = tokio::spawn(broker.push("acme/orders", "2").header("prefer", "wait=20").send());

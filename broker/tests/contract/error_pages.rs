@@ -29,7 +29,7 @@ fn each_problem_type_has_a_page_and_each_page_a_problem_type() {
 }
 
 #[test]
-fn the_overview_leads_to_each_page_and_says_its_status_and_title() {
+fn the_overview_links_to_each_page_with_its_status_and_title() {
     let overview = fs::read_to_string(folder().join("README.md")).unwrap();
     assert!(overview.contains(TYPE_BASE));
     for kind in ProblemType::ALL {
@@ -40,7 +40,7 @@ fn the_overview_leads_to_each_page_and_says_its_status_and_title() {
 }
 
 #[test]
-fn each_page_says_what_its_problem_is_and_what_to_do() {
+fn each_page_explains_the_problem_and_what_to_do() {
     for kind in ProblemType::ALL {
         let page = page(*kind);
         let opening = format!("# {}\n\n{}.\n", kind.name(), kind.title());
@@ -56,7 +56,7 @@ fn each_page_says_what_its_problem_is_and_what_to_do() {
 }
 
 #[test]
-fn each_page_says_when_to_come_back_if_the_answer_does() {
+fn each_page_has_the_retry_after_of_the_answer() {
     for kind in ProblemType::ALL {
         let said = page(*kind)
             .lines()
@@ -79,7 +79,7 @@ fn the_example_of_each_page_is_a_problem_of_its_type() {
 }
 
 #[test]
-fn links_between_the_pages_lead_somewhere() {
+fn links_between_the_pages_are_valid() {
     let pages = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     for path in pages {
         let page = fs::read_to_string(&path).unwrap();

@@ -32,7 +32,7 @@ async fn totals(broker: &Broker) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_message_to_a_shared_destination_is_in_every_channel_under_one_id_and_each_settles_its_own() {
+async fn a_message_to_a_shared_destination_has_one_id_in_every_channel_and_is_settled_in_each() {
     let mut broker = with_channels(&three(|_| ())).await;
     let id = broker.pushed("acme/all", "to all").await;
     broker.pushed("acme/two", "to two").await;
@@ -53,7 +53,7 @@ async fn a_message_to_a_shared_destination_is_in_every_channel_under_one_id_and_
 }
 
 #[tokio::test]
-async fn one_full_channel_stops_the_destination_and_nothing_is_stored() {
+async fn a_push_to_a_shared_destination_with_one_full_channel_is_429_and_stores_nothing() {
     let broker = with_channels(&three(|channel| {
         if channel.name == "two" {
             channel.limits.messages = 1;
@@ -75,7 +75,7 @@ async fn one_full_channel_stops_the_destination_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn the_narrowest_bounds_of_all_channels_hold() {
+async fn a_push_to_a_shared_destination_is_checked_against_the_limits_of_every_channel() {
     let broker = with_channels(&three(|channel| {
         if channel.name == "three" {
             channel.limits.message_bytes = 10;
@@ -92,7 +92,7 @@ async fn the_narrowest_bounds_of_all_channels_hold() {
 }
 
 #[tokio::test]
-async fn a_repeat_to_a_shared_destination_gets_the_first_answer() {
+async fn a_repeat_of_a_push_to_a_shared_destination_gets_the_first_answer() {
     let broker = with_channels(&three(|_| ())).await;
     let push = || broker.push("acme/all", "once").header("idempotency-key", "k").send();
     let first = header(&push().await.unwrap(), "message-id");

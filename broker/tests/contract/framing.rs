@@ -55,7 +55,7 @@ async fn assert_refused(broker: &Broker, request: &str, status: u16, kind: Probl
 }
 
 #[tokio::test]
-async fn a_transfer_coding_besides_chunked_is_501_and_stores_nothing() {
+async fn a_transfer_coding_other_than_chunked_is_501_and_stores_nothing() {
     let broker = Broker::serving(ORDERS);
     for codings in [
         "transfer-encoding: gzip, chunked",
@@ -70,7 +70,7 @@ async fn a_transfer_coding_besides_chunked_is_501_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn the_control_port_takes_no_other_transfer_coding_either() {
+async fn the_control_port_refuses_transfer_codings_other_than_chunked_with_501() {
     let broker = with_orders(|_| ()).await;
     let request = "POST /control/v1/sync HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-credential-that-only-this-test-has\r\n\
                    transfer-encoding: gzip, chunked\r\n\r\n";
@@ -91,7 +91,7 @@ async fn chunked_twice_is_400_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_for_two_hosts_or_for_none_is_400() {
+async fn a_request_without_exactly_one_valid_host_is_400() {
     let broker = Broker::serving(ORDERS);
     for (target, hosts) in [
         ("/v1/messages/acme/orders", "host: localhost\r\nhost: localhost\r\n"),
@@ -112,7 +112,7 @@ async fn a_request_that_is_for_two_hosts_or_for_none_is_400() {
 }
 
 #[tokio::test]
-async fn an_empty_body_is_no_body_however_it_is_framed() {
+async fn an_empty_body_counts_as_no_body_with_any_framing() {
     let broker = with_orders(|_| ()).await;
     for framing in ["", "content-length: 0\r\n", "transfer-encoding: chunked\r\n"] {
         let end = if framing.contains("chunked") { "0\r\n\r\n" } else { "" };
@@ -154,7 +154,7 @@ async fn an_empty_body_is_no_body_however_it_is_framed() {
 }
 
 #[tokio::test]
-async fn an_empty_frame_of_http_2_is_no_body_and_one_byte_is() {
+async fn an_empty_http_2_data_frame_counts_as_no_body_and_one_byte_is_a_body() {
     let broker = with_orders(|_| ()).await;
     let h2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let url = format!("http://{}/v1/receive/acme/orders?wait=5", broker.data());
@@ -176,7 +176,7 @@ async fn an_empty_frame_of_http_2_is_no_body_and_one_byte_is() {
 }
 
 #[tokio::test]
-async fn a_body_where_none_is_taken_is_400_and_one_that_never_comes_is_408() {
+async fn an_unexpected_body_is_400_and_an_announced_one_that_never_arrives_is_408() {
     let broker = Broker::with_flags(ORDERS, &["--body-timeout", "0.5"]);
     broker.pushed("acme/orders", "x").await;
     for (body, status) in [
@@ -199,7 +199,7 @@ async fn a_body_where_none_is_taken_is_400_and_one_that_never_comes_is_408() {
 }
 
 #[tokio::test]
-async fn malformed_chunks_are_400_and_nobody_is_told_to_send_them_again() {
+async fn malformed_chunks_are_400_with_body_malformed_which_clients_do_not_retry() {
     let broker = Broker::serving(ORDERS);
     for chunks in ["g\r\nx\r\n0\r\n\r\n", "-1\r\nx\r\n0\r\n\r\n"] {
         let request = format!(

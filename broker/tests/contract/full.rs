@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn prefer_wait_holds_a_sender_until_there_is_room_and_says_so() {
+async fn a_sender_with_prefer_wait_waits_for_room_and_the_answer_has_preference_applied() {
     let broker = with_orders(|orders| orders.limits.messages = 1).await;
     broker.pushed("acme/orders", "1").await;
     let waiting = tokio::spawn(broker.push("acme/orders", "2").header("prefer", "wait=20").send());
@@ -28,7 +28,7 @@ async fn prefer_wait_holds_a_sender_until_there_is_room_and_says_so() {
 }
 
 #[tokio::test]
-async fn senders_that_wait_come_in_in_the_order_in_which_they_came_and_nobody_overtakes_them() {
+async fn waiting_senders_are_served_in_the_order_of_arrival_and_no_push_overtakes_them() {
     let broker = with_orders(|orders| orders.limits.messages = 1).await;
     broker.pushed("acme/orders", "0").await;
     let mut waiting = Vec::new();
@@ -53,7 +53,7 @@ async fn senders_that_wait_come_in_in_the_order_in_which_they_came_and_nobody_ov
 }
 
 #[tokio::test]
-async fn a_sender_whose_wait_is_over_is_429_and_one_that_hangs_up_gives_up_its_place() {
+async fn a_sender_whose_wait_ends_without_room_gets_429_and_one_that_hangs_up_loses_its_place() {
     let broker = with_orders(|orders| orders.limits.messages = 1).await;
     broker.pushed("acme/orders", "1").await;
     let response = broker.push("acme/orders", "2").header("prefer", "wait=1").send().await.unwrap();
@@ -70,7 +70,7 @@ async fn a_sender_whose_wait_is_over_is_429_and_one_that_hangs_up_gives_up_its_p
 }
 
 #[tokio::test]
-async fn more_senders_than_may_wait_are_sent_away() {
+async fn waiting_senders_above_the_limit_get_429() {
     let orders = orders(|orders| orders.limits.messages = 1);
     let broker = with_channels_and_flags(&[orders], &["--waiting-senders-max", "1"]).await;
     broker.pushed("acme/orders", "1").await;
@@ -82,7 +82,7 @@ async fn more_senders_than_may_wait_are_sent_away() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_push_that_waits_for_room_is_409_while_it_waits() {
+async fn a_repeat_of_a_push_that_waits_for_room_is_409() {
     let broker = with_orders(|orders| orders.limits.messages = 1).await;
     broker.pushed("acme/orders", "1").await;
     let push = || broker.push("acme/orders", "2").header("idempotency-key", "k").header("prefer", "wait=20");
@@ -100,7 +100,7 @@ async fn a_repeat_of_a_push_that_waits_for_room_is_409_while_it_waits() {
 }
 
 #[tokio::test]
-async fn when_full_drop_oldest_the_lowest_ready_message_goes_and_never_a_leased_one() {
+async fn drop_oldest_drops_the_oldest_ready_message_and_never_a_leased_one() {
     let broker = with_orders(|orders| {
         orders.limits.messages = 3;
         orders.when_full = WhenFull::DropOldest;
@@ -123,7 +123,7 @@ async fn when_full_drop_oldest_the_lowest_ready_message_goes_and_never_a_leased_
 }
 
 #[tokio::test]
-async fn what_made_room_does_not_come_back_after_a_kill() {
+async fn a_message_dropped_by_drop_oldest_does_not_return_after_a_kill() {
     let mut broker = with_orders(|orders| {
         orders.limits.messages = 1;
         orders.when_full = WhenFull::DropOldest;
@@ -138,7 +138,7 @@ async fn what_made_room_does_not_come_back_after_a_kill() {
 }
 
 #[tokio::test]
-async fn a_channel_takes_so_many_pushes_a_second_and_says_when_to_come_back() {
+async fn pushes_above_the_limit_of_pushes_per_second_get_429_with_retry_after() {
     let broker = with_orders(|orders| orders.limits.pushes_per_second = 2).await;
     let mut refused = None;
     for number in 0..10 {
@@ -156,7 +156,7 @@ async fn a_channel_takes_so_many_pushes_a_second_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_channel_that_drains_before_its_deletion_takes_nothing_and_gives_what_it_has() {
+async fn a_closing_channel_refuses_pushes_and_delivers_its_messages() {
     let broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "last").await;
     let closing = orders(|orders| orders.closing = true);
@@ -170,7 +170,7 @@ async fn a_channel_that_drains_before_its_deletion_takes_nothing_and_gives_what_
 }
 
 #[tokio::test]
-async fn the_same_key_with_another_payload_is_422_and_with_another_trace_is_not() {
+async fn a_known_key_with_another_payload_is_422_and_with_another_traceparent_is_a_repeat() {
     let broker = with_orders(|_| ()).await;
     let push = |content: &'static str, name: &'static str, value: &'static str| {
         broker.push("acme/orders", content).header("idempotency-key", "k").header(name, value).send()
@@ -194,7 +194,7 @@ async fn the_same_key_with_another_payload_is_422_and_with_another_trace_is_not(
 }
 
 #[tokio::test]
-async fn message_durability_memory_says_so_and_a_restart_empties_it() {
+async fn durability_memory_is_named_in_the_answer_and_a_restart_empties_the_channel() {
     let mut broker = with_orders(|orders| orders.durability = Durability::Memory).await;
     let response = broker.push("acme/orders", "x").send().await.unwrap();
     assert_eq!(header(&response, "message-durability"), "memory");
@@ -208,7 +208,7 @@ async fn message_durability_memory_says_so_and_a_restart_empties_it() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_channel_is_obeyed_at_once_and_wakes_whoever_waits() {
+async fn a_change_of_a_channel_applies_at_once_and_wakes_waiting_senders_and_receivers() {
     let broker = with_orders(|orders| {
         orders.limits.messages = 1;
         orders.paused = true;
@@ -227,7 +227,7 @@ async fn a_change_of_the_channel_is_obeyed_at_once_and_wakes_whoever_waits() {
 }
 
 #[tokio::test]
-async fn a_paused_channel_takes_messages_and_answers_as_if_it_were_empty() {
+async fn a_paused_channel_accepts_pushes_and_answers_pulls_like_an_empty_one() {
     let broker = with_orders(|orders| orders.paused = true).await;
     broker.pushed("acme/orders", "1").await;
     assert_eq!(at_once(&broker).await, None);

@@ -30,7 +30,7 @@ async fn memory(broker: &Broker) -> f64 {
 }
 
 #[tokio::test]
-async fn slow_headers_are_not_waited_for() {
+async fn a_connection_with_slow_headers_is_closed() {
     let broker = Broker::with_flags(ORDERS, &["--head-timeout", "0.5"]);
     let mut slow = Vec::new();
     for _ in 0..50 {
@@ -46,7 +46,7 @@ async fn slow_headers_are_not_waited_for() {
 }
 
 #[tokio::test]
-async fn slow_bodies_are_408_and_hold_nobodys_memory() {
+async fn slow_bodies_are_408_and_their_memory_is_released() {
     let orders = orders(|orders| orders.limits.message_bytes = 10 << 20);
     let flags = ["--body-timeout", "0.5", "--body-memory", "32MiB", "--segment-size", "32MiB"];
     let broker = with_channels_and_flags(&[orders], &flags).await;
@@ -71,7 +71,7 @@ async fn slow_bodies_are_408_and_hold_nobodys_memory() {
 }
 
 #[tokio::test]
-async fn slow_readers_are_given_up() {
+async fn slow_readers_are_disconnected() {
     let orders = orders(|orders| orders.limits.message_bytes = 15 << 20);
     let flags = ["--write-timeout", "0.5", "--segment-size", "32MiB"];
     let broker = with_channels_and_flags(&[orders], &flags).await;
@@ -92,7 +92,7 @@ async fn slow_readers_are_given_up() {
 }
 
 #[tokio::test]
-async fn answers_that_nobody_takes_are_bounded_and_pushes_go_on() {
+async fn unread_answers_are_bounded_in_memory_and_pushes_continue() {
     let orders = orders(|orders| orders.limits.message_bytes = 15 << 20);
     let flags = ["--answer-memory", "16MiB", "--segment-size", "32MiB"];
     let broker = with_channels_and_flags(&[orders], &flags).await;
@@ -145,7 +145,7 @@ async fn waiting(broker: &Broker, count: usize) -> Vec<TcpStream> {
 }
 
 #[tokio::test]
-async fn more_busy_connections_than_may_be_are_closed_at_once_and_there_is_room_again_when_others_leave() {
+async fn busy_connections_above_the_limit_are_closed_until_other_connections_end() {
     let broker = Broker::with_flags(ORDERS, &["--connections-max", "16"]);
     // One client gets at most three quarters of the connections.
     let held = waiting(&broker, 12).await;
@@ -157,7 +157,7 @@ async fn more_busy_connections_than_may_be_are_closed_at_once_and_there_is_room_
 }
 
 #[tokio::test]
-async fn an_idle_connection_gives_way_to_one_more() {
+async fn the_oldest_idle_connection_is_closed_for_a_new_one_at_the_limit() {
     let broker = Broker::with_flags(ORDERS, &["--connections-max", "4"]);
     let mut oldest = connect(&broker).await;
     let _others = [connect(&broker).await, connect(&broker).await];
@@ -168,7 +168,7 @@ async fn an_idle_connection_gives_way_to_one_more() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_kept_longer_than_a_head_may_take() {
+async fn an_idle_connection_is_kept_longer_than_the_head_timeout() {
     let broker = Broker::with_flags(ORDERS, &["--head-timeout", "0.5", "--keep-alive", "60"]);
     let mut idle = connect(&broker).await;
     let mut slow = connect(&broker).await;
@@ -183,7 +183,7 @@ async fn an_idle_connection_is_kept_longer_than_a_head_may_take() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_of_either_version_is_closed_after_its_time() {
+async fn an_idle_connection_of_either_http_version_is_closed_after_the_keep_alive_time() {
     let broker = Broker::with_flags(ORDERS, &["--keep-alive", "0.5"]);
     let mut first = connect(&broker).await;
     first.write_all(b"GET /v1/nothing HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
@@ -204,7 +204,7 @@ async fn an_idle_connection_of_either_version_is_closed_after_its_time() {
 }
 
 #[tokio::test]
-async fn an_http_2_peer_that_floods_with_control_frames_is_sent_away() {
+async fn an_http_2_peer_that_floods_with_control_frames_is_disconnected() {
     let broker = Broker::serving(ORDERS);
     for (kind, payload) in [(h2::SETTINGS, &[][..]), (h2::PING, &[0; 8]), (h2::PRIORITY, &[0, 0, 0, 0, 9])] {
         let mut stream = sent(&broker, h2::PREFACE).await;
@@ -220,7 +220,7 @@ async fn an_http_2_peer_that_floods_with_control_frames_is_sent_away() {
 }
 
 #[tokio::test]
-async fn probes_are_answered_though_somebody_holds_more_connections_to_their_port_than_it_has() {
+async fn probes_are_answered_while_one_client_holds_more_connections_than_their_port_allows() {
     let broker = Broker::serving(ORDERS);
     let mut held = Vec::new();
     for _ in 0..1010 {
@@ -336,7 +336,7 @@ fn pull_headers() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_http_2_client_that_resets_what_it_asks_for_is_sent_away() {
+async fn an_http_2_client_that_resets_its_own_requests_is_disconnected() {
     let broker = Broker::serving(ORDERS);
     others_are_served(&broker).await;
     let before = memory(&broker).await;
@@ -364,7 +364,7 @@ async fn an_http_2_client_that_resets_what_it_asks_for_is_sent_away() {
 }
 
 #[tokio::test]
-async fn an_http_2_client_whose_headers_never_end_is_sent_away() {
+async fn an_http_2_client_whose_headers_never_end_is_disconnected() {
     let broker = Broker::serving(ORDERS);
     others_are_served(&broker).await;
     let before = memory(&broker).await;
@@ -389,7 +389,7 @@ async fn an_http_2_client_whose_headers_never_end_is_sent_away() {
 }
 
 #[tokio::test]
-async fn both_versions_of_http_are_spoken_on_one_port() {
+async fn one_port_serves_http_1_and_http_2() {
     let broker = Broker::serving(ORDERS);
     let h2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let url = format!("http://{}/v1/messages/acme/orders", broker.data());
@@ -415,7 +415,7 @@ async fn both_versions_of_http_are_spoken_on_one_port() {
 }
 
 #[tokio::test]
-async fn odd_frames_of_a_peer_are_not_logged() {
+async fn unexpected_http_2_frames_of_a_peer_are_not_logged() {
     let mut broker = Broker::serving(ORDERS);
     let mut stream = sent(&broker, h2::PREFACE).await;
     // Answers to pings that were never sent: the library would log each.

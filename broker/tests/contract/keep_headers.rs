@@ -21,7 +21,7 @@ async fn webhooks() -> Broker {
 }
 
 #[tokio::test]
-async fn a_webhooks_headers_are_kept_where_the_channel_names_them_and_others_are_not() {
+async fn headers_of_a_webhook_are_kept_if_the_channel_names_them_and_others_are_not() {
     let mut broker = webhooks().await;
     let push = broker.push("acme/orders", "{}").header("content-type", "application/json");
     let push = push.header("X-GitHub-Event", "push").header("x-github-delivery", "72d3");
@@ -37,7 +37,7 @@ async fn a_webhooks_headers_are_kept_where_the_channel_names_them_and_others_are
 }
 
 #[tokio::test]
-async fn items_of_a_batch_keep_what_the_channel_names_both_ways() {
+async fn items_of_a_batch_keep_the_headers_named_by_the_channel_in_pushes_and_pulls() {
     let broker = webhooks().await;
     let batch = r#"{"messages": [
         {"content": "{}", "headers": {"X-GitHub-Event": "push"}},
@@ -67,7 +67,7 @@ async fn baggage_is_kept_by_every_channel() {
 }
 
 #[tokio::test]
-async fn what_one_channel_of_a_shared_destination_keeps_all_of_them_have() {
+async fn a_header_kept_by_one_channel_of_a_shared_destination_is_delivered_by_all() {
     let [one, two] = ["one", "two"].map(|name| {
         let mut channel = channel(name);
         channel.destinations.push(Address::new("acme", "all").unwrap());
@@ -86,7 +86,7 @@ async fn what_one_channel_of_a_shared_destination_keeps_all_of_them_have() {
 }
 
 #[tokio::test]
-async fn a_repeat_that_is_signed_anew_is_the_same_push() {
+async fn a_repeat_with_a_new_signature_header_is_the_same_push() {
     let broker = with_orders(|orders| orders.keep_headers = keep(&["stripe-signature"])).await;
     let push = |signature: &str| {
         broker
@@ -102,14 +102,14 @@ async fn a_repeat_that_is_signed_anew_is_the_same_push() {
 }
 
 #[tokio::test]
-async fn headers_that_are_kept_besides_count_in_the_bounds_of_kept_headers() {
+async fn headers_kept_by_the_channel_count_against_the_limit_of_kept_headers() {
     let broker = webhooks().await;
     let push = broker.push("acme/orders", "x").header("x-github-event", "e".repeat(2048));
     assert_problem(push.send().await.unwrap(), 431, ProblemType::HeadersTooLarge).await;
 }
 
 #[tokio::test]
-async fn a_channel_that_would_keep_what_is_never_kept_is_refused_by_name() {
+async fn a_channel_that_would_keep_a_forbidden_header_is_refused_with_the_pattern() {
     let broker = with_orders(|_| ()).await;
     for pattern in ["authorization", "x-*", "message-*", "location", "X-GitHub-Event"] {
         let response = put(&broker, &orders(|orders| orders.keep_headers = keep(&[pattern]))).await;

@@ -71,7 +71,7 @@ fn moved(moved: u64) -> Redriven {
 }
 
 #[tokio::test]
-async fn a_channels_dead_letters_are_listed_wherever_they_lie_and_their_channel_lists_all_with_origin() {
+async fn dead_letters_are_listed_by_origin_and_the_dead_letter_channel_lists_all_with_their_origin() {
     let mut broker = with_channels(&channels()).await;
     three_letters(&broker).await;
     broker.pushed("acme/dead", "no letter").await;
@@ -91,7 +91,7 @@ async fn a_channels_dead_letters_are_listed_wherever_they_lie_and_their_channel_
 }
 
 #[tokio::test]
-async fn letters_in_both_places_are_listed_page_by_page() {
+async fn dead_letters_in_the_channel_and_in_the_dead_letter_channel_are_listed_page_by_page() {
     let mut channels = channels();
     channels[2].limits.messages = 2;
     let broker = with_channels(&channels).await;
@@ -110,7 +110,7 @@ async fn letters_in_both_places_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_redrive_of_a_dead_letter_channel_moves_each_letter_to_where_it_came_from() {
+async fn a_redrive_of_a_dead_letter_channel_returns_each_dead_letter_to_its_origin() {
     let mut broker = with_channels(&channels()).await;
     three_letters(&broker).await;
     broker.pushed("acme/dead", "no letter").await;
@@ -130,7 +130,7 @@ async fn a_redrive_of_a_dead_letter_channel_moves_each_letter_to_where_it_came_f
 }
 
 #[tokio::test]
-async fn a_redrive_of_a_channel_brings_back_its_own_letters_and_no_others() {
+async fn a_redrive_of_a_channel_returns_only_its_own_dead_letters() {
     let broker = with_channels(&channels()).await;
     three_letters(&broker).await;
     let first = redrive(&broker, "orders", "{\"limit\": 1}".into()).await;
@@ -143,7 +143,7 @@ async fn a_redrive_of_a_channel_brings_back_its_own_letters_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_redrive_may_name_another_channel() {
+async fn a_redrive_moves_dead_letters_to_the_named_channel() {
     let broker = with_channels(&channels()).await;
     three_letters(&broker).await;
     let to = channel("bills").uid;
@@ -152,7 +152,7 @@ async fn a_redrive_may_name_another_channel() {
 }
 
 #[tokio::test]
-async fn letters_that_cannot_go_back_are_told_of_with_the_channel_that_they_are_in() {
+async fn a_redrive_reports_each_dead_letter_that_stays_with_its_channel_and_reason() {
     let mut broker = with_channels(&channels()).await;
     three_letters(&broker).await;
     let full = orders(|orders| {
@@ -177,7 +177,7 @@ async fn letters_that_cannot_go_back_are_told_of_with_the_channel_that_they_are_
 }
 
 #[tokio::test]
-async fn a_letter_keeps_the_time_when_it_was_first_stored_and_lives_anew_from_when_it_moved() {
+async fn a_dead_letter_keeps_its_enqueued_time_and_its_ttl_starts_again_with_each_move() {
     let mut channels = channels();
     channels[0].limits.ttl_seconds = 3;
     channels[0].expired = restante_wire::channel::Expired::DeadLetter;
@@ -202,7 +202,7 @@ async fn a_letter_keeps_the_time_when_it_was_first_stored_and_lives_anew_from_wh
 }
 
 #[tokio::test]
-async fn letters_are_found_and_come_back_over_cores() {
+async fn dead_letters_are_listed_and_redriven_over_several_cores() {
     let broker = with_channels_and_flags(&channels(), &["--cores", "3"]).await;
     three_letters(&broker).await;
     assert_eq!(contents(&page(&broker, "orders", "").await.messages), ["1", "3"]);
@@ -213,7 +213,7 @@ async fn letters_are_found_and_come_back_over_cores() {
 }
 
 #[tokio::test]
-async fn many_letters_whose_contents_are_on_the_disk_are_found_and_come_back_in_their_order() {
+async fn many_dead_letters_with_bodies_on_disk_are_listed_and_redriven_in_order() {
     let broker = with_channels_and_flags(&channels(), &["--hot-body-memory", "1B"]).await;
     let wanted: Vec<_> = (0..150).map(|number| number.to_string()).collect();
     let items: Vec<_> = wanted.iter().map(|content| json!({ "content": content })).collect();

@@ -41,7 +41,7 @@ fn shown(command: &mut Command) -> String {
 }
 
 #[test]
-fn piped_log_lines_have_no_colours_and_nothing_that_a_terminal_obeys() {
+fn piped_log_lines_have_no_colours_and_no_terminal_control_characters() {
     let folder = TempDir::new().unwrap();
     for format in ["text", "json"] {
         let output = ended(refused(folder.path()).args(["--log-format", format]));
@@ -55,7 +55,7 @@ fn piped_log_lines_have_no_colours_and_nothing_that_a_terminal_obeys() {
 }
 
 #[test]
-fn log_lines_on_a_terminal_have_colours_but_not_with_no_color() {
+fn log_lines_on_a_terminal_have_colours_unless_no_color_is_set() {
     let folder = TempDir::new().unwrap();
     for (no_color, coloured) in [("", true), ("1", false), ("0", false)] {
         let text = shown(refused(folder.path()).env("NO_COLOR", no_color));

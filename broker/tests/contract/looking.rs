@@ -26,7 +26,7 @@ fn contents(batch: &PeekedBatch) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_peek_shows_messages_by_state_and_counts_as_nothing() {
+async fn a_peek_shows_messages_by_state_and_does_not_count_as_a_delivery() {
     let broker = with_orders(|_| ()).await;
     for content in ["leased", "dead", "ready"] {
         broker.pushed("acme/orders", content).await;
@@ -49,7 +49,7 @@ async fn a_peek_shows_messages_by_state_and_counts_as_nothing() {
 }
 
 #[tokio::test]
-async fn a_peek_goes_on_where_it_ended_by_an_opaque_cursor() {
+async fn a_peek_continues_from_an_opaque_cursor() {
     let broker = with_orders(|_| ()).await;
     for number in 0..5 {
         broker.pushed("acme/orders", number.to_string()).await;
@@ -70,7 +70,7 @@ async fn a_peek_goes_on_where_it_ended_by_an_opaque_cursor() {
 }
 
 #[tokio::test]
-async fn every_get_has_a_head_that_changes_nothing() {
+async fn every_get_has_a_head_without_side_effects() {
     let broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "x").await;
     for path in ["messages", "batches", "peek"] {
@@ -122,7 +122,7 @@ impl Events {
 }
 
 #[tokio::test]
-async fn a_stream_sends_one_event_a_message_and_no_more_than_may_be_unsettled() {
+async fn a_stream_sends_one_event_per_message_and_waits_for_its_settle() {
     let broker = with_orders(|_| ()).await;
     let first = broker.pushed("acme/orders", "1").await;
     broker.pushed("acme/orders", "2").await;
@@ -147,7 +147,7 @@ async fn a_stream_sends_one_event_a_message_and_no_more_than_may_be_unsettled() 
 }
 
 #[tokio::test]
-async fn a_stream_has_as_many_unsettled_as_it_asks_for_and_waits_for_more() {
+async fn a_stream_has_at_most_in_flight_unsettled_messages() {
     let broker = with_orders(|_| ()).await;
     let (_, mut events) = Events::open(&broker, "in_flight=2").await;
     for content in ["1", "2", "3"] {
@@ -175,7 +175,7 @@ async fn a_stream_ends_when_the_broker_drains() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_leaves_its_stream_waits_no_longer() {
+async fn a_receiver_that_closes_its_stream_stops_waiting() {
     let broker = with_orders(|_| ()).await;
     let (_, events) = Events::open(&broker, "").await;
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;

@@ -73,7 +73,7 @@ fn report(folder: &Path) -> Value {
 }
 
 #[tokio::test]
-async fn a_journal_that_was_cut_to_half_costs_no_message_and_no_key() {
+async fn a_half_truncated_journal_loses_no_message_and_no_key() {
     let mut broker = fifty().await;
     let bytes = fs::read(journal(&broker)).unwrap();
     fs::write(journal(&broker), &bytes[..bytes.len() / 2]).unwrap();
@@ -106,7 +106,7 @@ async fn a_journal_that_was_cut_to_half_costs_no_message_and_no_key() {
 }
 
 #[tokio::test]
-async fn a_start_without_any_addresses_says_whose_the_messages_are() {
+async fn a_start_without_addresses_warns_with_name_and_uid_of_each_channel_that_has_messages() {
     let mut broker = fifty().await;
     fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
     assert_eq!(report(&broker.data_folder())["sound"], false);
@@ -137,7 +137,7 @@ async fn a_start_without_any_addresses_says_whose_the_messages_are() {
 }
 
 #[tokio::test]
-async fn one_flipped_bit_in_the_journal_costs_no_name_no_uid_and_no_key() {
+async fn one_flipped_bit_in_the_journal_loses_no_name_no_uid_and_no_key() {
     let mut broker = fifty().await;
     let mut bytes = fs::read(journal(&broker)).unwrap();
     let middle = bytes.len() / 2;
@@ -175,7 +175,7 @@ pub(crate) fn last_change(bytes: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn a_channel_that_was_deleted_stays_so_though_the_address_store_has_lost_that() {
+async fn a_deleted_channel_stays_deleted_though_the_address_store_lost_the_deletion() {
     let mut broker = with_channels(&[channel("gone"), channel("kept")]).await;
     broker.pushed("acme/gone", "gone").await;
     broker.pushed("acme/kept", "kept").await;
@@ -238,7 +238,7 @@ async fn addresses_of_another_broker_are_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn addresses_that_were_lost_may_be_put_back() {
+async fn a_lost_address_store_can_be_put_back_after_a_start_without_it() {
     let mut broker = fifty().await;
     let (addresses, away) = (broker.data_folder().join("addresses"), broker.folder.path().join("away"));
     fs::rename(&addresses, &away).unwrap();
@@ -266,7 +266,7 @@ async fn a_snapshot_beside_the_journal_of_another_broker_is_refused() {
 }
 
 #[tokio::test]
-async fn addresses_of_other_channels_are_refused_by_name_and_salvage_goes_by_the_log() {
+async fn an_address_store_from_another_point_in_time_is_refused_and_salvage_follows_the_log() {
     let mut broker = fifty().await;
     // One broker continues as two, each with a channel of its own.
     let (here, twin) = (broker.data_folder(), broker.folder.path().join("twin"));
@@ -318,7 +318,7 @@ fn starts(folder: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn with_damaged_addresses_a_start_has_every_message_or_refuses_and_check_predicts_it() {
+async fn a_start_with_damaged_addresses_has_every_message_or_refuses_as_check_predicts() {
     let broker = fifty().await;
     let (whole, length) = (broker.data_folder(), fs::metadata(journal(&broker)).unwrap().len() as usize);
     let place = || 0..length;
@@ -372,7 +372,7 @@ async fn a_start_with_unchanged_manifests_writes_nothing_to_the_addresses() {
 }
 
 #[tokio::test]
-async fn manifests_that_would_make_a_channel_forget_what_it_has_are_refused() {
+async fn manifests_that_change_the_durability_of_a_channel_are_refused() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "to be kept").await;
     broker.stop();
@@ -416,7 +416,7 @@ async fn long_empty_files_are_reported_quickly() {
 }
 
 #[test]
-fn a_manifest_that_is_a_pipe_is_reported_and_not_waited_for() {
+fn a_manifest_that_is_a_pipe_is_reported_without_waiting() {
     let broker = Broker::prepared(&[]);
     let path = broker.manifests().join("channels.yaml");
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -428,7 +428,7 @@ fn a_manifest_that_is_a_pipe_is_reported_and_not_waited_for() {
 }
 
 #[tokio::test]
-async fn standalone_channels_without_any_addresses_are_brought_back_by_their_manifests_and_the_log_says_so() {
+async fn manifests_restore_channels_and_their_messages_after_the_address_store_was_lost() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "stays").await;
     broker.stop();
@@ -445,7 +445,7 @@ async fn standalone_channels_without_any_addresses_are_brought_back_by_their_man
 }
 
 #[tokio::test]
-async fn two_channels_of_one_name_are_told_apart_by_a_dump() {
+async fn a_dump_distinguishes_two_channels_of_one_name_by_uid() {
     let broker = with_channels(&[]).await;
     for number in 1..=2 {
         let anew = ChannelConfig { uid: uuid::Uuid::from_u128(number), ..channel("one") };
@@ -468,7 +468,7 @@ async fn two_channels_of_one_name_are_told_apart_by_a_dump() {
 }
 
 #[tokio::test]
-async fn a_refused_deletion_of_an_orphan_says_what_to_do() {
+async fn the_refused_deletion_of_an_orphan_explains_what_to_do() {
     let broker = with_channels(&[channel("one")]).await;
     broker.pushed("acme/one", "1").await;
     sync(&broker, &[]).await;

@@ -85,7 +85,7 @@ pub(crate) async fn used() -> Broker {
 }
 
 #[tokio::test]
-async fn a_folder_is_checked_without_a_change() {
+async fn check_reports_a_folder_without_changing_it() {
     let broker = used().await;
     let before = bytes_of(&broker.data_folder());
     let output = on(&broker.data_folder(), "check", &[]);
@@ -103,7 +103,7 @@ async fn a_folder_is_checked_without_a_change() {
 }
 
 #[tokio::test]
-async fn a_dump_has_every_message_that_is_needed_with_all_that_is_known_of_it() {
+async fn a_dump_has_every_retained_message_with_its_state_headers_and_dead_letter_cause() {
     let broker = used().await;
     let before = bytes_of(&broker.data_folder());
     let messages = dumped(&broker.data_folder(), &[]);
@@ -126,7 +126,7 @@ async fn a_dump_has_every_message_that_is_needed_with_all_that_is_known_of_it() 
 }
 
 #[tokio::test]
-async fn a_dump_and_its_errors_hold_nothing_that_a_terminal_obeys_and_read_back_as_they_were() {
+async fn a_dump_and_its_errors_have_no_terminal_control_characters_and_read_back_unchanged() {
     let mut broker = Broker::serving(ORDERS);
     let hostile = "a\u{9b}2J\u{1b}[2J\u{202e}b";
     broker.pushed("acme/orders", hostile).await;
@@ -143,7 +143,7 @@ async fn a_dump_and_its_errors_hold_nothing_that_a_terminal_obeys_and_read_back_
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_refused_and_so_is_one_that_is_none() {
+async fn check_and_dump_refuse_a_folder_in_use_and_anything_but_a_data_folder() {
     let broker = Broker::serving(ORDERS);
     for command in ["check", "dump"] {
         let output = on(&broker.data_folder(), command, &[]);
@@ -167,7 +167,7 @@ async fn a_folder_in_use_is_refused_and_so_is_one_that_is_none() {
 }
 
 #[tokio::test]
-async fn a_damaged_frame_is_named_and_what_lies_around_it_is_dumped() {
+async fn a_damaged_frame_is_reported_and_the_messages_around_it_are_dumped() {
     let broker = used().await;
     let (file, place) = broker.segment_with(b"meta-number4");
     let segment = broker.data_folder().join(&file);
@@ -193,7 +193,7 @@ async fn a_damaged_frame_is_named_and_what_lies_around_it_is_dumped() {
 }
 
 #[tokio::test]
-async fn where_only_contents_that_no_message_needs_are_gone_nobody_is_sent_to_dead_letters() {
+async fn check_reports_that_damage_in_the_body_of_a_settled_message_affects_no_message() {
     let broker = used().await;
     // The body of a settled message.
     let (file, place) = broker.segment_with(b"meta-number3");

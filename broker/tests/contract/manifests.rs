@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::broker::{Broker, ORDERS, assert_problem, command, ended};
 
 #[tokio::test]
-async fn the_examples_are_served_as_they_are() {
+async fn the_example_manifests_are_served_unchanged() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
     let mut broker = Broker::prepared(&["--manifests", examples]);
     broker.start();
@@ -16,7 +16,7 @@ async fn the_examples_are_served_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_does_not_parse_is_named_with_file_line_and_field() {
+async fn an_invalid_manifest_is_reported_with_file_line_and_field() {
     let broker = Broker::prepared(&[]);
     for (text, wanted) in [
         (ORDERS.replace("messages: 100", "messages: many"), ["channels.yaml", "7", "messages"]),
@@ -34,7 +34,7 @@ async fn a_manifest_that_does_not_parse_is_named_with_file_line_and_field() {
 }
 
 #[tokio::test]
-async fn sighup_takes_the_manifests_again_and_a_bad_file_keeps_the_old_set() {
+async fn sighup_reloads_the_manifests_and_an_invalid_file_keeps_the_old_set() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "stays").await;
     broker.write_manifests("kind: [");
@@ -52,7 +52,7 @@ async fn sighup_takes_the_manifests_again_and_a_bad_file_keeps_the_old_set() {
 }
 
 #[tokio::test]
-async fn a_channel_that_leaves_the_manifests_keeps_its_messages_and_comes_back_with_them() {
+async fn a_channel_removed_from_the_manifests_keeps_its_messages_and_returns_with_them() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "stays").await;
     let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
@@ -69,7 +69,7 @@ async fn a_channel_that_leaves_the_manifests_keeps_its_messages_and_comes_back_w
 }
 
 #[tokio::test]
-async fn two_channels_with_one_source_are_refused_and_both_are_named() {
+async fn two_channels_with_one_source_are_refused_with_both_names() {
     let broker = Broker::prepared(&[]);
     let second = ORDERS.replace("name: orders", "name: second").replace("spec:", "spec:\n  source: orders");
     broker.write_manifests(&format!("{ORDERS}\n---\n{second}"));

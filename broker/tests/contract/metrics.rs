@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use crate::broker::{Broker, ORDERS};
 
 #[tokio::test]
-async fn a_broker_without_channels_lives_and_is_not_ready() {
+async fn a_broker_without_channels_is_live_and_not_ready() {
     let mut broker = Broker::prepared(&[]);
     broker.start();
     assert_eq!(broker.admin("/livez").await.0, StatusCode::OK);
@@ -22,7 +22,7 @@ async fn a_broker_without_channels_lives_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn what_happens_is_counted() {
+async fn metrics_count_pushes_deliveries_settles_and_releases() {
     let broker = Broker::serving(ORDERS);
     for _ in 0..3 {
         broker.pushed("acme/orders", "12345").await;
@@ -54,7 +54,7 @@ async fn what_happens_is_counted() {
 }
 
 #[tokio::test]
-async fn a_channel_that_goes_takes_its_series_with_it() {
+async fn the_series_of_a_removed_channel_are_removed() {
     let mut broker = Broker::serving(ORDERS);
     broker.write_manifests("");
     broker.signal(rustix::process::Signal::HUP);
@@ -69,7 +69,7 @@ async fn a_channel_that_goes_takes_its_series_with_it() {
     reason = "CI, where no test may be skipped, is marked in the environment"
 )]
 #[tokio::test]
-async fn promtool_finds_nothing_to_complain_of() {
+async fn promtool_reports_no_problem_with_the_metrics() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     for path in ["/metrics", "/metrics/channels"] {

@@ -314,37 +314,37 @@ fn hold(place: Place) {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_a_file_is_told_by_name_and_the_rest_is_taken() {
+fn a_pipe_in_place_of_a_file_is_reported_by_name_and_the_other_files_are_read() {
     hold(Place::Pipe);
 }
 
 #[test]
-fn a_device_in_the_place_of_a_file_is_told_by_name_and_the_rest_is_taken() {
+fn a_device_in_place_of_a_file_is_reported_by_name_and_the_other_files_are_read() {
     hold(Place::Device);
 }
 
 #[test]
-fn a_folder_in_the_place_of_a_file_is_told_by_name_and_the_rest_is_taken() {
+fn a_folder_in_place_of_a_file_is_reported_by_name_and_the_other_files_are_read() {
     hold(Place::Folder);
 }
 
 #[test]
-fn a_link_that_leads_nowhere_in_the_place_of_a_file_is_told_by_name_and_the_rest_is_taken() {
+fn a_dangling_link_in_place_of_a_file_is_reported_by_name_and_the_other_files_are_read() {
     hold(Place::Dangling);
 }
 
 #[test]
-fn a_file_that_is_longer_than_any_of_a_broker_is_told_by_name_and_the_rest_is_taken() {
+fn an_oversize_file_is_reported_by_name_and_the_other_files_are_read() {
     hold(Place::Long);
 }
 
 #[test]
-fn a_file_without_rights_is_told_by_name_with_the_right_that_is_missing() {
+fn a_file_without_permissions_is_reported_by_name_with_the_missing_permission() {
     hold(Place::NoRights);
 }
 
 #[test]
-fn a_file_that_may_not_be_written_ends_the_start_with_78_and_is_told_by_name() {
+fn a_read_only_file_ends_the_start_with_78_and_is_reported_by_name() {
     for file in ["lock", "addresses", "addresses/journal", "log/synced", "log/N.seg", "log"] {
         let cell = Cell::new(file, Place::ReadOnly);
         let before = bytes_of(&cell.folder().join("log"));
@@ -356,7 +356,7 @@ fn a_file_that_may_not_be_written_ends_the_start_with_78_and_is_told_by_name() {
 }
 
 #[test]
-fn every_file_of_a_data_folder_has_its_row() {
+fn every_file_of_a_data_folder_has_a_row() {
     let rows: BTreeSet<&str> = FILES.iter().map(|(file, _)| *file).collect();
     let template = &*TEMPLATE;
     for name in names(template.folder.path()) {
@@ -377,7 +377,7 @@ fn every_file_of_a_data_folder_has_its_row() {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_running_broker_ends_where_a_file_is_none_and_the_broker_goes_on() {
+async fn a_backup_fails_if_a_file_is_misplaced_and_the_broker_continues() {
     let mut broker = with_channels_and_flags(&[channel("orders")], &FLAGS).await;
     broker.pushed("acme/orders", "stored").await;
     broker.kill();

@@ -66,7 +66,7 @@ async fn refused_in_a_batch(broker: &Broker, content: &str, headers: serde_json:
 }
 
 #[tokio::test]
-async fn a_message_that_exceeds_the_bytes_of_its_channel_alone_is_413_however_it_is_sent() {
+async fn a_message_larger_than_its_whole_channel_is_413_by_every_way_to_push() {
     let broker = with_channels(&[small("orders", 1000)]).await;
     let content = "x".repeat(900);
     let limit = "1000 bytes (limits.bytes)";
@@ -85,7 +85,7 @@ async fn a_message_that_exceeds_the_bytes_of_its_channel_alone_is_413_however_it
 }
 
 #[tokio::test]
-async fn a_reply_that_never_fits_its_channel_is_413() {
+async fn a_reply_larger_than_its_whole_channel_is_413() {
     let broker = with_channels(&[channel("orders"), small("answers", 1000)]).await;
     let asked = broker.push("acme/orders", "?").header("reply-to", "/v1/messages/acme/answers");
     assert_eq!(asked.header("correlation-id", "7").send().await.unwrap().status(), 201);
@@ -94,7 +94,7 @@ async fn a_reply_that_never_fits_its_channel_is_413() {
 }
 
 #[tokio::test]
-async fn a_message_that_never_fits_is_413_when_its_channel_is_full_as_well() {
+async fn a_message_larger_than_its_whole_channel_is_413_even_if_the_channel_is_full() {
     for when_full in [WhenFull::Reject, WhenFull::DropOldest] {
         let mut orders = small("orders", 1000);
         (orders.limits.messages, orders.when_full) = (1, when_full);
@@ -110,7 +110,7 @@ async fn a_message_that_never_fits_is_413_when_its_channel_is_full_as_well() {
 }
 
 #[tokio::test]
-async fn a_message_that_never_fits_one_channel_of_a_shared_destination_is_413_on_any_number_of_cores() {
+async fn a_message_larger_than_one_channel_of_a_shared_destination_is_413_on_any_number_of_cores() {
     for cores in ["1", "3"] {
         let three = ["one", "two", "three"].map(|name| {
             let mut shared = small(name, if name == "three" { 1000 } else { 1_000_000 });
@@ -131,7 +131,7 @@ async fn a_message_that_never_fits_one_channel_of_a_shared_destination_is_413_on
 }
 
 #[tokio::test]
-async fn a_message_that_fits_no_segment_of_the_log_is_413_when_its_channel_is_full_as_well() {
+async fn a_message_larger_than_a_segment_is_413_even_if_the_channel_is_full() {
     let mut orders = large();
     orders.limits.messages = 1;
     let broker = with_channels_and_flags(&[orders], &["--segment-size", "1MiB"]).await;
@@ -144,7 +144,7 @@ async fn a_message_that_fits_no_segment_of_the_log_is_413_when_its_channel_is_fu
 }
 
 #[tokio::test]
-async fn a_message_that_the_memory_of_bodies_never_holds_is_413_and_the_largest_that_it_does_is_taken() {
+async fn a_message_larger_than_the_body_memory_is_413_and_the_largest_that_fits_is_stored() {
     let broker = with_channels_and_flags(&[large()], &["--body-memory", "1MiB"]).await;
     let (fits, beyond) = ("x".repeat(MIB), "x".repeat(MIB + 1));
     refused(broker.push("acme/orders", beyond.clone()).send().await.unwrap(), "--body-memory").await;
@@ -163,7 +163,7 @@ async fn a_message_that_the_memory_of_bodies_never_holds_is_413_and_the_largest_
 }
 
 #[tokio::test]
-async fn a_message_that_no_answer_could_bring_is_413_and_the_largest_that_one_can_arrives() {
+async fn a_message_larger_than_the_answer_memory_is_413_and_the_largest_that_fits_is_delivered() {
     let broker = with_channels_and_flags(&[large()], &["--answer-memory", "1MiB"]).await;
     let limit = "--answer-memory";
     refused(broker.push("acme/orders", "x".repeat(MIB + 1)).send().await.unwrap(), limit).await;

@@ -24,7 +24,7 @@ fn instance(template: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_broker_serves_the_document_that_is_committed() {
+async fn the_broker_serves_the_committed_openapi_document() {
     let broker = Broker::serving(ORDERS);
     let response = broker.request(Method::GET, path::OPENAPI).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -41,7 +41,7 @@ async fn the_broker_serves_the_document_that_is_committed() {
 }
 
 #[tokio::test]
-async fn each_path_of_the_document_takes_the_methods_that_it_names_and_no_other() {
+async fn each_path_of_the_openapi_document_accepts_exactly_the_described_methods() {
     let broker = Broker::serving(ORDERS);
     for (template, item) in committed()["paths"].as_object().unwrap() {
         let named: BTreeSet<_> = item.as_object().unwrap().keys().map(|name| name.to_uppercase()).collect();
@@ -67,7 +67,7 @@ async fn each_path_of_the_document_takes_the_methods_that_it_names_and_no_other(
 }
 
 #[test]
-fn each_path_of_the_contract_is_in_the_document() {
+fn each_path_of_the_contract_is_in_the_openapi_document() {
     let document = committed();
     let templates: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
     for prefix in [

@@ -33,7 +33,7 @@ pub(crate) async fn at_once(broker: &Broker) -> Option<String> {
 }
 
 #[tokio::test]
-async fn message_delay_a_message_is_received_when_its_delay_is_over_and_not_before() {
+async fn a_message_with_message_delay_is_delivered_after_its_delay_and_not_before() {
     let broker = with_orders(|_| ()).await;
     let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
@@ -46,7 +46,7 @@ async fn message_delay_a_message_is_received_when_its_delay_is_over_and_not_befo
 }
 
 #[tokio::test]
-async fn message_delay_and_message_ttl_beyond_the_channels_bound_are_400_and_never_clamped() {
+async fn message_delay_and_message_ttl_above_the_channels_limits_are_400_and_never_clamped() {
     let broker = with_orders(|orders| {
         orders.limits.max_delay_seconds = 60;
         orders.limits.ttl_seconds = 600;
@@ -74,7 +74,7 @@ async fn message_delay_and_message_ttl_beyond_the_channels_bound_are_400_and_nev
 }
 
 #[tokio::test]
-async fn message_ttl_a_message_whose_time_is_over_goes() {
+async fn a_message_with_message_ttl_expires() {
     let broker = with_orders(|_| ()).await;
     pushed_with(&broker, "short", "message-ttl", "1").await;
     broker.wait_for_metric("restante_messages_expired_total", 1.0).await;
@@ -84,7 +84,7 @@ async fn message_ttl_a_message_whose_time_is_over_goes() {
 }
 
 #[tokio::test]
-async fn a_channels_ttl_is_that_of_messages_that_say_none_and_an_expired_message_may_be_a_dead_letter() {
+async fn a_message_without_a_ttl_has_the_channels_and_may_become_a_dead_letter_when_it_expires() {
     let broker = with_orders(|orders| {
         orders.limits.ttl_seconds = 1;
         orders.expired = Expired::DeadLetter;
@@ -97,7 +97,7 @@ async fn a_channels_ttl_is_that_of_messages_that_say_none_and_an_expired_message
 }
 
 #[tokio::test]
-async fn message_group_one_message_of_a_group_is_leased_at_a_time_and_others_go_past_it() {
+async fn one_message_of_a_message_group_is_leased_at_a_time_and_other_groups_overtake_it() {
     let broker = with_orders(|_| ()).await;
     for (content, group) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
         pushed_with(&broker, content, "message-group", group).await;
@@ -128,7 +128,7 @@ async fn order_strict_makes_the_whole_channel_one_group() {
 }
 
 #[tokio::test]
-async fn a_message_that_comes_back_takes_its_old_place() {
+async fn a_released_message_takes_its_old_place() {
     let broker = with_orders(|_| ()).await;
     for content in ["1", "2", "3"] {
         broker.pushed("acme/orders", content).await;
@@ -141,7 +141,7 @@ async fn a_message_that_comes_back_takes_its_old_place() {
 }
 
 #[tokio::test]
-async fn groups_delays_and_expiry_outlive_a_kill() {
+async fn message_groups_delays_and_ttl_survive_a_kill() {
     let mut broker = with_orders(|orders| orders.delivery.max_deliveries = 1).await;
     pushed_with(&broker, "a1", "message-group", "a").await;
     pushed_with(&broker, "a2", "message-group", "a").await;

@@ -8,7 +8,7 @@ use restante_wire::ProblemType;
 use crate::broker::{Broker, ORDERS, assert_problem, header};
 
 #[tokio::test]
-async fn an_answer_with_a_message_says_all_about_it() {
+async fn the_answer_of_a_pull_describes_the_message_and_its_lease() {
     let broker = Broker::serving(ORDERS);
     broker.push("acme/orders", "content").header("content-type", "text/plain").send().await.unwrap();
     let response = broker.pull("acme/orders", "lease=7").send().await.unwrap();
@@ -27,7 +27,7 @@ async fn an_answer_with_a_message_says_all_about_it() {
 }
 
 #[tokio::test]
-async fn when_nothing_comes_within_the_wait_the_answer_is_the_time_out_response() {
+async fn a_pull_without_a_message_within_the_wait_gets_the_time_out_response() {
     let broker = Broker::serving(ORDERS);
     let started = Instant::now();
     let response = broker.pull("acme/orders", "wait=1").send().await.unwrap();
@@ -38,7 +38,7 @@ async fn when_nothing_comes_within_the_wait_the_answer_is_the_time_out_response(
 }
 
 #[tokio::test]
-async fn a_pull_that_names_no_wait_waits_for_the_channels_period() {
+async fn a_pull_without_a_wait_parameter_waits_for_the_channels_wait_seconds() {
     let broker = Broker::serving(&ORDERS.replace("  limits:", "  delivery: {waitSeconds: 1}\n  limits:"));
     let started = Instant::now();
     let response = broker.pull("acme/orders", "").send().await.unwrap();
@@ -47,7 +47,7 @@ async fn a_pull_that_names_no_wait_waits_for_the_channels_period() {
 }
 
 #[tokio::test]
-async fn wait_and_lease_beyond_the_channels_bounds_are_clamped() {
+async fn wait_and_lease_above_the_channels_maximum_are_clamped() {
     let delivery =
         "  delivery: {waitSeconds: 0, maxWaitSeconds: 1, leaseSeconds: 5, maxLeaseSeconds: 10}\n  limits:";
     let broker = Broker::serving(&ORDERS.replace("  limits:", delivery));
@@ -59,7 +59,7 @@ async fn wait_and_lease_beyond_the_channels_bounds_are_clamped() {
 }
 
 #[tokio::test]
-async fn a_preference_is_obeyed_and_said_to_be_and_the_query_wins() {
+async fn prefer_wait_is_applied_and_confirmed_and_the_query_takes_precedence() {
     let broker = Broker::serving(ORDERS);
     let response = broker.pull("acme/orders", "").header("prefer", "wait=0").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
@@ -70,7 +70,7 @@ async fn a_preference_is_obeyed_and_said_to_be_and_the_query_wins() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_waits_gets_the_message_when_it_comes() {
+async fn a_waiting_receiver_gets_a_message_when_it_is_pushed() {
     let broker = Broker::serving(ORDERS);
     let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
@@ -80,7 +80,7 @@ async fn a_receiver_that_waits_gets_the_message_when_it_comes() {
 }
 
 #[tokio::test]
-async fn receivers_are_served_in_the_order_in_which_they_came() {
+async fn waiting_receivers_are_served_in_the_order_of_arrival() {
     let broker = Broker::serving(ORDERS);
     let mut waiting = Vec::new();
     for number in 1..=3 {
@@ -96,7 +96,7 @@ async fn receivers_are_served_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_up_costs_nothing() {
+async fn a_waiting_receiver_that_hangs_up_costs_no_delivery() {
     let broker = Broker::serving(ORDERS);
     let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
@@ -108,7 +108,7 @@ async fn a_receiver_that_hangs_up_costs_nothing() {
 }
 
 #[tokio::test]
-async fn messages_come_in_the_order_in_which_they_were_stored() {
+async fn messages_are_delivered_in_the_order_in_which_they_were_stored() {
     let broker = Broker::serving(ORDERS);
     for number in 0..20 {
         broker.pushed("acme/orders", number.to_string()).await;
@@ -119,7 +119,7 @@ async fn messages_come_in_the_order_in_which_they_were_stored() {
 }
 
 #[tokio::test]
-async fn a_pull_by_post_is_a_pull_and_takes_no_body() {
+async fn a_pull_by_post_delivers_a_message_and_refuses_a_body() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let path = "/v1/receive/acme/orders?wait=0";
@@ -130,7 +130,7 @@ async fn a_pull_by_post_is_a_pull_and_takes_no_body() {
 }
 
 #[tokio::test]
-async fn a_head_counts_and_changes_no_count() {
+async fn head_returns_the_number_of_ready_messages_and_counts_no_delivery() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     for _ in 0..3 {
@@ -144,7 +144,7 @@ async fn a_head_counts_and_changes_no_count() {
 }
 
 #[tokio::test]
-async fn more_receivers_than_may_wait_are_sent_away() {
+async fn waiting_receivers_above_the_limit_get_429() {
     let broker = Broker::with_flags(ORDERS, &["--waiting-receivers-max", "1"]);
     let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
@@ -156,7 +156,7 @@ async fn more_receivers_than_may_wait_are_sent_away() {
 }
 
 #[tokio::test]
-async fn the_channels_json_tells_what_it_holds() {
+async fn the_statistics_of_a_channel_count_its_messages() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "12345").await;
     broker.pushed("acme/orders", "12345").await;

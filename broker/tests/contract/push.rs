@@ -6,7 +6,7 @@ use restante_wire::ProblemType;
 use crate::broker::{Broker, ORDERS, assert_problem, header};
 
 #[tokio::test]
-async fn a_201_names_the_message_and_says_how_durable_it_is() {
+async fn a_201_has_the_message_id_and_the_durability() {
     let broker = Broker::serving(ORDERS);
     let response = broker.push("acme/orders", "content").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::CREATED);
@@ -16,7 +16,7 @@ async fn a_201_names_the_message_and_says_how_durable_it_is() {
 }
 
 #[tokio::test]
-async fn the_content_comes_back_byte_for_byte_with_its_headers() {
+async fn a_pull_returns_every_byte_of_the_body_with_its_headers() {
     let broker = Broker::serving(ORDERS);
     let every_byte: Vec<u8> = (0..=255).collect();
     for content in [Vec::new(), every_byte, vec![0xa5; 1 << 20]] {
@@ -63,7 +63,7 @@ async fn a_repeat_under_the_same_key_gets_the_first_answer_and_stores_nothing() 
 }
 
 #[tokio::test]
-async fn a_key_outlives_its_message_and_a_restart() {
+async fn an_idempotency_key_survives_the_settle_of_its_message_and_a_restart() {
     let mut broker = Broker::serving(ORDERS);
     let first = broker.push("acme/orders", "once").header("idempotency-key", "k").send().await.unwrap();
     let first = header(&first, "message-id");
@@ -78,7 +78,7 @@ async fn a_key_outlives_its_message_and_a_restart() {
 }
 
 #[tokio::test]
-async fn a_full_channel_says_so_and_takes_more_when_a_receiver_made_room() {
+async fn a_full_channel_is_429_and_accepts_pushes_after_a_settle() {
     let broker = Broker::serving(&ORDERS.replace("messages: 100", "messages: 2"));
     broker.pushed("acme/orders", "1").await;
     broker.pushed("acme/orders", "2").await;
@@ -92,7 +92,7 @@ async fn a_full_channel_says_so_and_takes_more_when_a_receiver_made_room() {
 }
 
 #[tokio::test]
-async fn a_channel_full_of_bytes_says_so() {
+async fn a_push_above_the_channels_limit_of_bytes_is_429() {
     let limits = "bytes: 1000, messageBytes: 1000";
     let broker = Broker::serving(&ORDERS.replace("messages: 100, messageBytes: 1Mi", limits));
     broker.pushed("acme/orders", vec![0; 900]).await;
@@ -106,7 +106,7 @@ async fn a_channel_full_of_bytes_says_so() {
 }
 
 #[tokio::test]
-async fn a_delay_of_0_is_no_delay_for_a_repeat_of_a_key() {
+async fn a_repeat_of_a_push_with_a_delay_of_0_matches_a_push_without_a_delay() {
     let broker = Broker::serving(ORDERS);
     let push = |delay: Option<u32>| {
         let request = broker.push("acme/orders", "x").header("idempotency-key", "k");

@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_and_what_was_settled_is_not() {
+async fn after_a_kill_acknowledged_messages_exist_and_settled_ones_do_not() {
     let mut broker = Broker::serving(ORDERS);
     for number in 0..30 {
         broker.pushed("acme/orders", number.to_string()).await;
@@ -30,7 +30,7 @@ async fn what_was_acknowledged_is_there_and_what_was_settled_is_not() {
 }
 
 #[tokio::test]
-async fn a_lease_goes_on_over_a_restart() {
+async fn a_lease_continues_after_a_restart() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let (_, lease) = broker.pulled("acme/orders").await;
@@ -43,7 +43,7 @@ async fn a_lease_goes_on_over_a_restart() {
 }
 
 #[tokio::test]
-async fn deliveries_are_counted_over_a_restart_and_no_token_is_issued_twice() {
+async fn the_delivery_count_survives_a_restart_and_no_lease_token_is_issued_twice() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let (_, first) = broker.pulled("acme/orders").await;
@@ -58,7 +58,7 @@ async fn deliveries_are_counted_over_a_restart_and_no_token_is_issued_twice() {
 }
 
 #[tokio::test]
-async fn segments_are_reclaimed_and_what_is_live_in_them_is_kept() {
+async fn segments_are_reclaimed_and_their_live_messages_and_keys_are_kept() {
     let mut broker = Broker::serving(&ORDERS.replace("messages: 100", "messages: 10000"));
     broker.push("acme/orders", "the oldest").header("idempotency-key", "k").send().await.unwrap();
     let (_, oldest) = broker.pulled("acme/orders").await;
@@ -97,7 +97,7 @@ async fn all_segments_are_freed(broker: &Broker) {
 }
 
 #[tokio::test]
-async fn a_channel_that_the_log_tells_nothing_of_any_more_still_knows_its_settled_leases() {
+async fn a_settled_lease_stays_settled_after_every_record_of_its_channel_was_freed() {
     let mut broker = with_channels(&[channel("orders"), channel("others")]).await;
     broker.pushed("acme/orders", "x").await;
     let (_, lease) = broker.pulled("acme/orders").await;
@@ -112,7 +112,7 @@ async fn a_channel_that_the_log_tells_nothing_of_any_more_still_knows_its_settle
 }
 
 #[tokio::test]
-async fn a_key_that_is_used_again_after_its_window_is_not_forgotten_when_the_first_message_is_copied() {
+async fn an_idempotency_key_reused_after_its_window_survives_compaction_of_the_first_message() {
     let mut orders = channel("orders");
     orders.deduplication_window_seconds = 1;
     let mut broker = with_channels(&[orders.clone(), channel("others")]).await;

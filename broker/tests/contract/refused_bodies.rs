@@ -43,18 +43,18 @@ async fn a_large_body_with_a_malformed_header_is_400() {
 }
 
 #[tokio::test]
-async fn a_large_body_of_a_page_of_strangers_is_403() {
+async fn a_large_body_from_an_origin_that_is_not_listed_is_403() {
     let headers = "Origin: https://evil.example.com\r\n";
     assert_eq!(refused("POST /v1/messages/acme/orders", headers).await, [403, 403]);
 }
 
 #[tokio::test]
-async fn a_large_body_with_a_method_that_there_is_not_is_405() {
+async fn a_large_body_with_a_wrong_method_is_405() {
     assert_eq!(refused("PUT /v1/messages/acme/orders", "").await, [405, 405]);
 }
 
 #[tokio::test]
-async fn a_body_larger_than_the_channel_takes_is_413() {
+async fn a_body_above_the_channels_limit_is_413() {
     assert_eq!(refused("POST /v1/messages/acme/orders", "").await, [413, 413]);
 }
 
@@ -80,17 +80,17 @@ async fn expecting(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_first_is_not_asked_for_a_body_that_is_too_large() {
+async fn a_client_that_expects_100_continue_gets_413_before_it_sends_an_oversize_body() {
     assert_eq!(expecting("/v1/messages/acme/orders").await, "HTTP/1.1 413 Payload Too Large");
 }
 
 #[tokio::test]
-async fn a_client_that_asks_first_is_not_asked_for_a_body_to_an_unknown_address() {
+async fn a_client_that_expects_100_continue_gets_404_before_it_sends_a_body_to_an_unknown_address() {
     assert_eq!(expecting("/v1/messages/acme/nobody").await, "HTTP/1.1 404 Not Found");
 }
 
 #[tokio::test]
-async fn a_small_refused_body_leaves_its_connection_to_the_next_request() {
+async fn a_connection_with_a_small_refused_body_serves_the_next_request() {
     let broker = Broker::serving(ORDERS);
     let mut stream = connect(&broker).await;
     for _ in 0..3 {

@@ -24,7 +24,7 @@ fn salvaged(broker: &Broker, to: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_salvaged_folder_runs_with_all_that_could_be_read_and_the_damaged_one_is_as_it_was() {
+async fn a_salvaged_folder_has_every_readable_message_and_the_damaged_folder_is_unchanged() {
     let mut broker = used().await;
     let (file, place) = broker.segment_with(b"meta-number4");
     let segment = broker.data_folder().join(&file);
@@ -51,7 +51,7 @@ async fn a_salvaged_folder_runs_with_all_that_could_be_read_and_the_damaged_one_
 }
 
 #[tokio::test]
-async fn a_settle_that_lay_in_the_damage_is_not_known_and_its_message_comes_again() {
+async fn a_message_whose_settle_is_damaged_is_delivered_again() {
     let mut broker = with_channels_and_flags(&[channel("orders")], &["--segment-size", "1MiB"]).await;
     broker.pushed("acme/orders", "settled and lost").await;
     let (_, lease) = broker.pulled("acme/orders").await;
@@ -102,7 +102,7 @@ fn numbers(folder: &Path) -> BTreeSet<u64> {
 }
 
 #[tokio::test]
-async fn whatever_range_is_damaged_it_is_named_and_nothing_outside_of_it_is_lost() {
+async fn any_damaged_range_is_reported_and_nothing_outside_of_it_is_lost() {
     let broker = several_segments().await;
     let (places, whole) = (places(&broker), bytes_of(&broker.data_folder()));
     let last = places.len() as u64 - 1;
@@ -289,7 +289,7 @@ async fn an_unfinished_folder_that_a_broker_was_started_on_is_unchanged() {
 }
 
 #[tokio::test]
-async fn the_remains_of_an_earlier_attempt_are_removed() {
+async fn the_unfinished_folder_of_an_earlier_attempt_is_removed() {
     let broker = used().await;
     let (new, left) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
     fs::create_dir(&left).unwrap();
@@ -312,7 +312,7 @@ async fn a_damaged_folder_with_the_name_of_an_unfinished_one_is_unchanged() {
 }
 
 #[tokio::test]
-async fn nothing_is_salvaged_into_the_folder_that_is_read() {
+async fn a_folder_is_not_salvaged_into_itself() {
     let broker = used().await;
     let before = bytes_of(&broker.data_folder());
     for inner in ["new", "log/new", "not/there/new"] {

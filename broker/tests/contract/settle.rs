@@ -33,7 +33,7 @@ async fn verdicts(broker: &Broker, lease: &str) -> [(u16, Option<ProblemType>); 
 }
 
 #[tokio::test]
-async fn a_settled_message_is_gone() {
+async fn a_settled_message_is_not_delivered_again() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let lease = leased(&broker, "lease=1").await;
@@ -47,7 +47,7 @@ async fn a_settled_message_is_gone() {
 }
 
 #[tokio::test]
-async fn a_released_message_is_back_at_once_and_its_token_may_only_release_again() {
+async fn a_released_message_is_ready_at_once_and_its_lease_can_only_be_released_again() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let lease = leased(&broker, "").await;
@@ -65,7 +65,7 @@ async fn a_released_message_is_back_at_once_and_its_token_may_only_release_again
 }
 
 #[tokio::test]
-async fn a_message_whose_lease_ends_comes_to_the_next_receiver_by_itself() {
+async fn a_message_whose_lease_expires_goes_to_the_waiting_receiver() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let lease = leased(&broker, SHORT).await;
@@ -86,7 +86,7 @@ async fn a_message_whose_lease_ends_comes_to_the_next_receiver_by_itself() {
 }
 
 #[tokio::test]
-async fn a_renewed_lease_goes_on() {
+async fn a_renewed_lease_does_not_expire_at_its_first_end() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let lease = leased(&broker, SHORT).await;

@@ -73,7 +73,7 @@ impl Stored {
 }
 
 #[tokio::test]
-async fn a_repeat_of_its_push_has_the_first_answer_and_the_broker_goes_on() {
+async fn a_repeat_of_the_push_of_an_unreadable_message_gets_the_first_answer() {
     for (what, place) in DAMAGE {
         let mut stored = stored().await;
         stored.damage(place);
@@ -90,7 +90,7 @@ async fn a_repeat_of_its_push_has_the_first_answer_and_the_broker_goes_on() {
 }
 
 #[tokio::test]
-async fn it_is_reported_once_with_its_id_and_place_and_all_others_are_delivered() {
+async fn an_unreadable_message_is_reported_once_with_id_and_place_and_others_are_delivered() {
     for (what, place) in DAMAGE {
         let Stored { mut broker, ids, file, at } = {
             let stored = stored().await;
@@ -127,7 +127,7 @@ async fn it_is_reported_once_with_its_id_and_place_and_all_others_are_delivered(
 }
 
 #[tokio::test]
-async fn check_and_dump_count_it_in_and_name_it_and_salvage_takes_all_others() {
+async fn check_and_dump_report_an_unreadable_message_and_salvage_copies_all_others() {
     for is_dead in [false, true] {
         for (what, place) in DAMAGE {
             let stored = stored().await;
@@ -193,7 +193,7 @@ async fn check_and_dump_count_it_in_and_name_it_and_salvage_takes_all_others() {
 }
 
 #[tokio::test]
-async fn a_start_that_reads_its_segment_continues_and_reports_its_position() {
+async fn a_start_that_scans_a_segment_reports_its_unreadable_message_and_continues() {
     let mut stored = stored().await;
     stored.damage(DAMAGE[0].1);
     // As in a restored backup, which has no index.
@@ -206,7 +206,7 @@ async fn a_start_that_reads_its_segment_continues_and_reports_its_position() {
 }
 
 #[tokio::test]
-async fn a_start_reports_a_position_once_although_it_writes_its_index_again() {
+async fn a_start_that_recreates_an_index_reports_its_unreadable_message_once() {
     let stored = stored().await;
     stored.damage(DAMAGE[0].1);
     let index = stored.broker.data_folder().join(stored.file.replace(".seg", ".idx"));

@@ -48,7 +48,7 @@ async fn peek(broker: &Broker, state: &str) -> PeekedBatch {
 }
 
 #[tokio::test]
-async fn a_look_takes_no_message_from_the_receiver_that_has_it() {
+async fn a_peek_at_an_unreadable_leased_message_does_not_end_its_lease() {
     for (what, place) in DAMAGE {
         let broker = with_messages().await;
         let (body, lease) = broker.pulled("acme/orders").await;
@@ -68,7 +68,7 @@ async fn a_look_takes_no_message_from_the_receiver_that_has_it() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_pull_says_that_its_message_cannot_be_read_any_more_and_the_lease_goes_on() {
+async fn a_repeat_of_the_attempt_of_an_unreadable_message_is_409_and_its_lease_continues() {
     for (what, place) in DAMAGE {
         let broker = with_messages().await;
         let path = "/v1/messages/acme/orders?wait=0";
@@ -91,7 +91,7 @@ async fn a_repeat_of_a_pull_says_that_its_message_cannot_be_read_any_more_and_th
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_batch_has_those_of_its_messages_that_can_be_read_and_no_others() {
+async fn a_repeat_of_a_batchs_attempt_has_only_the_readable_messages() {
     for (what, place) in DAMAGE {
         let broker = with_messages().await;
         let path = "/v1/batches/acme/orders?wait=0&max=2";
@@ -107,7 +107,7 @@ async fn a_repeat_of_a_batch_has_those_of_its_messages_that_can_be_read_and_no_o
 }
 
 #[tokio::test]
-async fn it_is_set_aside_where_it_would_be_handed_out_again() {
+async fn an_unreadable_message_becomes_a_dead_letter_when_it_would_be_leased_again() {
     for (what, place) in DAMAGE {
         let broker = with_messages().await;
         let (_, lease) = broker.pulled("acme/orders").await;

@@ -16,7 +16,7 @@ const CHANNELS: usize = 20_000;
 const BYTES_MAX: usize = 1024;
 
 #[tokio::test]
-async fn a_channel_that_was_used_and_is_empty_takes_less_than_a_kilobyte() {
+async fn a_channel_that_was_emptied_takes_less_than_a_kilobyte() {
     let mut measured = Measured::begin();
     let bench = Bench::new(CHANNELS);
     let unused = measured.bytes() / CHANNELS;

@@ -17,7 +17,7 @@ const ALIKE_BYTES_MAX: f64 = 8.0;
 const OTHER_BYTES_MAX: usize = 360;
 
 #[tokio::test]
-async fn a_million_messages_take_few_bytes_each_and_no_more_at_any_time_of_a_restart() {
+async fn a_million_messages_take_the_documented_memory_also_during_a_restart() {
     let bench = Bench::new(1);
     let core = bench.start().await;
     bench.push(&core, std::iter::once((0, message(20)))).await;
@@ -38,7 +38,7 @@ async fn a_million_messages_take_few_bytes_each_and_no_more_at_any_time_of_a_res
 }
 
 #[tokio::test]
-async fn messages_of_every_size_and_time_to_live_in_many_channels_take_the_documented_memory() {
+async fn messages_of_any_size_and_ttl_in_many_channels_take_the_documented_memory() {
     const CHANNELS: usize = 100;
     let bench = Bench::new(CHANNELS);
     let core = bench.start().await;
@@ -56,7 +56,7 @@ async fn messages_of_every_size_and_time_to_live_in_many_channels_take_the_docum
 }
 
 #[tokio::test]
-async fn messages_of_groups_and_delayed_ones_take_the_documented_memory() {
+async fn messages_of_message_groups_and_delayed_messages_take_the_documented_memory() {
     const MESSAGES: usize = 100_000;
     let bench = Bench::new(2);
     let core = bench.start().await;

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_without_messages_has_a_dash_for_the_oldest() {
+    fn the_table_shows_a_dash_as_oldest_message_of_a_channel_without_messages() {
         let json = r#"{"uid":"00000000-0000-0000-0000-000000000001","namespace":"demo","name":"orders","ready":12,
             "leased":0,"delayed":1,"dead":2,"bytes":4096,"waitingReceivers":3}"#;
         let text = table(&[serde_json::from_str(json).unwrap()]);

@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_a_token_never_becomes_a_path() {
+    fn an_invalid_lease_token_never_becomes_a_path() {
         for bad in ["", "../messages/a/b", "a/b", "a?b", "a b", "ä"] {
             assert!(matches!(checked(bad), Err(SettleError::Unknown)), "{bad}");
         }

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_cut_anywhere_is_refused() {
+    fn a_frame_truncated_anywhere_is_refused() {
         let mut bytes = Vec::new();
         encode_frame(&ItemHead::default(), b"seven", &mut bytes);
         for length in 1..bytes.len() {

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_may_be_there_several_times() {
+    fn a_header_of_an_item_may_have_several_values() {
         let item: Item =
             serde_json::from_str(r#"{"content": "", "headers": {"meta-a": "1", "meta-b": ["2", "3"]}}"#)
                 .unwrap();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_without_a_content_with_two_or_with_an_unknown_field_is_refused() {
+    fn an_item_with_a_missing_duplicate_unknown_or_invalid_field_is_refused() {
         for (bad, told) in [
             ("{}", "the content is missing"),
             (r#"{"content": null}"#, "the content is missing"),

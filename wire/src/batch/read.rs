@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_an_item_is_its_own_and_the_others_are_read() {
+    fn an_invalid_item_is_reported_and_the_others_are_read() {
         let batch =
             br#"{"messages": [{"body": "important"}, {"content": "a"}, 5, {"content": "b", "key": "k"}]}"#;
         let read: Vec<_> = read_batch(batch).unwrap();
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_none_is_refused_as_a_whole() {
+    fn an_invalid_batch_is_refused_as_a_whole() {
         for (bad, told) in [
             ("[]", "the JSON must be an object, not an array"),
             ("{}", "messages is missing"),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_read_no_further_than_the_item_that_is_too_much() {
+    fn a_batch_is_not_read_beyond_the_limit_of_items() {
         let items = |count| vec![r#"{"content": ""}"#; count].join(",");
         let whole = read_batch(format!("{{\"messages\": [{}]}}", items(BATCH_ITEMS_MAX)).as_bytes()).unwrap();
         assert!(whole.len() == BATCH_ITEMS_MAX && whole.iter().all(Result::is_ok));

@@ -48,7 +48,7 @@ mod tests {
     use super::super::{Item, Release};
 
     #[test]
-    fn a_whole_number_may_be_written_with_a_fraction_of_nothing() {
+    fn a_whole_number_may_have_a_fraction_of_zero() {
         for (said, seconds) in [("5", 5), ("5.0", 5), ("4294967295", u32::MAX)] {
             let release: Release = from_str(&format!(r#"{{"lease": "a", "delay": {said}}}"#)).unwrap();
             assert_eq!(release.delay, Some(seconds));

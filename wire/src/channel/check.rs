@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_this_broker_does_not_know_is_refused() {
+    fn an_unknown_field_is_refused() {
         let mut value = serde_json::to_value(example("orders")).unwrap();
         value["colour"] = "red".into();
         assert!(serde_json::from_value::<ChannelConfig>(value).unwrap_err().to_string().contains("colour"));
     }
 
     #[test]
-    fn a_channel_of_0_1_0_has_the_defaults_of_what_came_later() {
+    fn a_channel_of_0_1_0_has_the_defaults_of_later_fields() {
         let mut value = serde_json::to_value(example("orders")).unwrap();
         let object = value.as_object_mut().unwrap();
         for later in

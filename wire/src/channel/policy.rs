@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_doubles_with_each_delivery_up_to_the_longest() {
+    fn a_pause_doubles_with_each_delivery_up_to_the_maximum() {
         let backoff = Backoff { policy: BackoffPolicy::Exponential, initial_seconds: 2, max_seconds: 10 };
         let pauses: Vec<_> =
             [0, 1, 2, 3, 4, 40, u32::MAX].map(|deliveries| backoff.seconds(deliveries)).into();

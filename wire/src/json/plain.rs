@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_told_by_its_path_and_without_a_word_of_rust() {
+    fn each_fault_is_reported_with_its_path_and_without_terms_of_rust() {
         for (json, told) in [
             ("[]", "the JSON must be an object, not an array"),
             ("5", "the JSON must be an object, not the number 5"),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_malformed_and_told_by_its_place() {
+    fn invalid_json_is_malformed_with_line_and_column() {
         for bad in [
             "",
             "{",

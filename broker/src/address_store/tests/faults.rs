@@ -107,7 +107,7 @@ fn after_a_failed_sync_no_change_is_accepted_and_the_failed_one_is_not_visible()
 }
 
 #[test]
-fn an_error_of_the_disk_is_reported_with_the_file() {
+fn a_disk_error_is_reported_with_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (store, faults) = faulty(folder.path());
     faults.write.store(true, Relaxed);
@@ -159,7 +159,7 @@ fn half_a_change_that_cannot_be_removed_fails_the_store_and_is_cut_off_at_the_re
 }
 
 #[test]
-fn without_room_for_a_snapshot_the_journal_continues() {
+fn without_room_for_a_snapshot_changes_continue_in_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     durable::simulated::fill(true);

@@ -23,7 +23,7 @@ async fn a_complete_set_is_accepted_and_withdrawn_channels_are_notified() {
 }
 
 #[tokio::test]
-async fn a_set_may_come_in_any_pieces_and_an_empty_one_is_a_set() {
+async fn a_set_may_arrive_in_pieces_of_any_size_and_may_be_empty() {
     let port = Port::open();
     let text = format!("\n{}", ndjson(&[config("one"), config("two")]).replace('\n', "\r\n"));
     let pieces =
@@ -36,7 +36,7 @@ async fn a_set_may_come_in_any_pieces_and_an_empty_one_is_a_set() {
 }
 
 #[tokio::test]
-async fn a_set_that_breaks_off_is_no_set() {
+async fn a_set_cut_off_between_two_lines_is_refused() {
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one"), config("two")]).await).await;
     let revision = port.store.state().revision;
@@ -49,7 +49,7 @@ async fn a_set_that_breaks_off_is_no_set() {
 }
 
 #[tokio::test]
-async fn a_bad_line_is_named_and_nothing_is_applied() {
+async fn an_invalid_line_is_named_and_nothing_is_applied() {
     let port = Port::open();
     let mut unknown = serde_json::to_value(config("two")).unwrap();
     unknown["colour"] = "red".into();
@@ -91,7 +91,7 @@ async fn a_conflict_names_both_channels_and_nothing_is_applied() {
 }
 
 #[tokio::test]
-async fn a_put_must_be_of_the_channel_that_its_path_names() {
+async fn a_put_of_another_channel_than_its_path_names_is_refused() {
     let port = Port::open();
     let body = ndjson(&[config("one")]);
     let response = port.send(Method::PUT, &channel_path("two"), body.clone()).await;
@@ -138,7 +138,7 @@ async fn a_channel_with_messages_is_deleted_only_by_force_and_never_comes_back()
 }
 
 #[tokio::test]
-async fn a_delete_knows_force_and_nothing_else() {
+async fn force_is_the_only_parameter_of_a_delete() {
     let port = Port::open();
     for (query, kind) in [
         ("force=yes", ProblemType::ParameterMalformed),
@@ -152,7 +152,7 @@ async fn a_delete_knows_force_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_began_is_carried_through_though_its_client_hung_up() {
+async fn a_deletion_is_completed_even_if_its_client_hangs_up() {
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one")]).await).await;
     *lock(&port.calls.slow) = true;

@@ -20,7 +20,7 @@ async fn without_the_token_every_path_is_the_same_401() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_wrong_methods_are_problems_too() {
+async fn unknown_paths_and_wrong_methods_are_answered_with_a_problem() {
     let port = Port::open();
     let (status, kind, _) =
         problem(port.send(Method::GET, "/control/v2/revision", Body::empty()).await).await;

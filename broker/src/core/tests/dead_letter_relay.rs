@@ -99,7 +99,7 @@ fn a_power_cut_before_a_redrive_is_on_disk_leaves_the_dead_letter_in_one_channel
 }
 
 #[test]
-fn a_settle_of_a_message_that_left_is_answered_when_that_is_on_disk() {
+fn the_settle_of_a_moved_dead_letter_is_answered_when_the_move_is_on_disk() {
     let mut one = channel("one");
     one.dead_letter.channel = Some("two".into());
     one.delivery.max_deliveries = 1;

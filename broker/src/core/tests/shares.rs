@@ -20,7 +20,7 @@ fn fill(
 }
 
 #[test]
-fn a_channel_that_fills_the_disk_leaves_room_to_other_channels() {
+fn a_channel_that_fills_the_disk_leaves_room_for_other_channels() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("greedy"), channel("modest")]);
     bench.core.disk.budget().set_max(160_000);
     let (count, refusal) = fill(&mut bench, 0, |_| None);
@@ -40,7 +40,7 @@ fn a_settled_message_leaves_the_share_of_its_channel() {
 }
 
 #[test]
-fn a_channel_that_fills_the_key_table_leaves_keys_to_other_channels() {
+fn a_channel_that_fills_the_key_table_leaves_keys_for_other_channels() {
     let mut config = [channel("greedy"), channel("modest")];
     config.iter_mut().for_each(|config| config.deduplication_window_seconds = 604_800);
     let mut bench: Bench<Stream> = Bench::new(config.into());

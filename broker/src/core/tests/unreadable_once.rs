@@ -241,7 +241,7 @@ fn give_back(bench: &mut Bench<Cold>) {
 }
 
 #[test]
-fn the_first_reader_makes_it_a_dead_letter_which_is_reported_and_counted_once() {
+fn two_reads_of_an_unreadable_message_make_and_count_at_most_one_dead_letter() {
     for Reader { name, read, dead: expected } in READERS {
         for (way, spoil) in WAYS {
             let what = format!("{name}, {way}");
@@ -274,7 +274,7 @@ fn the_first_reader_makes_it_a_dead_letter_which_is_reported_and_counted_once() 
 }
 
 #[test]
-fn it_becomes_a_dead_letter_in_each_channel_and_a_redrive_before_the_repair_reports_it_again() {
+fn an_unreadable_message_becomes_a_dead_letter_in_each_channel_and_again_after_a_redrive() {
     let mut bench: Bench<Cold> = Bench::new(vec![channel("one"), channel("two")]);
     bench.push(&[0, 1], keyed(0)).unwrap();
     bench.commit();
@@ -298,7 +298,7 @@ fn it_becomes_a_dead_letter_in_each_channel_and_a_redrive_before_the_repair_repo
 }
 
 #[test]
-fn all_others_are_delivered_and_a_repeat_of_any_push_gets_its_first_answer() {
+fn readable_messages_are_delivered_and_a_repeat_of_any_push_gets_its_first_answer() {
     for (way, spoil) in WAYS {
         let Stored { mut bench, ids, file, offset } = stored();
         spoil(&bench.place.0, &file, offset);

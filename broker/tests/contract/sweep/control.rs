@@ -55,7 +55,7 @@ fn each_route_of_the_control_api_has_a_row() {
 }
 
 #[tokio::test]
-async fn what_has_no_effect_on_a_control_route_is_refused() {
+async fn a_parameter_header_or_body_without_effect_on_a_control_route_is_refused() {
     let broker = with_channels(&[orders(|_| ())]).await;
     for (method, path, reads) in ROUTES {
         for name in ["nonsense", "wait", "force"] {
@@ -97,7 +97,7 @@ async fn what_has_no_effect_on_a_control_route_is_refused() {
 }
 
 #[tokio::test]
-async fn each_field_of_a_redrive_and_of_a_purge_has_one_outcome_for_each_way_to_get_it_wrong() {
+async fn each_invalid_value_of_a_redrives_and_a_purges_fields_has_one_outcome() {
     let broker = with_channels(&[orders(|_| ())]).await;
     let uid = channel("orders").uid;
     let nobody = "00000000-0000-0000-0000-000000000001";
@@ -253,7 +253,7 @@ fn pointer(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_field_of_a_channel_has_one_outcome_for_each_way_to_get_it_wrong() {
+async fn each_invalid_value_of_a_channels_fields_has_one_outcome() {
     let mut config = orders(|_| ());
     config.dead_letter.channel = Some("dead".into());
     config.keep_headers = ["x-github-*", "stripe-signature"].into_iter().collect();

@@ -26,7 +26,7 @@ const UNKNOWN: [&str; 5] =
 const REPEATABLE: [&str; 5] = ["settle", "release", "reject", "renew", "settleMany"];
 
 #[tokio::test]
-async fn a_header_without_effect_on_its_route_is_refused_and_so_is_an_unknown_one_of_the_contracts_own() {
+async fn a_contract_header_that_is_unknown_or_without_effect_on_its_route_is_refused() {
     let broker = broker().await;
     let operations = operations(&broker).await;
     for operation in &operations {

@@ -191,7 +191,7 @@ const ROWS: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn each_header_has_one_outcome_for_each_way_to_get_it_wrong() {
+async fn each_invalid_value_of_a_header_has_one_outcome() {
     let broker = broker().await;
     let operations = operations(&broker).await;
     let inputs = operations.iter().flat_map(|operation| {
@@ -235,7 +235,7 @@ async fn each_header_has_one_outcome_for_each_way_to_get_it_wrong() {
 /// `Content-Type` of a push is kept unchanged; the one of a batch is its encoding. OpenAPI describes neither it nor
 /// `Accept` as a parameter.
 #[tokio::test]
-async fn media_types_have_one_outcome_each() {
+async fn each_media_type_has_one_outcome() {
     let broker = broker().await;
     let operations = operations(&broker).await;
     let unsupported = Refused(P::MediaTypeUnsupported);

@@ -185,7 +185,7 @@ async fn assert_head(broker: &Broker, cell: &str, head: &str, expected: Outcome)
 }
 
 #[tokio::test]
-async fn each_field_of_an_item_has_one_outcome_for_each_way_to_get_it_wrong() {
+async fn each_invalid_value_of_an_items_fields_has_one_outcome() {
     let broker = with_orders(|_| ()).await;
     let rows = rows();
     let heads = fields::of::<ItemHead>();

@@ -180,7 +180,7 @@ const ROWS: &[Row] = &[
 ];
 
 #[tokio::test]
-async fn each_query_parameter_has_one_outcome_for_each_way_to_get_it_wrong() {
+async fn each_invalid_value_of_a_query_parameter_has_one_outcome() {
     let broker = broker().await;
     let operations = operations(&broker).await;
     let inputs = operations.iter().flat_map(|operation| {
@@ -219,7 +219,7 @@ async fn each_query_parameter_has_one_outcome_for_each_way_to_get_it_wrong() {
 
 /// The parameters that a route accepts are the described ones: the refusal of another lists them.
 #[tokio::test]
-async fn a_parameter_that_has_no_effect_on_a_route_is_refused_and_the_refusal_names_those_that_have() {
+async fn a_parameter_without_effect_on_its_route_is_refused_and_the_detail_names_the_valid_ones() {
     let broker = broker().await;
     let operations = operations(&broker).await;
     let all: Vec<_> = operations.iter().flat_map(|operation| operation.parameters("query")).collect();
@@ -252,7 +252,7 @@ async fn a_parameter_that_has_no_effect_on_a_route_is_refused_and_the_refusal_na
 
 /// Probes of load balancers have queries that the broker does not know, and so have links that were shared.
 #[tokio::test]
-async fn probes_and_pages_pass_over_every_query() {
+async fn probes_and_pages_ignore_every_query() {
     let broker = broker().await;
     for operation in operations(&broker).await.iter().filter(|operation| operation.passes_over()) {
         for query in ["x", "x=1&x=2", "=", "&&", "%ff", "utm_source=mail", "wait=soon", "wait=1&wait=2"] {

@@ -125,7 +125,7 @@ async fn assert_lease(broker: &Broker, body: &str, expected: Outcome) -> String 
 }
 
 #[tokio::test]
-async fn each_field_of_settlements_has_one_outcome_for_each_way_to_get_it_wrong() {
+async fn each_invalid_value_of_a_settlements_fields_has_one_outcome() {
     let broker = with_orders(|_| ()).await;
     let rows = rows();
     let lists = fields::of::<Settlements>();

@@ -99,7 +99,7 @@ fn a_power_cut_at_any_moment_of_opening_loses_nothing() {
 }
 
 #[test]
-fn a_power_cut_during_opening_restores_nothing_later() {
+fn after_a_power_cut_during_opening_later_starts_find_the_same_messages() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..6 {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     backup::{backed_up, restored},
     broker::{Broker, ORDERS, assert_problem, ended, header},
-    lost_channels::{copied, last_change},
+    lost_addresses::{copied, last_change},
     maintenance::{bytes_of, on, status, stderr, stdout},
     operator::{control, operated, orders, put, sync},
 };

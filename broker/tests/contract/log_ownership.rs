@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     broker::{Broker, ORDERS, ended},
-    lost_channels::copied,
+    lost_addresses::copied,
     maintenance::{bytes_of, dumped, on, status, stderr, stdout},
     operator::{channel, put, with_channels},
 };

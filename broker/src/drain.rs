@@ -44,7 +44,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_tasks_wake_when_draining_begins_and_it_never_ends() {
         let drain = Drain::new();
-        let told = tokio::spawn({
+        let waiting = tokio::spawn({
             let drain = drain.clone();
             async move {
                 drain.begun().await;
@@ -52,9 +52,9 @@ mod tests {
             }
         });
         tokio::task::yield_now().await;
-        assert!(!told.is_finished() && !drain.has_begun());
+        assert!(!waiting.is_finished() && !drain.has_begun());
         drain.begin();
-        assert!(told.await.unwrap());
+        assert!(waiting.await.unwrap());
         drain.begun().await;
     }
 }

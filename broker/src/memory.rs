@@ -37,10 +37,10 @@ impl Memory {
             Some(format!("/sys/fs/cgroup{path}/memory.max"))
         });
         let files = CONTAINER_FILES.into_iter().map(str::to_owned).chain(group);
-        Self::told(files.filter_map(|path| read(&path)), read(MACHINE_FILE).as_deref())
+        Self::smallest_limit(files.filter_map(|path| read(&path)), read(MACHINE_FILE).as_deref())
     }
 
-    fn told(groups: impl Iterator<Item = String>, machine: Option<&str>) -> Self {
+    fn smallest_limit(groups: impl Iterator<Item = String>, machine: Option<&str>) -> Self {
         // A group without a limit has "max", which is not a number, or a number beyond any memory.
         let groups = groups.filter_map(|limit| limit.trim().parse().ok());
         Self(groups.chain(machine.and_then(total)).min().unwrap_or(u64::MAX))
@@ -71,7 +71,7 @@ mod tests {
     const MACHINE: &str = "MemTotal:       24000000 kB\nMemFree:  1 kB\n";
 
     fn memory(groups: &[&str], machine: Option<&str>) -> u64 {
-        Memory::told(groups.iter().map(|text| (*text).to_owned()), machine).0
+        Memory::smallest_limit(groups.iter().map(|text| (*text).to_owned()), machine).0
     }
 
     #[test]

@@ -65,7 +65,7 @@ enum Of {
 /// An amount that a holder has, returned on drop.
 #[derive(Debug)]
 #[must_use = "the amount is returned on drop"]
-pub struct Taken {
+pub struct Allocation {
     share: Share,
     amount: u64,
 }
@@ -172,7 +172,7 @@ impl Share {
     }
 
     /// Takes an amount, which is returned on drop; none if it exceeds the holder's share.
-    pub fn take(&self, amount: u64) -> Option<Taken> {
+    pub fn take(&self, amount: u64) -> Option<Allocation> {
         self.take_uncounted(amount).or_else(|| {
             self.budget().refused.inc();
             None
@@ -180,14 +180,14 @@ impl Share {
     }
 
     /// [`Self::take`] for a caller that retries: a refusal is not counted.
-    pub fn take_uncounted(&self, amount: u64) -> Option<Taken> {
+    pub fn take_uncounted(&self, amount: u64) -> Option<Allocation> {
         self.may_take(amount).then(|| self.take_anyway(amount))
     }
 
     /// Takes an amount that is needed in any case.
-    pub fn take_anyway(&self, amount: u64) -> Taken {
+    pub fn take_anyway(&self, amount: u64) -> Allocation {
         self.add(amount);
-        Taken { share: self.clone(), amount }
+        Allocation { share: self.clone(), amount }
     }
 
     /// Whether the holder may take this amount now.
@@ -202,10 +202,11 @@ impl Share {
         // one message large.
         let is_free = self.budget().used() <= before || self.0.of_many;
         let fits = amount <= if is_free { self.budget().left() } else { room };
-        fits && (is_free || used + amount <= self.bound(room - amount)) && self.whole_may(before, amount)
+        fits && (is_free || used + amount <= self.bound(room - amount))
+            && self.parent_may_take(before, amount)
     }
 
-    fn whole_may(&self, before: u64, amount: u64) -> bool {
+    fn parent_may_take(&self, before: u64, amount: u64) -> bool {
         match &self.0.of {
             Of::Budget(_) => true,
             Of::Share(whole) => whole.may_take_to(before, amount),
@@ -271,7 +272,7 @@ impl Share {
     }
 }
 
-impl Taken {
+impl Allocation {
     /// Takes more, unless it exceeds the holder's share.
     pub fn grow(&mut self, amount: u64) -> bool {
         if !self.share.may_take_to(self.amount, amount) {
@@ -295,7 +296,7 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Allocation {
     fn drop(&mut self) {
         if self.amount > 0 {
             self.share.give_back(self.amount);
@@ -314,16 +315,16 @@ mod tests {
     }
 
     /// Takes one at a time until the first refusal.
-    fn all_it_gets(share: &Share) -> Vec<Taken> {
+    fn take_all(share: &Share) -> Vec<Allocation> {
         std::iter::from_fn(|| share.take(1)).collect()
     }
 
     #[test]
     fn each_holder_gets_three_quarters_of_the_remaining_budget() {
         let budget = budget(1600);
-        let first = all_it_gets(&budget.share(1));
-        let second = all_it_gets(&budget.share(2));
-        let third = all_it_gets(&budget.share(3));
+        let first = take_all(&budget.share(1));
+        let second = take_all(&budget.share(2));
+        let third = take_all(&budget.share(3));
         assert_eq!((first.len(), second.len(), third.len()), (1200, 300, 75));
     }
 
@@ -351,7 +352,7 @@ mod tests {
     #[test]
     fn a_holder_that_represents_many_clients_is_limited_only_by_the_budget() {
         let budget = budget(100);
-        assert_eq!(all_it_gets(&budget.share_of_many()).len(), 100);
+        assert_eq!(take_all(&budget.share_of_many()).len(), 100);
     }
 
     #[test]
@@ -359,10 +360,10 @@ mod tests {
         let budget = budget(1_000_000);
         let (acme, other) = (budget.share(1), budget.share(2));
         let (orders, bills) = (budget.share_within(&acme, 11), budget.share_within(&acme, 12));
-        let greedy = all_it_gets(&orders).len();
+        let greedy = take_all(&orders).len();
         assert!((600_000..750_000).contains(&greedy), "{greedy}");
-        assert!(all_it_gets(&bills).len() > 10_000);
-        assert!(all_it_gets(&budget.share_within(&other, 21)).len() > 100_000);
+        assert!(take_all(&bills).len() > 10_000);
+        assert!(take_all(&budget.share_within(&other, 21)).len() > 100_000);
     }
 
     #[test]
@@ -379,14 +380,14 @@ mod tests {
     async fn a_waiting_task_wakes_when_an_amount_is_returned() {
         let budget = budget(10);
         let taken = budget.share(1).take(10).unwrap();
-        let told = tokio::spawn({
+        let waiting = tokio::spawn({
             let budget = budget.clone();
             async move { budget.budget().freed().await }
         });
         tokio::task::yield_now().await;
-        assert!(!told.is_finished());
+        assert!(!waiting.is_finished());
         drop(taken);
-        told.await.unwrap();
+        waiting.await.unwrap();
     }
 
     proptest! {
@@ -395,14 +396,14 @@ mod tests {
             steps in prop::collection::vec((0_u32..6, 1_u64..400, any::<bool>()), 1..200)
         ) {
             let budget = budget(10_000);
-            let mut taken: Vec<Vec<Taken>> = (0..6).map(|_| Vec::new()).collect();
+            let mut taken: Vec<Vec<Allocation>> = (0..6).map(|_| Vec::new()).collect();
             for (holder, amount, takes) in steps {
                 if takes {
                     taken[holder as usize].extend(budget.share(holder).take(amount));
                 } else {
                     taken[holder as usize].pop();
                 }
-                let of_each = taken.iter().map(|taken| taken.iter().map(Taken::amount).sum::<u64>());
+                let of_each = taken.iter().map(|taken| taken.iter().map(Allocation::amount).sum::<u64>());
                 prop_assert_eq!(of_each.sum::<u64>(), budget.budget().used());
                 prop_assert!(budget.budget().used() <= 10_000);
                 prop_assert!(budget.share(99).take(1).is_some());

@@ -7,18 +7,18 @@ const PART_BYTES_MIN: usize = 3;
 
 /// The known name that is most similar to `said`, if one is similar enough. Case, hyphens and underscores do not count,
 /// a part of a name matches the name (`delay` for `delaySeconds`), and one letter in three may be wrong.
-pub fn near<'a>(said: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let said = folded(said);
-    if said.is_empty() || said.len() > COMPARED_BYTES_MAX {
+pub fn near<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let given = folded(given);
+    if given.is_empty() || given.len() > COMPARED_BYTES_MAX {
         return None;
     }
-    let scored = known.into_iter().filter_map(|name| Some((score(&said, &folded(name))?, name)));
+    let scored = known.into_iter().filter_map(|name| Some((score(&given, &folded(name))?, name)));
     scored.min_by_key(|(score, _)| *score).map(|(_, name)| name)
 }
 
 /// " (did you mean …?)" for the end of an error, or an empty string.
-pub fn did_you_mean<'a>(said: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    near(said, known).map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
+pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    near(given, known).map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
 }
 
 fn folded(name: &str) -> Vec<u8> {
@@ -27,12 +27,12 @@ fn folded(name: &str) -> Vec<u8> {
 
 /// The distance of a word from a name, if it is small enough. A word that is a part of the name is farther than any
 /// misspelling.
-fn score(said: &[u8], name: &[u8]) -> Option<usize> {
-    let wrong = distance(said, name);
-    if wrong <= (said.len().max(name.len()) / 3).max(1) {
+fn score(given: &[u8], name: &[u8]) -> Option<usize> {
+    let wrong = distance(given, name);
+    if wrong <= (given.len().max(name.len()) / 3).max(1) {
         return Some(wrong);
     }
-    let (short, long) = if said.len() < name.len() { (said, name) } else { (name, said) };
+    let (short, long) = if given.len() < name.len() { (given, name) } else { (name, given) };
     let is_part = short.len() >= PART_BYTES_MIN && (long.starts_with(short) || long.ends_with(short));
     is_part.then_some(COMPARED_BYTES_MAX + long.len() - short.len())
 }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_misspelling_a_part_or_another_spelling_of_a_name_suggests_it() {
-        for (said, meant) in [
+        for (given, meant) in [
             ("contnet", "content"),
             ("Content", "content"),
             ("content-64", "content64"),
@@ -75,15 +75,15 @@ mod tests {
             ("key", "idempotencyKey"),
             ("ttl", "ttlSeconds"),
         ] {
-            assert_eq!(near(said, FIELDS), Some(meant), "{said}");
+            assert_eq!(near(given, FIELDS), Some(meant), "{given}");
         }
     }
 
     #[test]
     fn a_text_unlike_every_name_suggests_none() {
         let long = "content".repeat(100);
-        for said in ["body", "x", "", "-", "priority", &long] {
-            assert_eq!(near(said, FIELDS), None, "{said}");
+        for given in ["body", "x", "", "-", "priority", &long] {
+            assert_eq!(near(given, FIELDS), None, "{given}");
         }
         assert_eq!(did_you_mean("body", FIELDS), "");
         assert_eq!(did_you_mean("ttl", FIELDS), " (did you mean ttlSeconds?)");

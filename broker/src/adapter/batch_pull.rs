@@ -70,15 +70,15 @@ impl PullAdapter {
         let Some(held) = held else {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
-        let PullRequest { asked, auto, .. } = &request;
-        let Some(mut held) = self.filled(held, asked, request.wait.seconds).await? else {
+        let PullRequest { pull, auto, .. } = &request;
+        let Some(mut held) = self.filled(held, pull, request.wait.seconds).await? else {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
         let until = Instant::now() + Duration::from_millis(linger.into());
-        self.take_more(&mut held, asked, max).await?;
+        self.take_more(&mut held, pull, max).await?;
         if linger > 0 && held.deliveries().len() + held.unreadable() < max {
             tokio::select! {
-                () = sleep_until(until) => self.take_more(&mut held, asked, max).await?,
+                () = sleep_until(until) => self.take_more(&mut held, pull, max).await?,
                 () = self.context.drain.begun() => {}
             }
         }
@@ -94,7 +94,7 @@ impl PullAdapter {
         let media_type = if in_frames { FRAMES_CONTENT_TYPE } else { "application/json" };
         headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static(media_type));
         let batch = Batch {
-            held: held.given_back(request.is_given_back()),
+            held: held.release_unsent(request.releases_unsent()),
             clock: self.context.clock.clone(),
             leases: !request.auto,
             in_frames,
@@ -109,14 +109,14 @@ impl PullAdapter {
     async fn take_more(
         &self,
         held: &mut LeasedMessages,
-        asked: &crate::core::Pull,
+        pull: &crate::core::Pull,
         max: usize,
     ) -> Result<(), HttpError> {
         let left = max.saturating_sub(held.deliveries().len() + held.unreadable());
         let bytes = BATCH_BYTES_MAX.saturating_sub(held.bytes());
         let (number, back) = (self.channel.number, self.context.cores.clone());
-        let more = self.context.cores.ask(number, asked, move |core, asked| {
-            core.pull_more(number, asked, left, bytes).map(|more| LeasedMessages::new(back, more))
+        let more = self.context.cores.ask(number, pull, move |core, pull| {
+            core.pull_more(number, pull, left, bytes).map(|more| LeasedMessages::new(back, more))
         });
         let more = more.await.map_err(|_| refusal::draining())?.map_err(|_| refusal::store_failed())?;
         held.extend(more.filled().await.map_err(|_| refusal::store_failed())?);

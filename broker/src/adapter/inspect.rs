@@ -59,13 +59,13 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
     let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
     let first = query.word("after").map_or(Ok(0), read_cursor)?;
     body::none(no_body).await?;
-    let asked = PeekRequest {
+    let request = PeekRequest {
         spans: vec![Span { entry: source.channel, state, filter: Filter::All }],
         from: (0, first),
         max,
         cursor: |_, first| cursor(first),
     };
-    peek::answer(&context, &caller, asked).await
+    peek::answer(&context, &caller, request).await
 }
 
 /// `GET /v1/channels/{namespace}/{name}`: the channel's counts as one JSON object, for example for an autoscaler.

@@ -41,11 +41,11 @@ pub(super) fn seen(
     clock: &Clock,
 ) -> DeliveredHead {
     let message = &seen.message;
-    let Message { stored, group, expires_at, handouts, phase, state_at: _ } = message;
+    let Message { stored, group, expires_at, lease_counts, phase, state_at: _ } = message;
     let mut head = DeliveredHead {
         id: id.to_string(),
         enqueued_at: clock.rfc3339(stored.enqueued_at),
-        deliveries: handouts.deliveries(),
+        deliveries: lease_counts.deliveries(),
         group: group.as_deref().map(Into::into),
         expires_at: expires_at.map(|at| clock.rfc3339(at)),
         ..DeliveredHead::default()

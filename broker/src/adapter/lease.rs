@@ -72,8 +72,12 @@ pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Res
 }
 
 /// Waits until the operation is on disk.
-async fn kept(context: &Context, channel: u32, said: Result<Ticket, SettleRefusal>) -> Result<(), HttpError> {
-    let ticket = said.map_err(refusal::settle)?;
+async fn kept(
+    context: &Context,
+    channel: u32,
+    outcome: Result<Ticket, SettleRefusal>,
+) -> Result<(), HttpError> {
+    let ticket = outcome.map_err(refusal::settle)?;
     context.cores.kept(channel, ticket).await.map_err(|_| refusal::store_failed())
 }
 

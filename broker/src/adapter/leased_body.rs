@@ -15,7 +15,7 @@ use crate::{
     channel::Claim,
     core::Router,
     http::undelivered::{self, SendGuard},
-    shared::Taken,
+    shared::Allocation,
 };
 
 /// Messages on their way to a receiver, with the memory that they take. If this is dropped before they were sent, they
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct ReleaseGuard {
     cores: Router,
     claims: SmallVec<[(u32, Claim); 1]>,
-    memory: SmallVec<[Taken; 1]>,
+    memory: SmallVec<[Allocation; 1]>,
 }
 
 /// A message's content on its way to the receiver.
@@ -40,7 +40,7 @@ impl ReleaseGuard {
     }
 
     /// Adds a message. Without a claim, the message is not released if it is not sent.
-    pub(super) fn add(&mut self, claim: Option<(u32, Claim)>, memory: Taken) {
+    pub(super) fn add(&mut self, claim: Option<(u32, Claim)>, memory: Allocation) {
         self.claims.extend(claim);
         self.memory.push(memory);
     }

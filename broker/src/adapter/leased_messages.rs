@@ -17,7 +17,7 @@ pub(super) struct LeasedMessages {
     /// Messages whose contents are not loaded from the log yet.
     coming: VecDeque<Delivery>,
     /// Whether messages that are not sent are released and take their old places.
-    is_given_back: bool,
+    releases_unsent: bool,
     /// Whether a repeated pull gets these messages once more.
     is_repeated: bool,
     /// The number of repeated messages that can no longer be read.
@@ -31,7 +31,7 @@ impl LeasedMessages {
             cores,
             deliveries: VecDeque::new(),
             coming: deliveries.into(),
-            is_given_back: true,
+            releases_unsent: true,
             is_repeated: false,
             unreadable: 0,
         }
@@ -62,8 +62,8 @@ impl LeasedMessages {
     }
 
     /// Sets whether messages that are not sent are released.
-    pub(super) fn given_back(mut self, is_given_back: bool) -> Self {
-        self.is_given_back = is_given_back;
+    pub(super) fn release_unsent(mut self, releases_unsent: bool) -> Self {
+        self.releases_unsent = releases_unsent;
         self
     }
 
@@ -120,7 +120,7 @@ impl LeasedMessages {
     pub(super) fn leaves(&mut self) -> Option<(Delivery<StoredMessage, ()>, ReleaseGuard)> {
         let Delivery { channel, granted, token, content, ticket, memory } = self.deliveries.pop_front()?;
         let mut leased = ReleaseGuard::new(&self.cores);
-        leased.add(self.is_given_back.then(|| (channel, granted.claim())), memory);
+        leased.add(self.releases_unsent.then(|| (channel, granted.claim())), memory);
         Some((Delivery { channel, granted, token, content, ticket, memory: () }, leased))
     }
 
@@ -133,7 +133,7 @@ impl LeasedMessages {
 
 impl Drop for LeasedMessages {
     fn drop(&mut self) {
-        if !self.is_given_back {
+        if !self.releases_unsent {
             return;
         }
         let here = self.deliveries.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));

@@ -124,8 +124,8 @@ impl Adapter {
             (Self::Push(push), true) => push.handle(address, request),
             (Self::Pull(pull), false) => pull.handle(request),
             (Self::Combined(combined), _) => combined.handle(address, request),
-            (Self::Push(_), false) => Err(only_sent_to(&address)),
-            (Self::Pull(_), true) => Err(only_asked_for(&address)),
+            (Self::Push(_), false) => Err(destination_only(&address)),
+            (Self::Pull(_), true) => Err(source_only(&address)),
         }
     }
 
@@ -134,7 +134,7 @@ impl Adapter {
         match self {
             Self::Pull(pull) => Ok(pull),
             Self::Combined(combined) => Ok(combined.pull),
-            Self::Push(_) => Err(only_sent_to(address)),
+            Self::Push(_) => Err(destination_only(address)),
         }
     }
 
@@ -143,7 +143,7 @@ impl Adapter {
         match self {
             Self::Push(push) => Ok(push),
             Self::Combined(combined) => Ok(combined.push),
-            Self::Pull(_) => Err(only_asked_for(address)),
+            Self::Pull(_) => Err(source_only(address)),
         }
     }
 }
@@ -156,14 +156,14 @@ pub fn address_in(uri: &Uri, prefix: &str) -> Result<Address, HttpError> {
     })
 }
 
-fn only_sent_to(address: &Address) -> HttpError {
+fn destination_only(address: &Address) -> HttpError {
     refusal::one_sided(
         address,
         "a destination and not a source: messages are sent to it; receive at the channel's source",
     )
 }
 
-fn only_asked_for(address: &Address) -> HttpError {
+fn source_only(address: &Address) -> HttpError {
     refusal::one_sided(
         address,
         "a source and not a destination: messages are received there; send to the channel's destination",

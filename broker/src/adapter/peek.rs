@@ -73,7 +73,7 @@ pub(super) struct PeekRequest {
 struct Peek {
     context: Arc<Context>,
     answers: Share,
-    asked: PeekRequest,
+    request: PeekRequest,
     bytes: u64,
     examined: usize,
     position: Position,
@@ -104,12 +104,12 @@ fn empty_record() -> StoredMessage {
 pub(super) async fn answer(
     context: &Arc<Context>,
     caller: &Caller,
-    asked: PeekRequest,
+    request: PeekRequest,
 ) -> Result<Response, HttpError> {
     let peek = Peek {
         context: context.clone(),
         answers: caller.answers().clone(),
-        asked,
+        request,
         bytes: BATCH_BYTES_MAX,
         examined: 0,
         position: Position::Start,
@@ -127,18 +127,20 @@ impl Peek {
     /// The next message that the answer shows.
     async fn next(&mut self) -> Result<Next, Stopped> {
         loop {
-            let Some(span) = self.asked.spans.get(self.asked.from.0).cloned() else { return Ok(Next::End) };
-            if self.asked.max == 0 || self.examined >= EXAMINED_MAX {
+            let Some(span) = self.request.spans.get(self.request.from.0).cloned() else {
+                return Ok(Next::End);
+            };
+            if self.request.max == 0 || self.examined >= EXAMINED_MAX {
                 return Ok(Next::More);
             }
-            let (mut seen, sequence) = match self.look(&span).await? {
-                PeekOutcome::Message(seen) => (seen, self.asked.from.1),
+            let (mut seen, sequence) = match self.find_next(&span).await? {
+                PeekOutcome::Message(seen) => (seen, self.request.from.1),
                 PeekOutcome::End => {
-                    self.asked.from = (self.asked.from.0 + 1, 0);
+                    self.request.from = (self.request.from.0 + 1, 0);
                     continue;
                 }
                 PeekOutcome::TooLarge(sequence) => {
-                    self.asked.from.1 = sequence;
+                    self.request.from.1 = sequence;
                     return Ok(Next::More);
                 }
                 PeekOutcome::NoMemory => return Err(Stopped::Busy),
@@ -146,7 +148,7 @@ impl Peek {
             let read =
                 self.context.cores.content(span.entry.number, seen.sequence, None, &mut seen.content).await?;
             debug_assert!(seen.sequence >= sequence, "looks go on");
-            self.asked.from.1 = seen.sequence + 1;
+            self.request.from.1 = seen.sequence + 1;
             self.examined += 1;
             if self.examined.is_multiple_of(TURN) {
                 yield_now().await;
@@ -165,7 +167,7 @@ impl Peek {
                     head.id = id.map(|id| id.to_string()).unwrap_or_default();
                     head.unreadable = Some(why);
                 }
-                self.asked.max -= 1;
+                self.request.max -= 1;
                 self.bytes = self.bytes.saturating_sub(seen.message.stored.bytes.into());
                 return Ok(Next::Message(seen, recorded, Box::new(head)));
             }
@@ -173,22 +175,23 @@ impl Peek {
     }
 
     /// Finds the next message of a span. Once the answer has begun, waits until there is memory for it.
-    async fn look(&self, span: &Span) -> Result<PeekOutcome, Stopped> {
+    async fn find_next(&self, span: &Span) -> Result<PeekOutcome, Stopped> {
         let has_begun = self.position != Position::Start;
         // The first message is shown even if it exceeds the size limit of a batch.
         let bytes = if has_begun { self.bytes } else { u64::MAX };
-        let (state, first) = (span.state, self.asked.from.1);
-        let asked = (span.entry.clone(), self.answers.clone());
+        let (state, first) = (span.state, self.request.from.1);
+        let request = (span.entry.clone(), self.answers.clone());
         loop {
             let freed = self.answers.budget().freed();
-            let look = self.context.cores.ask(span.entry.number, &asked, move |core, (entry, answers)| {
-                core.peek(entry, state, first, bytes, answers)
-            });
-            match look.await.map_err(|_| Stopped::Gone)?? {
+            let outcome =
+                self.context.cores.ask(span.entry.number, &request, move |core, (entry, answers)| {
+                    core.peek(entry, state, first, bytes, answers)
+                });
+            match outcome.await.map_err(|_| Stopped::Gone)?? {
                 PeekOutcome::NoMemory if has_begun => {
                     timeout(MEMORY_WITHIN, freed).await.map_err(|_| Stopped::Busy)?
                 }
-                look => return Ok(look),
+                outcome => return Ok(outcome),
             }
         }
     }
@@ -232,8 +235,8 @@ impl Messages for Peek {
                 return Ok(true);
             }
             Next::More => {
-                let (span, sequence) = self.asked.from;
-                let next = (self.asked.cursor)(span, sequence);
+                let (span, sequence) = self.request.from;
+                let next = (self.request.cursor)(span, sequence);
                 printer.put(format!(r#"],"next":"{next}"}}"#).as_bytes());
             }
             Next::End => printer.put(b"]}"),

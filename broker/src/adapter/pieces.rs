@@ -15,7 +15,7 @@ use super::{
 use crate::{
     core::{Router, StoreFailed},
     http::{HttpError, undelivered},
-    shared::{Share, Taken},
+    shared::{Allocation, Share},
 };
 
 /// The minimum size of a piece, except the last: large enough that the cost per piece does not matter.
@@ -155,7 +155,7 @@ pub(super) fn sent(Piece { bytes, leased }: Piece) -> Bytes {
 }
 
 /// The memory of a message in a peek, which has no lease to release.
-pub(super) fn peeked(cores: &Router, memory: Taken) -> ReleaseGuard {
+pub(super) fn peeked(cores: &Router, memory: Allocation) -> ReleaseGuard {
     let mut leased = ReleaseGuard::new(cores);
     leased.add(None, memory);
     leased

@@ -99,10 +99,10 @@ impl Properties {
     fn check(&self, channel: &ChannelEntry) -> Result<(), HttpError> {
         let limits = &channel.config.limits;
         let (delay_name, ttl_name) = self.source.names();
-        let bounded = |what: &str, said: Option<u32>, max: u32, field: &str| {
-            match said {
-            Some(said) if said > max => Err(self.source.error(format!(
-                "{what} is {said} s, which exceeds the maximum of {}: {max} s ({field}); give less, or raise the limit",
+        let bounded = |what: &str, seconds: Option<u32>, max: u32, field: &str| {
+            match seconds {
+            Some(seconds) if seconds > max => Err(self.source.error(format!(
+                "{what} is {seconds} s, which exceeds the maximum of {}: {max} s ({field}); give less, or raise the limit",
                 channel.config.qualified_name()
             ))),
             _ => Ok(()),
@@ -144,9 +144,9 @@ impl Properties {
             |number: Option<u32>| number.map(u32::to_le_bytes).map_or(Vec::new(), |bytes| bytes.to_vec());
         let (delay, ttl) = (number(self.delay_seconds), number(self.ttl_seconds));
         let group = self.group.as_deref().unwrap_or("").as_bytes();
-        let said = [&content.body[..], group, &delay, &ttl];
+        let parts = [&content.body[..], group, &delay, &ttl];
         keys::fingerprint(
-            said.into_iter().chain(kept.into_iter().flat_map(|(name, value)| [name.as_bytes(), value])),
+            parts.into_iter().chain(kept.into_iter().flat_map(|(name, value)| [name.as_bytes(), value])),
         )
     }
 }

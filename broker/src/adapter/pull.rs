@@ -74,7 +74,7 @@ impl PullAdapter {
         mut headers: HeaderMap,
         request: &PullRequest,
     ) -> Result<Response, HttpError> {
-        let Some(mut held) = self.filled(held, &request.asked, request.wait.seconds).await? else {
+        let Some(mut held) = self.filled(held, &request.pull, request.wait.seconds).await? else {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
         if request.auto {
@@ -93,7 +93,7 @@ impl PullAdapter {
         if !request.auto {
             answer::lease(delivery, clock, &mut headers);
         }
-        let body = held.given_back(request.is_given_back()).into_body(content);
+        let body = held.release_unsent(request.releases_unsent()).into_body(content);
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())
     }
 

@@ -21,7 +21,7 @@ pub(super) const PARAMETERS: [&str; 3] = ["wait", "lease", "ack"];
 #[derive(Debug)]
 pub(super) struct PullRequest {
     /// The lease duration and the attempt id, as the core needs them.
-    pub(super) asked: core::Pull,
+    pub(super) pull: core::Pull,
     pub(super) wait: Wait,
     /// `ack=auto`: messages are settled before the answer is sent (at-most-once delivery).
     pub(super) auto: bool,
@@ -39,8 +39,8 @@ pub(super) struct Wait {
 impl PullRequest {
     /// Whether messages are released if the answer is not sent. Settled messages are gone, even if the answer is lost.
     /// A pull with an attempt id keeps its messages: its repeat gets them with the same leases.
-    pub(super) fn is_given_back(&self) -> bool {
-        !self.auto && self.asked.attempt.is_none()
+    pub(super) fn releases_unsent(&self) -> bool {
+        !self.auto && self.pull.attempt.is_none()
     }
 
     /// Parses the query and headers of a pull, and lowers wait and lease to the channel's maximums. `batch_max` is the
@@ -54,9 +54,9 @@ impl PullRequest {
     ) -> Result<Self, HttpError> {
         expect_effects(headers, &[ACKNOWLEDGE, RECEIVE_ATTEMPT_ID, RESTANTE_SETTLE])?;
         let preferred = header::prefer_wait(headers)?;
-        let said = query.seconds("wait", 0)?;
-        let seconds = said.or(preferred).unwrap_or(delivery.wait_seconds).min(delivery.max_wait_seconds);
-        let wait = Wait { seconds, preferred: said.is_none() && preferred.is_some() };
+        let requested = query.seconds("wait", 0)?;
+        let seconds = requested.or(preferred).unwrap_or(delivery.wait_seconds).min(delivery.max_wait_seconds);
+        let wait = Wait { seconds, preferred: requested.is_none() && preferred.is_some() };
         let auto = match query.word("ack") {
             None => false,
             Some("auto") => true,
@@ -79,11 +79,11 @@ impl PullRequest {
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
         let form = PullForm { batch_max, lease_seconds };
-        let asked = core::Pull {
+        let pull = core::Pull {
             lease: bounded_lease(delivery, lease_seconds),
             attempt: attempt.map(|id| Attempt { id: id.into(), form }),
             answers: answers.clone(),
         };
-        Ok(Self { asked, wait, auto, acknowledge: header::acknowledge(headers)? })
+        Ok(Self { pull, wait, auto, acknowledge: header::acknowledge(headers)? })
     }
 }

@@ -71,12 +71,12 @@ impl PushAdapter {
 
     /// Handles a push.
     pub fn handle(self, address: Address, request: Request) -> Result<Answering, HttpError> {
-        let asked = self.parse(request)?;
-        Ok(Box::pin(async move { self.take(&address, asked).await }))
+        let push = self.parse(request)?;
+        Ok(Box::pin(async move { self.take(&address, push).await }))
     }
 
-    async fn take(&self, address: &Address, asked: PushRequest) -> Result<Response, HttpError> {
-        let PushRequest { properties, wait, headers, body, caller } = asked;
+    async fn take(&self, address: &Address, push: PushRequest) -> Result<Response, HttpError> {
+        let PushRequest { properties, wait, headers, body, caller } = push;
         let WholeBody { bytes: body, memory: _in_flight } =
             body.read(self.message_bytes_max(), &caller, self.context.body_timeout).await?;
         let content = Content { headers, body };

@@ -57,7 +57,7 @@ impl PullAdapter {
     ) -> Result<(Option<LeasedMessages>, HeaderMap), HttpError> {
         let (settled, failed) = self.acknowledge(&request.acknowledge).await?;
         let started = Instant::now();
-        let held = self.next(&request.asked, request.wait.seconds, &settled).await?;
+        let held = self.next(&request.pull, request.wait.seconds, &settled).await?;
         let Metrics { pull_wait_seconds, pull_timeouts, .. } = &*self.context.metrics;
         pull_wait_seconds.observe(started.elapsed().as_secs_f64());
         if held.is_none() {
@@ -70,11 +70,11 @@ impl PullAdapter {
     /// Call [`LeasedMessages::filled`] next. The settles are on disk before the wait begins, and so when this returns.
     pub(super) async fn next(
         &self,
-        asked: &Pull,
+        pull: &Pull,
         wait_seconds: u32,
         settled: &Settled,
     ) -> Result<Option<LeasedMessages>, HttpError> {
-        let pulled = self.pull(asked).await;
+        let pulled = self.pull(pull).await;
         // The settles and the next lease share one sync.
         self.kept(settled).await?;
         match pulled? {
@@ -88,7 +88,7 @@ impl PullAdapter {
     pub(super) async fn filled(
         &self,
         held: LeasedMessages,
-        asked: &Pull,
+        pull: &Pull,
         wait_seconds: u32,
     ) -> Result<Option<LeasedMessages>, HttpError> {
         let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
@@ -97,7 +97,7 @@ impl PullAdapter {
                 return Err(unreadable());
             }
             // On the heap, because it is rare.
-            let Some(next) = Box::pin(self.next(asked, wait_seconds, &Settled::default())).await? else {
+            let Some(next) = Box::pin(self.next(pull, wait_seconds, &Settled::default())).await? else {
                 return Ok(None);
             };
             held = next.filled().await.map_err(|_| refusal::store_failed())?;
@@ -105,11 +105,11 @@ impl PullAdapter {
         Ok(Some(held))
     }
 
-    async fn pull(&self, asked: &Pull) -> Result<Pulled, HttpError> {
+    async fn pull(&self, pull: &Pull) -> Result<Pulled, HttpError> {
         let (cores, number) = (&self.context.cores, self.channel.number);
-        let (asked, back) = (asked.clone(), cores.clone());
+        let (pull, back) = (pull.clone(), cores.clone());
         let pulled = cores.ask(number, &self.channel, move |core, channel| {
-            Ok(match core.pull(channel, &asked)? {
+            Ok(match core.pull(channel, &pull)? {
                 PullOutcome::Delivered(delivery) => Pulled::Leased(LeasedMessages::new(back, [delivery])),
                 PullOutcome::Repeated(deliveries) => {
                     Pulled::Leased(LeasedMessages::repeated(back, deliveries))

@@ -55,19 +55,20 @@ pub async fn settle_many(
     if count > SETTLEMENTS_MAX {
         return Err(too_many());
     }
-    let asked = ack.iter().map(LeaseRequest::ack);
-    let asked =
-        asked.chain(release.iter().map(LeaseRequest::release)).chain(reject.iter().map(LeaseRequest::reject));
-    let asked: Vec<_> =
-        asked.chain(renew.iter().map(LeaseRequest::renew)).map(|asked| asked.of(&context)).collect();
-    let good: Vec<_> = asked.iter().flatten().cloned().collect();
+    let requests = ack.iter().map(LeaseRequest::ack);
+    let requests = requests
+        .chain(release.iter().map(LeaseRequest::release))
+        .chain(reject.iter().map(LeaseRequest::reject));
+    let requests: Vec<_> =
+        requests.chain(renew.iter().map(LeaseRequest::renew)).map(|request| request.of(&context)).collect();
+    let good: Vec<_> = requests.iter().flatten().cloned().collect();
     let done =
         context.cores.each(good, |core, channel, (claim, operation)| operation.apply(core, channel, claim));
     let mut done = done.await.map_err(|_| refusal::draining())?.into_iter();
     let mut results = Vec::with_capacity(count);
     let mut tickets = Vec::with_capacity(count);
-    for asked in asked {
-        results.push(match asked {
+    for request in requests {
+        results.push(match request {
             Ok((channel, _)) => match done.next() {
                 Some(Ok((ticket, result))) => {
                     tickets.push((channel, ticket));

@@ -50,7 +50,7 @@ const MEMORY_AGAIN: Duration = Duration::from_secs(1);
 /// One receiver's stream.
 struct Events {
     source: PullAdapter,
-    asked: Pull,
+    pull: Pull,
     /// The maximum number of unsettled messages.
     in_flight: usize,
     /// The sent messages that may still be unsettled.
@@ -86,7 +86,7 @@ async fn begun(
     let lease_ended = lease_ended.await?;
     let lease_ended = lease_ended.ok_or_else(|| source.refused(crate::core::PullRefusal::Closed))?;
     let events = Events {
-        asked: Pull { lease, attempt: None, answers: caller.answers().clone() },
+        pull: Pull { lease, attempt: None, answers: caller.answers().clone() },
         in_flight,
         sent: Vec::new(),
         lease_ended,
@@ -115,8 +115,8 @@ impl Events {
         let next = async {
             self.wait_for_a_settle().await;
             loop {
-                let freed = self.asked.answers.budget().freed();
-                match self.source.next(&self.asked, WAIT_SECONDS, &Settled::default()).await {
+                let freed = self.pull.answers.budget().freed();
+                match self.source.next(&self.pull, WAIT_SECONDS, &Settled::default()).await {
                     Ok(Some(held)) => return Some(held),
                     Ok(None) => {}
                     // The memory is in use by earlier answers, which will be sent or aborted.
@@ -136,7 +136,7 @@ impl Events {
             }
         });
         let held = held.await?;
-        let held = self.source.filled(held, &self.asked, WAIT_SECONDS).await.ok()??;
+        let held = self.source.filled(held, &self.pull, WAIT_SECONDS).await.ok()??;
         held.written().await.ok()?;
         Some(held)
     }

@@ -27,7 +27,7 @@ use super::*;
 use crate::{
     core::{
         tasks::commit_groups,
-        tests::{Bench, Folder, Reached},
+        tests::{Bench, Folder, ThreadedShard},
     },
     http::{Caller, CallerCounts, CallerLimits, Prefix, TrustedProxies, routes},
 };
@@ -45,13 +45,13 @@ struct Answer {
 struct Broker {
     router: Router,
     caller: Caller,
-    on: Reached,
+    on: ThreadedShard,
 }
 
 impl Broker {
     fn new(durability: Durability) -> Self {
         let config = ChannelConfig::new(Uuid::nil(), "acme", "orders", ADDRESS.parse().unwrap());
-        let on = Bench::<Folder>::new([ChannelConfig { durability, ..config }].to_vec()).reached();
+        let on = Bench::<Folder>::new([ChannelConfig { durability, ..config }].to_vec()).threaded();
         let context = Context {
             store: on.store.clone(),
             cores: on.reach.clone(),

@@ -103,7 +103,7 @@ impl Deleted {
     }
 
     /// How many more UIDs fit before the oldest is forgotten.
-    pub(super) fn left(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         DELETED_REMEMBERED_MAX - self.order.len()
     }
 

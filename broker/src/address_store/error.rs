@@ -59,12 +59,12 @@ pub enum ApplyError {
     /// Messages that were stored durably must not become volatile by a change of configuration, nor the other way
     /// round.
     #[error(
-        "the durability of channel {channel} cannot change from {is} to {asked}; keep it, or delete the channel with \
+        "the durability of channel {channel} cannot change from {is} to {wanted}; keep it, or delete the channel with \
          its messages and create it again",
         is = is.as_str(),
-        asked = asked.as_str()
+        wanted = wanted.as_str()
     )]
-    Durability { channel: String, is: Durability, asked: Durability },
+    Durability { channel: String, is: Durability, wanted: Durability },
     #[error("{0} channels exceed the broker's limit of {CHANNELS_MAX}; use a second MessageBroker")]
     TooMany(usize),
     #[error(

@@ -96,8 +96,8 @@ impl InspectedStore {
     }
 
     /// How many more deletions can be remembered before the oldest is forgotten.
-    pub(crate) fn deletions_left(&self) -> usize {
-        self.contents.deleted.left()
+    pub(crate) fn deletions_room(&self) -> usize {
+        self.contents.deleted.room()
     }
 
     /// Completes a deletion that the log has recorded. Returns the channel if it was still there.
@@ -259,7 +259,7 @@ impl InspectedStore {
         walk: &mut Walk<'_, R>,
         reason: &str,
     ) -> Result<Option<Frame>, OpenError> {
-        let next = walk.next_whole(walk.at + 1, walk.expected)?;
+        let next = walk.next_entry(walk.at + 1, walk.expected)?;
         if walk.is_torn(&next)? {
             self.cut_at = Some(walk.at);
             return Ok(None);
@@ -345,8 +345,8 @@ impl<R: Read + Seek> Walk<'_, R> {
         self.from.seek(SeekFrom::Start(to)).map(drop).map_err(|error| self.failed(error))
     }
 
-    fn next_whole(&mut self, from: u64, sequence: u64) -> Result<NextEntry, OpenError> {
-        search::next_whole(self.from, from, self.length, sequence).map_err(|error| self.failed(error))
+    fn next_entry(&mut self, from: u64, sequence: u64) -> Result<NextEntry, OpenError> {
+        search::next_entry(self.from, from, self.length, sequence).map_err(|error| self.failed(error))
     }
 
     /// Whether the damaged bytes here were being written at a crash and therefore never acknowledged.
@@ -367,7 +367,7 @@ impl<R: Read + Seek> Walk<'_, R> {
                 let end = at + frame::encoded_len(frame.payload.len());
                 Ok(self.after_change
                     && is_change
-                    && matches!(self.next_whole(end, frame.sequence + 1)?, NextEntry::Nothing))
+                    && matches!(self.next_entry(end, frame.sequence + 1)?, NextEntry::Nothing))
             }
         }
     }

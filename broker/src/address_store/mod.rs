@@ -272,8 +272,8 @@ impl AddressStore {
     }
 
     /// How many more deletions can be remembered before the oldest is forgotten.
-    pub fn deletions_left(&self) -> usize {
-        self.writer().facts.deleted.left()
+    pub fn deletions_room(&self) -> usize {
+        self.writer().facts.deleted.room()
     }
 
     /// Decides, persists and publishes one change.

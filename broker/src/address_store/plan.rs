@@ -127,8 +127,8 @@ impl Plan {
             && held.entry.config.durability != config.durability
             && !(held.orphan && is_made_up(&held.entry.config))
         {
-            let (is, asked) = (held.entry.config.durability, config.durability);
-            return Err(ApplyError::Durability { channel: config.qualified_name(), is, asked });
+            let (is, wanted) = (held.entry.config.durability, config.durability);
+            return Err(ApplyError::Durability { channel: config.qualified_name(), is, wanted });
         }
         let number = match &before {
             Some(held) => held.entry.number,

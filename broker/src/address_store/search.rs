@@ -24,7 +24,7 @@ pub(super) enum NextEntry {
 }
 
 /// Finds the first whole entry at or after an offset whose sequence is at least `sequence`.
-pub(super) fn next_whole<R: Read + Seek>(
+pub(super) fn next_entry<R: Read + Seek>(
     from: &mut R,
     mut at: u64,
     length: u64,
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn found(bytes: &[u8], from: u64, sequence: u64) -> Option<(u64, u64)> {
-        match next_whole(&mut io::Cursor::new(bytes), from, bytes.len() as u64, sequence).unwrap() {
+        match next_entry(&mut io::Cursor::new(bytes), from, bytes.len() as u64, sequence).unwrap() {
             NextEntry::Entry(at, frame) => Some((at, frame.sequence)),
             NextEntry::Nothing => None,
             NextEntry::NotSearched(at) => panic!("searched up to {at}"),
@@ -87,7 +87,7 @@ mod tests {
     fn the_search_in_a_long_sparse_file_stops_at_the_limit() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 40).unwrap();
-        let next = next_whole(&mut &file, 0, 1 << 40, 0).unwrap();
+        let next = next_entry(&mut &file, 0, 1 << 40, 0).unwrap();
         assert!(matches!(next, NextEntry::NotSearched(at) if at == SEARCHED_BYTES_MAX), "{next:?}");
     }
 }

@@ -41,7 +41,7 @@ impl Writer {
         let Self { disk, facts, .. } = self;
         // Manifests produce the same set again and again. It is not written each time, because the disk may be full.
         if !plan.changes_nothing(facts) {
-            disk.commit(plan.changes(), || whole(indices, facts, Some(plan)))?;
+            disk.commit(plan.changes(), || all_changes(indices, facts, Some(plan)))?;
         }
         for step in &plan.steps {
             let count = |held: &Option<StoredChannel>, orphan| {
@@ -65,7 +65,7 @@ impl Writer {
     /// Writes a snapshot if one is due, after a change is visible.
     pub(super) fn tidy(&mut self, indices: &Indices) {
         if self.disk.is_snapshot_due() && !self.disk.failed().is_cancelled() {
-            self.disk.compact(whole(indices, &self.facts, None));
+            self.disk.compact(all_changes(indices, &self.facts, None));
         }
     }
 
@@ -82,7 +82,7 @@ impl Writer {
 
 /// The contents of the store with a plan applied that is not yet in the indices and facts. The plan's changes come last
 /// and therefore win.
-fn whole<'a>(
+fn all_changes<'a>(
     indices: &Indices,
     facts: &'a Facts,
     plan: Option<&'a Plan>,

@@ -130,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_scrape_shows_what_the_logs_and_tables_hold() {
-        let on = Bench::<Folder>::new(Vec::new()).reached();
+        let on = Bench::<Folder>::new(Vec::new()).threaded();
         let samples = on.core.with(|core| core.samples());
         let shown = [
             ("restante_store_segments", &samples.segments),

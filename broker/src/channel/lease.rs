@@ -20,7 +20,7 @@ pub enum Ended {
 pub struct Claim {
     pub sequence: Sequence,
     /// The number of the lease, counted per message.
-    pub handout: u32,
+    pub lease_number: u32,
     /// The start of the broker that granted the lease. It is random, so that neither a crash nor a restored backup
     /// repeats one.
     pub start: u64,
@@ -73,7 +73,7 @@ impl LeaseSealer {
         token[0] = VERSION;
         token[1..5].copy_from_slice(&channel.to_le_bytes());
         token[5..13].copy_from_slice(&claim.sequence.to_le_bytes());
-        token[13..17].copy_from_slice(&claim.handout.to_le_bytes());
+        token[13..17].copy_from_slice(&claim.lease_number.to_le_bytes());
         token[17..25].copy_from_slice(&claim.start.to_le_bytes());
         let (claim, seal) = token.split_at_mut(CLAIM_BYTES);
         seal.copy_from_slice(&self.mac(claim).finalize().into_bytes()[..SEAL_BYTES]);
@@ -94,7 +94,7 @@ impl LeaseSealer {
         }
         let claim = Claim {
             sequence: u64::from_le_bytes(sealed[5..13].try_into().ok()?),
-            handout: u32::from_le_bytes(sealed[13..17].try_into().ok()?),
+            lease_number: u32::from_le_bytes(sealed[13..17].try_into().ok()?),
             start: u64::from_le_bytes(sealed[17..25].try_into().ok()?),
         };
         Some((u32::from_le_bytes(sealed[1..5].try_into().ok()?), claim))
@@ -111,7 +111,7 @@ impl LeaseSealer {
 mod tests {
     use super::*;
 
-    const CLAIM: Claim = Claim { sequence: 7, handout: 2, start: 0xdead_beef };
+    const CLAIM: Claim = Claim { sequence: 7, lease_number: 2, start: 0xdead_beef };
 
     #[test]
     fn a_token_opens_to_the_sealed_claim() {

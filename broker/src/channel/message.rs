@@ -25,7 +25,7 @@ pub struct Stored {
 
 /// The leases that a message has had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Handouts {
+pub struct LeaseCounts {
     /// The number of the last lease; 0 before the first. With `start` and the sequence it identifies one lease.
     pub last: u32,
     /// Leases that do not count as deliveries: the answer was never sent, the receiver released the message untried, or
@@ -35,7 +35,7 @@ pub struct Handouts {
     pub start: u64,
 }
 
-impl Handouts {
+impl LeaseCounts {
     /// How many times the message was delivered.
     pub fn deliveries(&self) -> u32 {
         self.last - self.uncounted
@@ -48,7 +48,7 @@ pub struct Message {
     pub group: Option<GroupName>,
     /// When it expires; `None` for never.
     pub expires_at: Option<Millis>,
-    pub handouts: Handouts,
+    pub lease_counts: LeaseCounts,
     pub phase: Phase,
     /// The position of its newest state record, if one was written since the message was stored.
     pub state_at: Option<Position>,
@@ -93,7 +93,7 @@ impl Message {
             stored,
             group: None,
             expires_at: None,
-            handouts: Handouts::default(),
+            lease_counts: LeaseCounts::default(),
             phase: Phase::Ready(None),
             state_at: None,
         }
@@ -130,30 +130,34 @@ pub struct Granted {
     pub group: Option<GroupName>,
     pub expires_at: Option<Millis>,
     /// The leases of the message; the last one is this.
-    pub handouts: Handouts,
+    pub lease_counts: LeaseCounts,
     pub ends_at: Millis,
 }
 
 impl Granted {
     pub(super) fn of(sequence: Sequence, message: &Message, ends_at: Millis) -> Self {
-        let Message { stored, group, expires_at, handouts, .. } = message;
+        let Message { stored, group, expires_at, lease_counts, .. } = message;
         Self {
             sequence,
             stored: *stored,
             group: group.clone(),
             expires_at: *expires_at,
-            handouts: *handouts,
+            lease_counts: *lease_counts,
             ends_at,
         }
     }
 
     /// How many times the message was delivered, this time included.
     pub fn deliveries(&self) -> u32 {
-        self.handouts.deliveries()
+        self.lease_counts.deliveries()
     }
 
     /// The claim of this lease.
     pub fn claim(&self) -> Claim {
-        Claim { sequence: self.sequence, handout: self.handouts.last, start: self.handouts.start }
+        Claim {
+            sequence: self.sequence,
+            lease_number: self.lease_counts.last,
+            start: self.lease_counts.start,
+        }
     }
 }

@@ -21,7 +21,7 @@ pub mod waiting;
 
 pub use counters::ChannelCounters;
 pub use lease::{Claim, Ended, LeaseSealer, Refusal};
-pub use message::{DeadLetter, Granted, GroupName, Handouts, Message, Phase, Sequence, State, Stored};
+pub use message::{DeadLetter, Granted, GroupName, LeaseCounts, Message, Phase, Sequence, State, Stored};
 pub use policy::Policy;
 pub use senders::{SenderId, WaitingSenders};
 pub use settle::Released;

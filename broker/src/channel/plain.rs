@@ -2,7 +2,7 @@
 //! little memory.
 
 use super::{
-    message::{Handouts, Message, Phase, Stored},
+    message::{LeaseCounts, Message, Phase, Stored},
     packed::Packed,
 };
 use crate::{clock::Millis, log::Position};
@@ -21,14 +21,20 @@ pub(super) type PackedPlain = Packed<6>;
 impl Plain {
     /// Converts a message, if it is plain.
     pub(super) fn of(message: &Message) -> Option<Self> {
-        let Message { stored, group: None, expires_at, handouts, phase: Phase::Ready(None), state_at: None } =
-            message
+        let Message {
+            stored,
+            group: None,
+            expires_at,
+            lease_counts,
+            phase: Phase::Ready(None),
+            state_at: None,
+        } = message
         else {
             return None;
         };
         // A message that expired before it was stored, or at the end of time, would be ambiguous as numbers.
         let has_a_time = expires_at.is_none_or(|at| (stored.enqueued_at..Millis::MAX).contains(&at));
-        let is_plain = *handouts == Handouts::default() && has_a_time;
+        let is_plain = *lease_counts == LeaseCounts::default() && has_a_time;
         is_plain.then_some(Self { stored: *stored, expires_at: *expires_at })
     }
 
@@ -77,10 +83,10 @@ mod tests {
     fn a_message_with_more_state_is_not_plain() {
         let stored = Stored { position: Position::START, bytes: 1, enqueued_at: 100 };
         let plain = Message::new(stored);
-        let handouts = Handouts { last: 1, uncounted: 1, start: 0 };
+        let lease_counts = LeaseCounts { last: 1, uncounted: 1, start: 0 };
         for other in [
             Message { group: Some("a".into()), ..plain.clone() },
-            Message { handouts, ..plain.clone() },
+            Message { lease_counts, ..plain.clone() },
             Message { phase: Phase::Delayed { until: 200, ended: None }, ..plain.clone() },
             Message { phase: Phase::Ready(Some(Ended::Released)), ..plain.clone() },
             Message { state_at: Some(Position::START), ..plain.clone() },

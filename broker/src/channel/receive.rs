@@ -11,8 +11,8 @@ impl ChannelState {
     pub fn lease_next(&mut self, ends_at: Millis, start: u64) -> Option<Granted> {
         let sequence = self.next()?;
         self.change(sequence, |message| {
-            message.handouts.last += 1;
-            message.handouts.start = start;
+            message.lease_counts.last += 1;
+            message.lease_counts.start = start;
             message.phase = Phase::Leased(ends_at);
             Granted::of(sequence, message, ends_at)
         })

@@ -62,7 +62,7 @@ impl ChannelState {
         now: Millis,
     ) -> Result<Released, Refusal> {
         let deliveries = match self.claimed(claim, now) {
-            Ok(message) => message.handouts.deliveries() - u32::from(!counted),
+            Ok(message) => message.lease_counts.deliveries() - u32::from(!counted),
             Err(Refusal::Released) => return Ok(Released::Repeated),
             Err(refusal) => return Err(refusal),
         };
@@ -74,7 +74,7 @@ impl ChannelState {
         let back_off = if counted { policy.backoff.seconds(deliveries) } else { 0 };
         let pause = delay.unwrap_or(Millis::from(back_off) * 1000);
         self.change(claim.sequence, |message| {
-            message.handouts.uncounted += u32::from(!counted);
+            message.lease_counts.uncounted += u32::from(!counted);
             let ended = Some(Ended::Released);
             message.phase = if pause == 0 {
                 Phase::Ready(ended)
@@ -98,11 +98,11 @@ impl ChannelState {
     /// The message of a valid claim.
     fn claimed(&self, claim: Claim, now: Millis) -> Result<Cow<'_, Message>, Refusal> {
         let Some(message) = self.message(claim.sequence) else { return Err(Refusal::Settled) };
-        if claim.handout > message.handouts.last {
+        if claim.lease_number > message.lease_counts.last {
             // A power cut may lose the lease records of the last second: this lease has ended, and no other followed.
             return Err(Refusal::Expired);
         }
-        if claim.handout != message.handouts.last || claim.start != message.handouts.start {
+        if claim.lease_number != message.lease_counts.last || claim.start != message.lease_counts.start {
             return Err(Refusal::Superseded);
         }
         match &message.phase {

@@ -210,7 +210,7 @@ impl ChannelState {
         let is_dead = self.message(sequence).is_some_and(|message| matches!(message.phase, Phase::Dead(_)));
         if is_dead {
             self.change(sequence, |message| {
-                message.handouts.uncounted = message.handouts.last;
+                message.lease_counts.uncounted = message.lease_counts.last;
                 message.expires_at = expires_at;
                 message.phase = Phase::Ready(None);
             });

@@ -27,7 +27,7 @@ impl ChannelState {
         let sequence = self.due(now)?;
         let message = self.message(sequence)?;
         let was_leased = matches!(message.phase, Phase::Leased(_));
-        let (deliveries, is_expired) = (message.handouts.deliveries(), message.is_expired(now));
+        let (deliveries, is_expired) = (message.lease_counts.deliveries(), message.is_expired(now));
         if was_leased && deliveries >= policy.max_deliveries {
             self.make_dead_letter(sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
             return Some(Elapsed::DeadLettered(sequence));

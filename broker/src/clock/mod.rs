@@ -248,11 +248,11 @@ fn log_downtime(before: Wall, since: Millis, wall: Millis, downtime: i64, is_tru
     let (last_run, now) = (rfc3339(shown.saturating_add(since)), rfc3339(wall));
     // Where the clock was set back, downtime counts from the latest known time, not from the end of the last run.
     let furthest = (latest > shown).then(|| rfc3339(latest.saturating_add(since)));
-    let said = downtime_text(downtime, is_trusted);
+    let text = downtime_text(downtime, is_trusted);
     match downtime.unsigned_abs() {
         0..SECOND_MS => {}
-        SECOND_MS..=DAY_MS => tracing::info!(last_run, furthest, now, "{said}"),
-        _ => tracing::warn!(last_run, furthest, now, "{said}; if the clock is wrong, set it"),
+        SECOND_MS..=DAY_MS => tracing::info!(last_run, furthest, now, "{text}"),
+        _ => tracing::warn!(last_run, furthest, now, "{text}; if the clock is wrong, set it"),
     }
 }
 

@@ -161,17 +161,17 @@ fn shown_times_are_the_same_after_a_restart() {
     source.set_wall(WALL + 86_400_000);
     clock.follow();
     let at = clock.now();
-    let told = clock.wall(at);
+    let shown = clock.wall(at);
     // NTP slewed it meanwhile.
     source.set_wall(WALL + 86_400_300);
-    assert_eq!(again(&source, clock.mark()).wall(at), told);
-    assert_eq!(told, WALL as Millis + 86_400_000);
+    assert_eq!(again(&source, clock.mark()).wall(at), shown);
+    assert_eq!(shown, WALL as Millis + 86_400_000);
 }
 
 #[test]
 fn the_log_reports_whether_downtime_is_counted() {
     let day = DAY_MS as i64;
-    for (downtime, is_counted, said) in [
+    for (downtime, is_counted, expected) in [
         (5_000, true, "measures the downtime: the downtime is counted as passed"),
         (5_000, false, "measures the downtime: the downtime is not counted as passed"),
         (day + 1, true, "more than a day ahead of the last run: the downtime is counted as passed"),
@@ -190,7 +190,7 @@ fn the_log_reports_whether_downtime_is_counted() {
         (-day - 1, false, "more than a day behind the latest known: no downtime is counted"),
     ] {
         let text = downtime_text(downtime, is_counted);
-        assert!(text.ends_with(said), "{downtime}, {is_counted}: {text}");
+        assert!(text.ends_with(expected), "{downtime}, {is_counted}: {text}");
     }
 }
 

@@ -249,8 +249,8 @@ mod tests {
             ("fd00::1/8", "did you mean fd00::/8 or fd00::1?"),
             ("::ffff:10.0.0.0/104", "write it like 10.0.0.0"),
         ] {
-            let told = network(bad).unwrap_err();
-            assert!(told.contains(advice), "{bad}: {told}");
+            let error = network(bad).unwrap_err();
+            assert!(error.contains(advice), "{bad}: {error}");
         }
     }
 

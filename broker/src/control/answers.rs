@@ -34,24 +34,24 @@ pub(super) enum Known {
 pub(super) struct Answers(VecDeque<(WorkRequest, Value)>);
 
 impl Answers {
-    pub(super) fn get(&self, asked: &WorkRequest) -> Known {
-        let Some(key) = &asked.key else { return Known::Never };
+    pub(super) fn get(&self, request: &WorkRequest) -> Known {
+        let Some(key) = &request.key else { return Known::Never };
         match self.0.iter().find(|(other, _)| other.key.as_ref() == Some(key)) {
             None => Known::Never,
-            Some((other, answer)) if other == asked => Known::Same(answer.clone()),
+            Some((other, answer)) if other == request => Known::Same(answer.clone()),
             Some(_) => Known::Other,
         }
     }
 
     /// Remembers the answer to a request that has a key.
-    pub(super) fn remember(&mut self, asked: WorkRequest, answer: Value) {
-        if asked.key.is_none() {
+    pub(super) fn remember(&mut self, request: WorkRequest, answer: Value) {
+        if request.key.is_none() {
             return;
         }
         if self.0.len() == ANSWERS_MAX {
             self.0.pop_front();
         }
-        self.0.push_back((asked, answer));
+        self.0.push_back((request, answer));
     }
 }
 
@@ -61,21 +61,21 @@ mod tests {
 
     #[test]
     fn an_idempotency_key_belongs_to_one_operation_and_requests_without_a_key_are_always_new() {
-        let asked = |key: Option<&str>, body: &'static str| WorkRequest {
+        let request = |key: Option<&str>, body: &'static str| WorkRequest {
             what: "purge",
             channel: Uuid::nil(),
             key: key.map(Into::into),
             body: Bytes::from_static(body.as_bytes()),
         };
         let mut answers = Answers::default();
-        answers.remember(asked(Some("k"), "a"), Value::from(1));
-        answers.remember(asked(None, "a"), Value::from(2));
-        assert_eq!(answers.get(&asked(Some("k"), "a")), Known::Same(Value::from(1)));
-        assert_eq!(answers.get(&asked(Some("k"), "b")), Known::Other);
-        assert_eq!(answers.get(&asked(None, "a")), Known::Never);
+        answers.remember(request(Some("k"), "a"), Value::from(1));
+        answers.remember(request(None, "a"), Value::from(2));
+        assert_eq!(answers.get(&request(Some("k"), "a")), Known::Same(Value::from(1)));
+        assert_eq!(answers.get(&request(Some("k"), "b")), Known::Other);
+        assert_eq!(answers.get(&request(None, "a")), Known::Never);
         for number in 0..ANSWERS_MAX {
-            answers.remember(asked(Some(&number.to_string()), "a"), Value::Null);
+            answers.remember(request(Some(&number.to_string()), "a"), Value::Null);
         }
-        assert_eq!(answers.get(&asked(Some("k"), "a")), Known::Never);
+        assert_eq!(answers.get(&request(Some("k"), "a")), Known::Never);
     }
 }

@@ -28,14 +28,14 @@ pub(super) fn refused(error: ApplyError) -> HttpError {
 }
 
 /// The thread of the channels has ended, because the broker is shutting down.
-pub(super) fn gone(error: CoreGone) -> HttpError {
+pub(super) fn shutting_down(error: CoreGone) -> HttpError {
     HttpError::new(ProblemType::Draining, error.to_string())
 }
 
 /// A redrive, purge or deletion ended early. What was done stays done, and a repeat continues.
 pub(super) fn not_done(error: WorkFailed) -> HttpError {
     match error {
-        WorkFailed::Gone(error) => gone(error),
+        WorkFailed::Gone(error) => shutting_down(error),
         WorkFailed::Store(error) => HttpError::new(ProblemType::StoreFailed, error.to_string()),
         WorkFailed::NoRoom => HttpError::new(ProblemType::StoreFull, error.to_string()),
     }

@@ -32,7 +32,7 @@ pub(super) async fn stats<C: Channels>(
 ) -> Result<Json<ChannelStats>, HttpError> {
     let uid = uid(&text)?;
     let entry = control.store.by_uid(uid).ok_or_else(|| errors::unknown(uid))?;
-    let stats = control.channels.stats(vec![entry]).await.map_err(errors::gone)?;
+    let stats = control.channels.stats(vec![entry]).await.map_err(errors::shutting_down)?;
     stats.into_iter().next().map(Json).ok_or_else(|| errors::unknown(uid))
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn all_stats<C: Channels>(State(control): State<Control<C>>) ->
     let mut left = left.into_iter();
     // The first part is requested before the answer begins, so that a draining broker can answer with an error.
     let first = lines(&control.channels, left.by_ref().take(STATS_PER_TURN).collect()).await;
-    let first = first.map_err(errors::gone)?;
+    let first = first.map_err(errors::shutting_down)?;
     let rest = stream::try_unfold((control.channels, left), |(channels, mut left)| async move {
         let part: Vec<_> = left.by_ref().take(STATS_PER_TURN).collect();
         if part.is_empty() {

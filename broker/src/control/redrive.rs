@@ -113,18 +113,18 @@ where
     T: Serialize,
     W: Future<Output = Result<T, HttpError>> + Send,
 {
-    let asked = WorkRequest { what, channel: entry.config.uid, key: idempotency_key(headers)?, body };
+    let request = WorkRequest { what, channel: entry.config.uid, key: idempotency_key(headers)?, body };
     let answers = control.answers.clone();
     let done = control.tasks.spawn(async move {
         let mut answers = answers.lock().await;
-        match answers.get(&asked) {
+        match answers.get(&request) {
             Known::Same(answer) => return Ok(Json(answer)),
             Known::Other => return Err(errors::other_work()),
             Known::Never => {}
         }
         let answer = work(control.channels, entry).await?;
         let answer = serde_json::to_value(answer).expect("numbers are JSON");
-        answers.remember(asked, answer.clone());
+        answers.remember(request, answer.clone());
         Ok(Json(answer))
     });
     done.await.map_err(errors::panicked)?

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Core, StoredMessage, records};
 use crate::{
-    channel::{GroupName, Handouts, Message, Stored},
+    channel::{GroupName, LeaseCounts, Message, Stored},
     clock::Millis,
     log::{Log, Target},
 };
@@ -30,7 +30,7 @@ impl<L: Log> Core<L> {
             stored,
             group,
             expires_at: expires_ms,
-            handouts: Handouts::default(),
+            lease_counts: LeaseCounts::default(),
             phase: records::first_phase(due_ms),
             state_at: None,
         });

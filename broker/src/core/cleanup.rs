@@ -8,7 +8,7 @@ use crate::{
 
 impl<L: Log> Core<L> {
     /// Drops the data of a message that left its channel, and wakes a sender that waits for room.
-    pub(super) fn message_left(&mut self, number: u32, sequence: Sequence, message: &Message) {
+    pub(super) fn message_removed(&mut self, number: u32, sequence: Sequence, message: &Message) {
         self.contents.remove(number, sequence);
         self.release_position(message.stored.position);
         if let Some(state_at) = message.state_at {

@@ -103,7 +103,7 @@ impl<L: Log> Core<L> {
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.state.remove(sequence);
         }
-        self.message_left(number, sequence, &message);
+        self.message_removed(number, sequence, &message);
         if target.is_to_come() {
             // The parcel is stored, and no answer waits for it.
             let _ = self.relay(position, decided, in_relay);

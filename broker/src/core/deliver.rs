@@ -15,12 +15,12 @@ use crate::{
     channel::{Arrival, Attempt, Claim, Granted, Phase, Released, Sequence, WaiterId},
     clock::{Millis, after},
     log::{Log, Purpose, Sync},
-    shared::{self, Share, Taken},
+    shared::{self, Allocation, Share},
 };
 
 /// A leased message; its body may still be read from the log.
 #[derive(Debug)]
-pub struct Delivery<C = Reading, M = Taken> {
+pub struct Delivery<C = Reading, M = Allocation> {
     /// The number of its channel.
     pub channel: u32,
     /// The message and its lease.
@@ -180,7 +180,8 @@ impl<L: Log> Core<L> {
         let message = self.channels.get(&number).and_then(|channel| channel.state.message(claim.sequence));
         message.is_some_and(|message| {
             matches!(message.phase, Phase::Leased(_))
-                && (message.handouts.last, message.handouts.start) == (claim.handout, claim.start)
+                && (message.lease_counts.last, message.lease_counts.start)
+                    == (claim.lease_number, claim.start)
         })
     }
 
@@ -271,7 +272,12 @@ impl<L: Log> Core<L> {
     }
 
     /// Leases the next message. The caller has checked that there is one.
-    fn deliver_next(&mut self, number: u32, pull: &Pull, memory: Taken) -> Result<Delivery, StoreFailed> {
+    fn deliver_next(
+        &mut self,
+        number: u32,
+        pull: &Pull,
+        memory: Allocation,
+    ) -> Result<Delivery, StoreFailed> {
         let ends_at = after(self.clock.now(), pull.lease);
         let channel = self.channels.get_mut(&number).expect("the caller found the channel");
         let granted =
@@ -314,7 +320,7 @@ impl<L: Log> Core<L> {
         granted: Granted,
         handed: Option<Claim>,
         ticket: Ticket,
-        memory: Taken,
+        memory: Allocation,
     ) -> Result<Delivery, StoreFailed> {
         let content = self.content(number, granted.sequence, handed, granted.stored.position)?;
         let token = self.sealer.seal(number, granted.claim());

@@ -7,7 +7,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Message, Sequence, State},
     log::Log,
-    shared::{Share, Taken},
+    shared::{Allocation, Share},
 };
 
 /// A message that was peeked at.
@@ -17,7 +17,7 @@ pub struct PeekedMessage {
     pub message: Message,
     pub content: Reading,
     /// The memory that it takes.
-    pub memory: Taken,
+    pub memory: Allocation,
 }
 
 /// Outcome of a peek.

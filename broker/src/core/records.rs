@@ -3,7 +3,7 @@
 use restante_wire::DeadLetterCause;
 
 use crate::{
-    channel::{DeadLetter, Ended, Granted, Handouts, Message, Phase, Sequence},
+    channel::{DeadLetter, Ended, Granted, LeaseCounts, Message, Phase, Sequence},
     clock::{Mark, Wall},
     log::{self, Record, RecordedPhase},
 };
@@ -12,16 +12,16 @@ pub(super) fn lease(channel: u32, granted: &Granted) -> Record<'static> {
     Record::Lease {
         channel,
         sequence: granted.sequence,
-        delivery: granted.handouts.last,
-        uncounted: granted.handouts.uncounted,
-        start: granted.handouts.start,
+        delivery: granted.lease_counts.last,
+        uncounted: granted.lease_counts.uncounted,
+        start: granted.lease_counts.start,
         ends_ms: granted.ends_at,
     }
 }
 
 /// A message's state record.
 pub(super) fn state(channel: u32, sequence: Sequence, message: &Message) -> Record<'_> {
-    let Message { handouts: Handouts { last, uncounted, start }, expires_at, phase, .. } = message;
+    let Message { lease_counts: LeaseCounts { last, uncounted, start }, expires_at, phase, .. } = message;
     Record::State {
         channel,
         sequence,

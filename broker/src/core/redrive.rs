@@ -139,7 +139,7 @@ impl<L: Log> Core<L> {
         };
         self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
-        self.message_left(number, sequence, &message);
+        self.message_removed(number, sequence, &message);
         Ok(true)
     }
 
@@ -156,7 +156,7 @@ impl<L: Log> Core<L> {
         }
         self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
-        self.message_left(number, sequence, message);
+        self.message_removed(number, sequence, message);
         Ok(())
     }
 }

@@ -57,15 +57,15 @@ pub(super) fn parcel_origin(moved_from: Option<ParcelId>) -> Option<ParcelId> {
 }
 
 /// The records that remain of a message that is gone: that it left its origin, and that its key was used.
-pub(crate) fn residual_records(record: &Record<'_>, say: &mut impl FnMut(&Record<'_>)) {
+pub(crate) fn residual_records(record: &Record<'_>, visit: &mut impl FnMut(&Record<'_>)) {
     let Record::Message { targets, moved_from, .. } = *record else { return };
     match (moved_from, parcel_origin(moved_from)) {
-        (_, Some(_)) => receipt_of(record, targets.iter(), |taken| say(taken)),
-        (Some((channel, sequence)), None) => say(&Record::Settle { channel, sequence }),
+        (_, Some(_)) => receipt_of(record, targets.iter(), |receipt| visit(receipt)),
+        (Some((channel, sequence)), None) => visit(&Record::Settle { channel, sequence }),
         (None, None) => {}
     }
     if let (Some((idempotency, message_id)), Some(channel)) = (record.key(), record.key_channel()) {
-        say(&Record::ChannelKey { channel, idempotency, message_id });
+        visit(&Record::ChannelKey { channel, idempotency, message_id });
     }
 }
 
@@ -73,16 +73,16 @@ pub(crate) fn residual_records(record: &Record<'_>, say: &mut impl FnMut(&Record
 fn receipt_of<T>(
     record: &Record<'_>,
     by: impl Iterator<Item = Target>,
-    say: impl FnOnce(&Record<'_>) -> T,
+    visit: impl FnOnce(&Record<'_>) -> T,
 ) -> T {
     let mut encoded = Vec::new();
     by.for_each(|target| Target::to_come(target.channel, None).encode(&mut encoded));
-    let mut said = *record;
-    if let Record::Message { targets, idempotency, due_ms, group, headers, body, .. } = &mut said {
+    let mut receipt = *record;
+    if let Record::Message { targets, idempotency, due_ms, group, headers, body, .. } = &mut receipt {
         *targets = Targets::new(&encoded);
         (*idempotency, *due_ms, *group, *headers, *body) = (None, None, None, &[], &[]);
     }
-    say(&said)
+    visit(&receipt)
 }
 
 impl<L: Log> Core<L> {
@@ -208,11 +208,11 @@ mod tests {
                 headers: b"h",
                 body: b"b",
             };
-            let mut said = Vec::new();
+            let mut records = Vec::new();
             residual_records(&record, &mut |record| match *record {
-                Record::Settle { channel, sequence } => said.push(format!("left {channel}, {sequence}")),
+                Record::Settle { channel, sequence } => records.push(format!("left {channel}, {sequence}")),
                 Record::ChannelKey { channel, message_id, .. } => {
-                    said.push(format!("key of {channel}, {message_id}"));
+                    records.push(format!("key of {channel}, {message_id}"));
                 }
                 Record::Message {
                     targets,
@@ -224,7 +224,7 @@ mod tests {
                     ..
                 } => {
                     assert!(targets.iter().all(|target| target.is_to_come()));
-                    said.push(format!("taken {moved_from:?}"));
+                    records.push(format!("taken {moved_from:?}"));
                 }
                 other => panic!("{other:?}"),
             });
@@ -234,7 +234,7 @@ mod tests {
                 (Some((9, 8)), _) => vec!["left 9, 8".to_owned()],
                 (Some(from), _) => vec![format!("taken {:?}", Some(from))],
             };
-            assert_eq!(said, expected);
+            assert_eq!(records, expected);
         }
     }
 }

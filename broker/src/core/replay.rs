@@ -24,7 +24,7 @@ use super::{
     replay_channels::{KnownUids, PartChannels},
 };
 use crate::{
-    channel::{ChannelState, Ended, GroupName, Handouts, Message, Phase, Sequence, Stored},
+    channel::{ChannelState, Ended, GroupName, LeaseCounts, Message, Phase, Sequence, Stored},
     clock::{Millis, Past},
     log::{Idempotency, Log, LogError, Position, Record, RecordHead, RecordedPhase, Replayed, Target},
 };
@@ -32,7 +32,7 @@ use crate::{
 /// The newest state of a message in the log.
 #[derive(Debug, Clone)]
 struct StateChange {
-    handouts: Handouts,
+    lease_counts: LeaseCounts,
     phase: Phase,
     /// The position of its record.
     position: Position,
@@ -162,7 +162,7 @@ impl Replay {
                         let own = targets.iter().filter(|target| here.owns(target.channel));
                         own.for_each(|target| self.relay_in.add(from, target.channel));
                     }
-                    (Some((channel, sequence)), None) => self.gone(channel, sequence),
+                    (Some((channel, sequence)), None) => self.removed(channel, sequence),
                     (None, None) => {}
                 }
                 let stored = self.stored(position, enqueued_ms, *content_bytes);
@@ -176,7 +176,7 @@ impl Replay {
                         stored,
                         group: group.clone(),
                         expires_at: expires_ms,
-                        handouts: Handouts::default(),
+                        lease_counts: LeaseCounts::default(),
                         phase: records::first_phase(due_ms),
                         state_at: None,
                     };
@@ -193,22 +193,26 @@ impl Replay {
                 }
             }
             Record::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
-                let handouts = Handouts { last: delivery, uncounted, start };
+                let lease_counts = LeaseCounts { last: delivery, uncounted, start };
                 let phase = Phase::Leased(ends_ms);
-                self.changed(channel, sequence, StateChange { handouts, phase, position, expires_at: None });
+                self.changed(
+                    channel,
+                    sequence,
+                    StateChange { lease_counts, phase, position, expires_at: None },
+                );
             }
             Record::Release { channel, sequence, delivery, counted } => {
                 self.released(position, channel, sequence, delivery, counted);
             }
             Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
-                let handouts = Handouts { last: delivery, uncounted, start };
+                let lease_counts = LeaseCounts { last: delivery, uncounted, start };
                 if let RecordedPhase::Dead { since_ms, .. } = phase {
                     self.past.saw(since_ms);
                 }
                 let (phase, expires_at) = (records::phase(phase), Some(expires_ms));
-                self.changed(channel, sequence, StateChange { handouts, phase, position, expires_at });
+                self.changed(channel, sequence, StateChange { lease_counts, phase, position, expires_at });
             }
-            Record::Settle { channel, sequence } => self.gone(channel, sequence),
+            Record::Settle { channel, sequence } => self.removed(channel, sequence),
             Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
             Record::Channel { channel, uid, namespace, name } => {
                 self.named(channel, Uuid::from_u128(uid), namespace, name);
@@ -248,7 +252,7 @@ impl Replay {
         }
         self.saw(channel, sequence);
         let changed = self.changes.entry((channel, sequence)).or_insert(StateChange {
-            handouts: Handouts { last: delivery, ..Handouts::default() },
+            lease_counts: LeaseCounts { last: delivery, ..LeaseCounts::default() },
             phase: Phase::Leased(0),
             position,
             expires_at: None,
@@ -257,7 +261,7 @@ impl Replay {
             self.dead.push(std::mem::replace(&mut changed.position, position));
         }
         if matches!(changed.phase, Phase::Leased(_)) {
-            let uncounted = &mut changed.handouts.uncounted;
+            let uncounted = &mut changed.lease_counts.uncounted;
             *uncounted = uncounted.saturating_add(u32::from(!counted));
             changed.phase = Phase::Ready(Some(Ended::Released));
         }
@@ -326,13 +330,13 @@ impl Replay {
         self.changes.insert((channel, sequence), changed);
     }
 
-    fn gone(&mut self, channel: u32, sequence: Sequence) {
+    fn removed(&mut self, channel: u32, sequence: Sequence) {
         if !self.here.owns(channel) {
             return;
         }
         if is_relay_number(channel) {
-            let gone = self.leaving.remove(&(channel, sequence));
-            return self.release(gone.map(|gone| gone.message));
+            let removed = self.leaving.remove(&(channel, sequence));
+            return self.release(removed.map(|removed| removed.message));
         }
         self.saw(channel, sequence);
         self.dead.extend(self.changes.remove(&(channel, sequence)).map(|changed| changed.position));
@@ -366,7 +370,7 @@ impl Replay {
         if !closed.is_empty() {
             self.keys.retain(|_, key| !closed.contains_key(&key.channel));
         }
-        for ((channel, sequence), StateChange { handouts, phase, position, expires_at }) in
+        for ((channel, sequence), StateChange { lease_counts, phase, position, expires_at }) in
             self.changes.drain()
         {
             let state = self.channels.get_mut(&channel);
@@ -376,7 +380,7 @@ impl Replay {
                 self.dead.push(position);
                 continue;
             };
-            message.handouts = handouts;
+            message.lease_counts = lease_counts;
             message.phase = phase;
             message.expires_at = expires_at.unwrap_or(message.expires_at);
             message.state_at = Some(position);

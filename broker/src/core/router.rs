@@ -101,7 +101,7 @@ impl<L: Log> Router<L> {
         for (index, (channel, item)) in items.into_iter().enumerate() {
             parts.entry(self.core_of(channel)).or_default().push((index, channel, item));
         }
-        let asked = parts.into_values().map(async |part| {
+        let calls = parts.into_values().map(async |part| {
             let act = act.clone();
             let done = self.ask(part[0].1, &part, move |core, part| {
                 let each =
@@ -111,7 +111,7 @@ impl<L: Log> Router<L> {
             done.await
         });
         let mut answers: Vec<Option<T>> = (0..count).map(|_| None).collect();
-        for (index, answer) in try_join_all(asked).await?.into_iter().flatten() {
+        for (index, answer) in try_join_all(calls).await?.into_iter().flatten() {
             answers[index] = Some(answer);
         }
         Ok(answers.into_iter().flatten().collect())
@@ -130,7 +130,7 @@ impl<L: Log> Router<L> {
         if self.0.here.owns(channel) {
             return ticket.wait().await;
         }
-        let wake = |waker: &Waker| Woken { back: self.back_from(channel), waker: waker.clone() };
+        let wake = |waker: &Waker| RemoteWaker { back: self.back_from(channel), waker: waker.clone() };
         ticket.wait_by(|waker| Waker::from(Arc::new(wake(waker)))).await
     }
 
@@ -177,18 +177,18 @@ impl<L: Log> Router<L> {
     }
 
     /// The way back from the thread that owns a channel.
-    fn back_from(&self, channel: u32) -> Back<L> {
-        Back { there: self.core_of(channel), here: self.clone() }
+    fn back_from(&self, channel: u32) -> ReturnPath<L> {
+        ReturnPath { there: self.core_of(channel), here: self.clone() }
     }
 }
 
 /// The way back from another thread to the one that asked.
-struct Back<L> {
+struct ReturnPath<L> {
     there: usize,
     here: Router<L>,
 }
 
-impl<L: Log> Back<L> {
+impl<L: Log> ReturnPath<L> {
     /// Runs a closure here, sent from there.
     fn tell(&self, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
         self.here.handle(self.there).tell_other(self.here.0.here.core, act);
@@ -196,12 +196,12 @@ impl<L: Log> Back<L> {
 }
 
 /// Wakes a task of another thread, together with others of that thread.
-struct Woken<L> {
-    back: Back<L>,
+struct RemoteWaker<L> {
+    back: ReturnPath<L>,
     waker: Waker,
 }
 
-impl<L: Log> Wake for Woken<L> {
+impl<L: Log> Wake for RemoteWaker<L> {
     fn wake(self: Arc<Self>) {
         let waker = self.waker.clone();
         self.back.tell(move |_| waker.wake());

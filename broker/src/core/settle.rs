@@ -93,7 +93,7 @@ impl<L: Log> Core<L> {
         let residence = now.saturating_sub(message.stored.enqueued_at);
         self.metrics.residence_seconds.observe(residence as f64 / 1000.0);
         self.append(&Record::Settle { channel: number, sequence: claim.sequence }, Purpose::Settle)?;
-        self.message_left(number, claim.sequence, &message);
+        self.message_removed(number, claim.sequence, &message);
         let ticket = self.settle_ticket(number);
         self.after_lease(number);
         Ok(ticket)

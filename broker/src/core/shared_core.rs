@@ -19,9 +19,9 @@ impl<L> Clone for SharedCore<L> {
 }
 
 /// Aborts the process when a panic leaves a shard half changed: the disk is consistent, the memory may not be.
-struct WholeOrNothing;
+struct AbortOnPanic;
 
-impl Drop for WholeOrNothing {
+impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!(
@@ -46,7 +46,7 @@ impl<L: Log> SharedCore<L> {
     /// Runs a closure with the shard; it cannot await.
     pub fn with<T>(&self, act: impl FnOnce(&mut Core<L>) -> T) -> T {
         let mut core = self.0.lock().expect("a panic under this lock ends the process");
-        let _whole = WholeOrNothing;
+        let _whole = AbortOnPanic;
         act(&mut core)
     }
 }

@@ -157,7 +157,7 @@ fn complete_deletions(
     store: &AddressStore,
 ) -> Result<Vec<(u32, Uuid)>, StartError> {
     let held = |uid| store.by_uid(uid).map(|entry| entry.number);
-    let unfinished = evidence.unfinished(held, |uid| store.is_deleted(uid), store.deletions_left());
+    let unfinished = evidence.unfinished(held, |uid| store.is_deleted(uid), store.deletions_room());
     let there: Vec<_> = unfinished.iter().filter_map(|(_, uid)| store.by_uid(*uid)).collect();
     let completed = there.iter().map(|entry| (entry.number, entry.config.uid)).collect();
     if unfinished.is_empty() {

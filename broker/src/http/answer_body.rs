@@ -49,7 +49,7 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
         // hyper polls for the next frame as soon as the last one is queued. Waiting until that frame was sent keeps the
         // stream open, and nothing more is produced meanwhile.
         if let Some(progress) = &this.progress {
-            ready!(progress.poll_taken(context));
+            ready!(progress.poll_written(context));
         }
         let (frame, guards) = collect(|| Pin::new(&mut this.body).poll_frame(context));
         if let Some(progress) = &this.progress {
@@ -58,7 +58,7 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
         frame.map_ok(|frame| {
             frame.map_data(|bytes| {
                 this.last_bytes = bytes.len();
-                this.progress.iter().for_each(|progress| progress.hands(bytes.len()));
+                this.progress.iter().for_each(|progress| progress.queue(bytes.len()));
                 Piece::new(bytes, guards, this.open.0.line(), this.progress.clone())
             })
         })
@@ -78,7 +78,7 @@ impl<O> Drop for AnswerBody<O> {
         // An answer with an empty content has only its head, which is written next or already.
         let ((), guards) = collect(|| self.body = Body::empty());
         if !guards.is_empty() {
-            self.open.0.line().undelivered.taken(guards);
+            self.open.0.line().undelivered.written(guards);
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     paced::{Broken, Paced},
     progress,
 };
-use crate::shared::{Budget, Taken};
+use crate::shared::{Allocation, Budget};
 
 /// The time for a body of the control API, in addition to the time that its size allows: longer than any pause of a
 /// working network.
@@ -70,7 +70,7 @@ pub struct WholeBody {
     /// The content of the body.
     pub bytes: Bytes,
     /// The memory of the body, counted until the request ends.
-    pub memory: Taken,
+    pub memory: Allocation,
 }
 
 impl WholeBody {

@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(host: Option<&str>, origin: Option<&str>) -> Result<(), ProblemType> {
+    fn check_host_and_origin(host: Option<&str>, origin: Option<&str>) -> Result<(), ProblemType> {
         let rules = BrowserRules::new(
             vec!["https://app.example.com".into()],
             vec!["restante-default.restante-system.svc".into()],
@@ -215,21 +215,25 @@ mod tests {
             "LocalHost",
             "Restante-Default.restante-system.svc:8080",
         ] {
-            assert_eq!(asked(Some(host), None), Ok(()), "{host}");
+            assert_eq!(check_host_and_origin(Some(host), None), Ok(()), "{host}");
         }
         for host in ["evil.example.com", "127.0.0.1.evil.example.com", "localhost.evil", "[evil]", ""] {
-            assert_eq!(asked(Some(host), None), Err(ProblemType::HostForbidden), "{host}");
+            assert_eq!(check_host_and_origin(Some(host), None), Err(ProblemType::HostForbidden), "{host}");
         }
-        assert_eq!(asked(None, None), Err(ProblemType::HeaderMalformed));
+        assert_eq!(check_host_and_origin(None, None), Err(ProblemType::HeaderMalformed));
     }
 
     #[test]
     fn an_origin_that_is_not_listed_is_refused() {
-        assert_eq!(asked(Some("localhost"), Some("https://app.example.com")), Ok(()));
+        assert_eq!(check_host_and_origin(Some("localhost"), Some("https://app.example.com")), Ok(()));
         for origin in
             ["https://evil.example.com", "null", "http://app.example.com", "https://app.example.com:8443"]
         {
-            assert_eq!(asked(Some("localhost"), Some(origin)), Err(ProblemType::OriginForbidden), "{origin}");
+            assert_eq!(
+                check_host_and_origin(Some("localhost"), Some(origin)),
+                Err(ProblemType::OriginForbidden),
+                "{origin}"
+            );
         }
     }
 

@@ -175,14 +175,14 @@ fn served<'a, S: Serve>(
 
 /// The HTTP version of a connection; `None` if the connection ends before it sends anything.
 async fn version<S>(stream: &TcpStream, line: &Line, serving: &Serving<S>) -> Option<Version> {
-    let gives_way = poll_fn(|context| {
+    let asked_to_close = poll_fn(|context| {
         line.wakes(context.waker());
-        if line.is_to_give_way() { Poll::Ready(()) } else { Poll::Pending }
+        if line.must_close() { Poll::Ready(()) } else { Poll::Pending }
     });
     tokio::select! {
         version = timeout(serving.limits.head_timeout, Version::of(stream)) => version.ok()?.ok(),
         () = serving.next_stage(serving.drain.has_begun()) => None,
-        () = gives_way => None,
+        () = asked_to_close => None,
     }
 }
 
@@ -262,16 +262,16 @@ where
             return Poll::Ready(ended);
         }
         // The timer is reset only if the line ends earlier than its deadline, or when it fires.
-        let gives_way = line.is_to_give_way();
+        let asked_to_close = line.must_close();
         loop {
             let Some(ends_at) = line.ends_at(patience) else { return Poll::Pending };
-            if !gives_way && ends_at < silence.deadline() {
+            if !asked_to_close && ends_at < silence.deadline() {
                 silence.as_mut().reset(ends_at);
             }
-            if !gives_way && silence.as_mut().poll(context).is_pending() {
+            if !asked_to_close && silence.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            if !gives_way && Instant::now() < ends_at {
+            if !asked_to_close && Instant::now() < ends_at {
                 silence.as_mut().reset(ends_at);
                 continue;
             }

@@ -75,7 +75,7 @@ impl Cors {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let answer = response.headers_mut();
         insert_list(answer, ACCESS_CONTROL_ALLOW_METHODS, &route.methods);
-        insert_list(answer, ACCESS_CONTROL_ALLOW_HEADERS, &known(headers));
+        insert_list(answer, ACCESS_CONTROL_ALLOW_HEADERS, &known_headers(headers));
         answer.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS.into());
         Some(response)
     }
@@ -98,18 +98,18 @@ impl Cors {
 }
 
 /// The requested headers that the contract knows, each once.
-fn known(headers: &HeaderMap) -> Vec<&str> {
+fn known_headers(headers: &HeaderMap) -> Vec<&str> {
     let values = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
     let asked = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let mut known = Vec::new();
+    let mut known_headers = Vec::new();
     // No valid request has more of them.
     for name in asked.map(str::trim).take(REQUEST_HEADERS.len() + header::KEPT_HEADERS_MAX) {
         let lower = name.to_ascii_lowercase();
-        if (REQUEST_HEADERS.contains(&&*lower) || header::is_kept(&lower)) && !known.contains(&name) {
-            known.push(name);
+        if (REQUEST_HEADERS.contains(&&*lower) || header::is_kept(&lower)) && !known_headers.contains(&name) {
+            known_headers.push(name);
         }
     }
-    known
+    known_headers
 }
 
 fn insert_list(headers: &mut HeaderMap, name: HeaderName, values: &[&str]) {

@@ -34,7 +34,7 @@ pub(super) fn date(clock: &Clock) -> HeaderValue {
 /// with dates off, hyper formats the date when an HTTP/1 connection is active: the first time, and when a second has
 /// passed since the last time. It panics if the date is before 1970. If the clock is set back later, no second has
 /// passed for hyper.
-pub(super) async fn look_at_the_clock() {
+pub(super) async fn prime_hypers_clock() {
     let nothing = service_fn(|_: Request<Incoming>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
     // The connection has no request and ends at once.
     let ended = http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nothing).await;

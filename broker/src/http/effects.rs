@@ -120,10 +120,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_header_is_refused_and_forwarded_answer_headers_are_ignored() {
-        let told = effects(&["message-dely"], &[MESSAGE_DELAY]).unwrap_err();
+        let detail = effects(&["message-dely"], &[MESSAGE_DELAY]).unwrap_err();
         assert!(
-            told.contains(r#"the header "message-dely" is unknown (did you mean Message-Delay?)"#),
-            "{told}"
+            detail.contains(r#"the header "message-dely" is unknown (did you mean Message-Delay?)"#),
+            "{detail}"
         );
         assert!(effects(&["restante-setle"], &[]).unwrap_err().contains("did you mean Restante-Settle?"));
         assert!(effects(&["idempotency-keys"], &[IDEMPOTENCY_KEY]).is_err());
@@ -142,9 +142,9 @@ mod tests {
         for bad in ["gzip", "identity, br"] {
             assert_eq!(coded(bad).unwrap_err().kind(), ProblemType::MediaTypeUnsupported, "{bad}");
         }
-        let told = expect_not_gzip(&[0x1f, 0x8b, 8], "batches").unwrap_err().problem().detail;
+        let detail = expect_not_gzip(&[0x1f, 0x8b, 8], "batches").unwrap_err().problem().detail;
         assert_eq!(
-            told,
+            detail,
             "the body is compressed (gzip), which is not supported for batches; send it uncompressed"
         );
         assert!(expect_not_gzip(b"{}", "batches").is_ok());

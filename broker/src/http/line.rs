@@ -35,7 +35,7 @@ pub(super) struct Line {
     /// When the line became idle or the head began, in milliseconds from the beginning.
     since: AtomicU64,
     /// Whether the line should close to make room for others.
-    gives_way: AtomicBool,
+    asked_to_close: AtomicBool,
     waker: AtomicWaker,
     /// The guards of frames that were not flushed yet.
     pub(super) undelivered: Undelivered,
@@ -73,7 +73,7 @@ impl Line {
             head_begun: AtomicBool::new(false),
             unread: AtomicU64::new(0),
             since: AtomicU64::new(0),
-            gives_way: AtomicBool::new(false),
+            asked_to_close: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             undelivered: Undelivered::default(),
             drain: drain.clone(),
@@ -135,7 +135,7 @@ impl Line {
 
     /// Whether the connection closes after the current answer.
     pub(super) fn closes(&self) -> bool {
-        self.drain.has_begun() || self.leaves_much_unread() || self.has_given_way()
+        self.drain.has_begun() || self.leaves_much_unread() || self.is_asked_to_close()
     }
 
     /// Whether a request is being answered.
@@ -151,19 +151,19 @@ impl Line {
     }
 
     /// Asks the line to close, if it is still idle when its task runs.
-    pub(super) fn give_way(&self) {
-        self.gives_way.store(true, Relaxed);
+    pub(super) fn ask_to_close(&self) {
+        self.asked_to_close.store(true, Relaxed);
         self.waker.wake();
     }
 
     /// Whether the line should close now.
-    pub(super) fn is_to_give_way(&self) -> bool {
-        self.gives_way.load(Relaxed) && !self.is_busy()
+    pub(super) fn must_close(&self) -> bool {
+        self.asked_to_close.load(Relaxed) && !self.is_busy()
     }
 
     /// Whether the line was asked to close.
-    pub(super) fn has_given_way(&self) -> bool {
-        self.gives_way.load(Relaxed)
+    pub(super) fn is_asked_to_close(&self) -> bool {
+        self.asked_to_close.load(Relaxed)
     }
 
     /// Registers the task to wake when the line is asked to close.
@@ -201,7 +201,7 @@ mod tests {
         Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new(), &Clock::of_test())
     }
 
-    fn left(line: &Line) -> Option<u64> {
+    fn seconds_left(line: &Line) -> Option<u64> {
         line.ends_at(PATIENCE).map(|at| at.duration_since(Instant::now()).as_secs())
     }
 
@@ -210,36 +210,36 @@ mod tests {
         let line = line();
         advance(LATER).await;
         line.heard();
-        assert_eq!(left(&line), Some(5));
+        assert_eq!(seconds_left(&line), Some(5));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_answers_does_not_time_out() {
         let line = line();
         let _answering = line.answering();
-        assert_eq!(left(&line), None);
+        assert_eq!(seconds_left(&line), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_line_has_the_keep_alive_time_and_the_next_head_has_its_own() {
         let line = line();
         drop(line.answering());
-        assert_eq!(left(&line), Some(620));
+        assert_eq!(seconds_left(&line), Some(620));
         advance(LATER).await;
         line.heard();
-        assert_eq!(left(&line), Some(10));
+        assert_eq!(seconds_left(&line), Some(10));
         advance(LATER).await;
         line.heard();
-        assert_eq!(left(&line), Some(5));
+        assert_eq!(seconds_left(&line), Some(5));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_line_gives_way_only_while_it_is_idle() {
         let line = line();
         let answering = line.answering();
-        line.give_way();
-        assert!(!line.is_to_give_way());
+        line.ask_to_close();
+        assert!(!line.must_close());
         drop(answering);
-        assert!(line.is_to_give_way());
+        assert!(line.must_close());
     }
 }

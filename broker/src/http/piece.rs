@@ -1,4 +1,4 @@
-//! A frame of an answer that tracks how much of it the connection has taken.
+//! A frame of an answer that tracks how much of it the connection has written.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Piece {
 
     fn leave(&mut self) {
         if !self.guards.is_empty() {
-            self.line.undelivered.taken(std::mem::take(&mut self.guards));
+            self.line.undelivered.written(std::mem::take(&mut self.guards));
         }
         // The bytes may keep a large buffer alive.
         self.bytes = Bytes::new();
@@ -51,7 +51,7 @@ impl Buf for Piece {
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
         if let Some(progress) = &self.progress {
-            progress.took(count);
+            progress.record_progress(count);
         }
         if self.bytes.is_empty() {
             self.leave();

@@ -6,11 +6,11 @@ use prometheus::IntCounter;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{holder::Holder, line::Line, proxies::TrustedProxies};
-use crate::shared::{Share, Shared, Taken};
+use crate::shared::{Allocation, Share, Shared};
 
 /// One in this many idle connections is closed at a time, because finding the oldest ones means a scan of all
 /// connections.
-const GIVE_WAY_AT_A_TIME: usize = 64;
+const CLOSED_AT_A_TIME: usize = 64;
 
 /// The places of a port for connections. Clones share the same places.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ struct Lines {
 pub(super) struct Place {
     places: Places,
     index: usize,
-    _taken: Taken,
+    _taken: Allocation,
     _is_taken: TaskTrackerToken,
 }
 
@@ -64,12 +64,12 @@ impl Places {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = share.take_uncounted(1).or_else(|| {
             let is_full = share.budget().left() == 0;
-            let gave_way = lines.give_way(|of| is_full || of.is(&share));
-            self.closed_idle.inc_by(gave_way as u64);
-            if gave_way == 0 {
+            let closing = lines.ask_longest_idle_to_close(|of| is_full || of.is(&share));
+            self.closed_idle.inc_by(closing as u64);
+            if closing == 0 {
                 share.budget().count_refusal();
             }
-            (gave_way > 0).then(|| share.take_anyway(1))
+            (closing > 0).then(|| share.take_anyway(1))
         })?;
         let index = lines.insert(line.clone(), share);
         Some(Place { places: self.clone(), index, _taken: taken, _is_taken: self.taken.token() })
@@ -107,15 +107,15 @@ impl Lines {
     }
 
     /// Asks the lines of these shares that have been idle longest to close. Returns their number.
-    fn give_way(&self, of: impl Fn(&Share) -> bool) -> usize {
-        let idle = self.lines.iter().flatten().filter(|(line, share)| !line.has_given_way() && of(share));
+    fn ask_longest_idle_to_close(&self, of: impl Fn(&Share) -> bool) -> usize {
+        let idle = self.lines.iter().flatten().filter(|(line, share)| !line.is_asked_to_close() && of(share));
         let mut idle: Vec<_> = idle.filter_map(|(line, _)| Some((line.idle_since()?, line))).collect();
-        let count = (idle.len() / GIVE_WAY_AT_A_TIME).max(1).min(idle.len());
+        let count = (idle.len() / CLOSED_AT_A_TIME).max(1).min(idle.len());
         if count == 0 {
             return 0;
         }
         idle.select_nth_unstable_by_key(count - 1, |(since, _)| *since);
-        idle[..count].iter().for_each(|(_, line)| line.give_way());
+        idle[..count].iter().for_each(|(_, line)| line.ask_to_close());
         count
     }
 }
@@ -165,7 +165,7 @@ mod tests {
         let _busy = first.answering();
         let _held = [places.enter(&first).unwrap(), places.enter(&second).unwrap()];
         assert!(places.enter(&line(3)).is_some());
-        assert!(second.is_to_give_way() && !first.is_to_give_way());
+        assert!(second.must_close() && !first.must_close());
     }
 
     #[test]

@@ -161,8 +161,8 @@ mod tests {
             ("https://example.com/a/../b", "a segment"),
             ("https://example.com/a%20b", "a segment"),
         ] {
-            let told = bad.parse::<ExternalUrl>().unwrap_err();
-            assert!(told.contains(why), "{bad}: {told}");
+            let error = bad.parse::<ExternalUrl>().unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
         }
     }
 
@@ -185,14 +185,14 @@ mod tests {
     #[test]
     fn the_prefix_is_removed_from_the_path_of_a_request() {
         let mq = prefix("https://example.com/mq");
-        for (asked, served) in [
+        for (requested, served) in [
             ("/mq/v1/leases/abc?x=1", "/v1/leases/abc?x=1"),
             ("/v1/leases/abc", "/v1/leases/abc"),
             ("/mqx/v1", "/mqx/v1"),
             ("/mq", "/mq"),
             ("http://h:1/mq/livez", "http://h:1/livez"),
         ] {
-            assert_eq!(mq.removed(request(asked)).uri().to_string(), served, "{asked}");
+            assert_eq!(mq.removed(request(requested)).uri().to_string(), served, "{requested}");
         }
     }
 

@@ -30,25 +30,25 @@ pub(super) fn wait_ends_at(since: Instant, last: Instant, bytes: u64, patience: 
 pub(super) struct Stall {
     since: Instant,
     last: Instant,
-    taken: u64,
+    bytes: u64,
 }
 
 impl Stall {
     /// Starts when the peer reads no more.
     pub(super) fn begun() -> Self {
         let now = Instant::now();
-        Self { since: now, last: now, taken: 0 }
+        Self { since: now, last: now, bytes: 0 }
     }
 
     /// Records that the peer has read bytes.
-    pub(super) fn took(&mut self, bytes: usize) {
-        self.taken += bytes as u64;
+    pub(super) fn record_progress(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
         self.last = Instant::now();
     }
 
     /// When the wait times out.
     pub(super) fn ends_at(&self, patience: Duration) -> Instant {
-        wait_ends_at(self.since, self.last, self.taken, patience)
+        wait_ends_at(self.since, self.last, self.bytes, patience)
     }
 }
 
@@ -61,25 +61,25 @@ pub(super) struct Progress {
     waits_since: AtomicU64,
     /// When the peer last read bytes, in the same unit.
     last: AtomicU64,
-    taken: AtomicU64,
-    /// The number of bytes that were handed to the connection and are not taken yet.
-    handed: AtomicU64,
-    /// Woken when all bytes were taken.
+    bytes: AtomicU64,
+    /// The number of bytes that were queued for the connection and are not written yet.
+    pending: AtomicU64,
+    /// Woken when all bytes were written.
     waker: AtomicWaker,
 }
 
 impl Progress {
     pub(super) fn new() -> Self {
         let zero = || AtomicU64::new(0);
-        let (waits_since, last, taken, handed) = (zero(), zero(), zero(), zero());
-        Self { began: Instant::now(), waits_since, last, taken, handed, waker: AtomicWaker::new() }
+        let (waits_since, last, bytes, pending) = (zero(), zero(), zero(), zero());
+        Self { began: Instant::now(), waits_since, last, bytes, pending, waker: AtomicWaker::new() }
     }
 
     /// Records that there are bytes for the peer to read.
     pub(super) fn waits_for_peer(&self) {
         if self.waits_since.load(Relaxed) == 0 {
             let now = self.now();
-            self.taken.store(0, Relaxed);
+            self.bytes.store(0, Relaxed);
             self.last.store(now, Relaxed);
             self.waits_since.store(now, Relaxed);
         }
@@ -90,28 +90,28 @@ impl Progress {
         self.waits_since.store(0, Relaxed);
     }
 
-    /// Records that bytes were handed to the connection.
-    pub(super) fn hands(&self, bytes: usize) {
-        self.handed.fetch_add(bytes as u64, Relaxed);
+    /// Records that bytes were queued for the connection.
+    pub(super) fn queue(&self, bytes: usize) {
+        self.pending.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Records that the connection has taken bytes.
-    pub(super) fn took(&self, bytes: usize) {
-        self.taken.fetch_add(bytes as u64, Relaxed);
+    /// Records that the connection has written bytes.
+    pub(super) fn record_progress(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
         self.last.store(self.now(), Relaxed);
-        if self.handed.fetch_sub(bytes as u64, Relaxed) == bytes as u64 {
+        if self.pending.fetch_sub(bytes as u64, Relaxed) == bytes as u64 {
             self.waker.wake();
         }
     }
 
-    /// Waits until the connection has taken all bytes.
-    pub(super) fn poll_taken(&self, context: &Context<'_>) -> Poll<()> {
-        if self.handed.load(Relaxed) == 0 {
+    /// Waits until the connection has written all bytes.
+    pub(super) fn poll_written(&self, context: &Context<'_>) -> Poll<()> {
+        if self.pending.load(Relaxed) == 0 {
             return Poll::Ready(());
         }
         self.waker.register(context.waker());
-        // The bytes may have been taken before the waker was registered.
-        if self.handed.load(Relaxed) == 0 { Poll::Ready(()) } else { Poll::Pending }
+        // The bytes may have been written before the waker was registered.
+        if self.pending.load(Relaxed) == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// When the wait for the peer times out; `None` while the answer does not wait.
@@ -119,7 +119,7 @@ impl Progress {
         let at = |millis: u64| self.began + Duration::from_millis(millis);
         let since = self.waits_since.load(Relaxed).checked_sub(1)?;
         let last = self.last.load(Relaxed).saturating_sub(1);
-        Some(wait_ends_at(at(since), at(last), self.taken.load(Relaxed), patience))
+        Some(wait_ends_at(at(since), at(last), self.bytes.load(Relaxed), patience))
     }
 
     fn now(&self) -> u64 {
@@ -142,8 +142,8 @@ mod tests {
         progress.waits_for_peer();
         advance(Duration::from_secs(20)).await;
         progress.waits_for_peer();
-        progress.hands(8192);
-        progress.took(8192);
+        progress.queue(8192);
+        progress.record_progress(8192);
         assert_eq!(progress.ends_at(PATIENCE), Some(began + PATIENCE + Duration::from_secs(2)));
     }
 
@@ -152,8 +152,8 @@ mod tests {
         let began = Instant::now();
         let progress = Progress::new();
         progress.waits_for_peer();
-        progress.hands(1 << 20);
-        progress.took(1 << 20);
+        progress.queue(1 << 20);
+        progress.record_progress(1 << 20);
         assert_eq!(progress.ends_at(PATIENCE), Some(began + PATIENCE));
     }
 

@@ -109,8 +109,8 @@ mod tests {
     fn the_forwarded_address_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
         let nobody = TrustedProxies::default();
-        let said = headers("x-forwarded-for", &["198.51.100.1"]);
-        assert_eq!(nobody.client_address("10.0.0.1".parse().unwrap(), &said).to_string(), "10.0.0.1");
+        let headers_sent = headers("x-forwarded-for", &["198.51.100.1"]);
+        assert_eq!(nobody.client_address("10.0.0.1".parse().unwrap(), &headers_sent).to_string(), "10.0.0.1");
     }
 
     #[test]

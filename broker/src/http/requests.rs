@@ -70,8 +70,8 @@ pub(super) fn requests<S: Serve>(
             _ => Body::new(RequestBody::new(body, &line, asks_first)),
         });
         // A line that was asked to close has lost its place: the client must send the request on another connection.
-        let answer = match answering.line().has_given_way() {
-            true => ready((gave_way().into_response(), None)).left_future(),
+        let answer = match answering.line().is_asked_to_close() {
+            true => ready((closed_while_idle().into_response(), None)).left_future(),
             false => {
                 service.answer(&client, request).map(|(answer, open)| (answer, Some(open))).right_future()
             }
@@ -88,7 +88,7 @@ pub(super) fn requests<S: Serve>(
     })
 }
 
-fn gave_way() -> HttpError {
+fn closed_while_idle() -> HttpError {
     let detail = "the limit of connections is reached, by this address or by all (--connections-max), so this idle one \
                   is closed; connect again";
     HttpError::new(ProblemType::Busy, detail)

@@ -59,24 +59,24 @@ pub fn routes() -> Routes {
 
 /// Whether a path accepts any host name and origin. Load balancers use a Host of their own for health checks, and these
 /// paths reveal and change nothing of a channel.
-pub(super) fn is_for_all(asked: &str) -> bool {
-    [path::LIVEZ, path::READYZ].contains(&asked) || asked.starts_with(path::ERRORS)
+pub(super) fn is_for_all(requested: &str) -> bool {
+    [path::LIVEZ, path::READYZ].contains(&requested) || requested.starts_with(path::ERRORS)
 }
 
 fn messages(State(context): State<Arc<Context>>, request: Request) -> Answering {
-    let asked = || {
+    let respond = || {
         let address = address_in(request.uri(), path::MESSAGES)?;
         Adapter::at(&context, &address)?.handle(address, request)
     };
-    asked().unwrap_or_else(refused)
+    respond().unwrap_or_else(refused)
 }
 
 fn receive(State(context): State<Arc<Context>>, request: Request) -> Answering {
-    let asked = || {
+    let respond = || {
         let address = address_in(request.uri(), path::RECEIVE)?;
         Adapter::at(&context, &address)?.source(&address)?.handle(request)
     };
-    asked().unwrap_or_else(refused)
+    respond().unwrap_or_else(refused)
 }
 
 /// The answer to an invalid request, which is ready at once.

@@ -69,7 +69,7 @@ impl ConnectionCounts {
 /// connection to any of the listeners, and resets the connections that a listener has not accepted when it is closed.
 pub async fn serve<S: Serve>(server: Server<S>) {
     let Server { listener, service, limits, places, counts, clock, drain, drain_timeout } = server;
-    date::look_at_the_clock().await;
+    date::prime_hypers_clock().await;
     let tasks = TaskTracker::new();
     let over = CancellationToken::new();
     let (drain_end, tasks_of) = (over.clone(), tasks.clone());

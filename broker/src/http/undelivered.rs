@@ -3,7 +3,7 @@
 //! undone.
 //!
 //! hyper takes a body's frames and writes them, over HTTP/2 as far as the peer's window allows. A
-//! [`super::piece::Piece`] is such a frame and tracks how much of it was taken. Its last byte may then be in a buffer
+//! [`super::piece::Piece`] is such a frame and tracks how much of it was written. Its last byte may then be in a buffer
 //! of hyper, which the next flush empties.
 
 use std::{
@@ -47,7 +47,7 @@ pub(super) fn collect<T>(act: impl FnOnce() -> T) -> (T, SendGuards) {
     (done, HANDED_OVER.replace(before).unwrap_or_default())
 }
 
-/// The guards of frames that the connection has taken completely but not flushed yet.
+/// The guards of frames that the connection has written completely but not flushed yet.
 #[derive(Default)]
 pub(super) struct Undelivered(Mutex<SendGuards>);
 
@@ -58,8 +58,8 @@ impl Undelivered {
         guards.into_iter().for_each(SendGuard::sent);
     }
 
-    /// Adds the guards of a frame whose last byte was taken.
-    pub(super) fn taken(&self, mut guards: SendGuards) {
+    /// Adds the guards of a frame whose last byte was written.
+    pub(super) fn written(&self, mut guards: SendGuards) {
         self.lock().append(&mut guards);
     }
 

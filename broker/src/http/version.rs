@@ -21,7 +21,7 @@ impl Version {
         let mut before = 0;
         loop {
             let count = stream.peek(&mut bytes).await?;
-            if let Some(version) = Self::told_by(&bytes[..count]) {
+            if let Some(version) = Self::detect(&bytes[..count]) {
                 return Ok(version);
             }
             // No more bytes will come: hyper reports the error to the peer.
@@ -35,7 +35,7 @@ impl Version {
     }
 
     /// The version, or `None` if there are too few bytes to tell.
-    fn told_by(bytes: &[u8]) -> Option<Self> {
+    fn detect(bytes: &[u8]) -> Option<Self> {
         match bytes.len() {
             _ if !PREFACE.starts_with(bytes) => Some(Self::Http1),
             24 => Some(Self::Http2),
@@ -52,11 +52,11 @@ mod tests {
 
     #[test]
     fn the_preface_identifies_http_2_and_anything_else_is_http_1() {
-        assert_eq!(Version::told_by(PREFACE), Some(Version::Http2));
-        assert_eq!(Version::told_by(b"GET / HTTP/1.1\r\n"), Some(Version::Http1));
-        assert_eq!(Version::told_by(b"PRI * HTTP/1.1\r\nHost: h"), Some(Version::Http1));
+        assert_eq!(Version::detect(PREFACE), Some(Version::Http2));
+        assert_eq!(Version::detect(b"GET / HTTP/1.1\r\n"), Some(Version::Http1));
+        assert_eq!(Version::detect(b"PRI * HTTP/1.1\r\nHost: h"), Some(Version::Http1));
         for length in 0..PREFACE.len() {
-            assert_eq!(Version::told_by(&PREFACE[..length]), None, "{length}");
+            assert_eq!(Version::detect(&PREFACE[..length]), None, "{length}");
         }
     }
 
@@ -70,13 +70,13 @@ mod tests {
     async fn a_preface_may_arrive_in_pieces() {
         let (mut client, server) = pair().await;
         client.set_nodelay(true).unwrap();
-        let told = tokio::spawn(async move { (Version::of(&server).await.unwrap(), server) });
+        let detected = tokio::spawn(async move { (Version::of(&server).await.unwrap(), server) });
         for piece in PREFACE.chunks(5) {
             tokio::task::yield_now().await;
-            assert!(!told.is_finished());
+            assert!(!detected.is_finished());
             client.write_all(piece).await.unwrap();
         }
-        assert_eq!(told.await.unwrap().0, Version::Http2);
+        assert_eq!(detected.await.unwrap().0, Version::Http2);
     }
 
     #[tokio::test]

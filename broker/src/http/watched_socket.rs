@@ -77,7 +77,7 @@ impl<S> WatchedSocket<S> {
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = written {
             if let Ok(bytes) = &written {
-                self.stall.iter_mut().for_each(|stall| stall.took(*bytes));
+                self.stall.iter_mut().for_each(|stall| stall.record_progress(*bytes));
                 self.frames.iter_mut().for_each(|frames| frames.wrote(*bytes));
             }
             return Poll::Ready(written);

@@ -69,7 +69,7 @@ impl Destination {
             None if is_empty == Some(false) => return Err(MaintenanceError::NotEmpty { path }),
             None => None,
             Some(old) => {
-                refuse_taken(old)?;
+                refuse_existing(old)?;
                 is_empty.map(|_| OldFolder::find(old, &path, &unfinished, read)).transpose()?
             }
         };
@@ -146,7 +146,7 @@ fn unfinished(path: &Path) -> Result<PathBuf, MaintenanceError> {
 }
 
 /// Refuses an existing path for the old folder, even a dangling link.
-fn refuse_taken(old: &Path) -> Result<(), MaintenanceError> {
+fn refuse_existing(old: &Path) -> Result<(), MaintenanceError> {
     match fs::symlink_metadata(old) {
         Ok(_) => Err(MaintenanceError::OldIsThere { path: old.to_owned() }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -103,7 +103,7 @@ impl DumpedMessage {
             },
             enqueued_at: time(message.stored.enqueued_at),
             // In a damaged log the counts may contradict each other.
-            deliveries: message.handouts.last.saturating_sub(message.handouts.uncounted),
+            deliveries: message.lease_counts.last.saturating_sub(message.lease_counts.uncounted),
             due_at: match message.phase {
                 Phase::Delayed { until, .. } => Some(time(until)),
                 _ => None,

@@ -204,7 +204,7 @@ fn complete_deletions(
     evidence: &ChannelEvidence,
 ) -> Vec<(String, Uuid)> {
     let held = |uid| addresses.number(uid);
-    let unfinished = evidence.unfinished(held, |uid| addresses.is_deleted(uid), addresses.deletions_left());
+    let unfinished = evidence.unfinished(held, |uid| addresses.is_deleted(uid), addresses.deletions_room());
     let entries = unfinished.into_iter().filter_map(|(_, uid)| addresses.complete(uid));
     entries.map(|entry| (entry.config.qualified_name(), entry.config.uid)).collect()
 }

@@ -58,7 +58,7 @@ pub fn pull_batch() -> Operation {
     let linger = parameters::query(
         "linger_ms",
         "Milliseconds to wait for more messages after the first; default 0.",
-        schemas::whole(0, LINGER_MS_MAX),
+        schemas::whole_number(0, LINGER_MS_MAX),
     );
     let delivered = answers::of_a_stranger(answers::of_a_pull("The messages, each with its own lease."))
         .content("application/json", json::<PulledBatch>())

@@ -34,11 +34,11 @@ use crate::{
 
 /// The document, serialized.
 static JSON: LazyLock<Bytes> = LazyLock::new(|| {
-    serde_json::to_vec(&whole(routes().paths())).expect("a document has only JSON's own types").into()
+    serde_json::to_vec(&describe(routes().paths())).expect("a document has only JSON's own types").into()
 });
 
 /// The document that describes these paths.
-pub fn whole(paths: Paths) -> OpenApi {
+pub fn describe(paths: Paths) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Restante")
         .description(Some(DESCRIPTION))

@@ -60,7 +60,7 @@ pub fn release() -> Operation {
             "delay",
             "Seconds until the message is ready again; the channel's limits.maxDelaySeconds is the maximum. Without \
              it, the channel's back-off.",
-            schemas::whole(0, DELAY_SECONDS_MAX),
+            schemas::whole_number(0, DELAY_SECONDS_MAX),
         ))
         .parameter(parameters::query("uncounted", "true: this delivery does not count towards \
                                                    maxDeliveries.", schemas::flag()));

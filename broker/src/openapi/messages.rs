@@ -87,7 +87,7 @@ pub fn pull() -> Operation {
     let in_flight = parameters::query(
         "in_flight",
         "Streams: the maximum number of unsettled messages; default 1.",
-        schemas::whole(1, IN_FLIGHT_MAX),
+        schemas::whole_number(1, IN_FLIGHT_MAX),
     );
     let events = ContentBuilder::new().schema(Some(schemas::event())).build();
     let delivered = delivered()

@@ -19,7 +19,7 @@ mod service;
 mod tests;
 
 pub use batches::{count_batch, pull_batch, push_batch};
-pub use document::{document, document_head, serve, whole};
+pub use document::{describe, document, document_head, serve};
 pub use inspect::{channel, channel_head, count_peek, peek};
 pub use leases::{reject, release, renew, settle, settle_many};
 pub use messages::{count, pull, push, receive};

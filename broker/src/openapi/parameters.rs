@@ -50,13 +50,13 @@ pub(super) fn of_a_push() -> Vec<Parameter> {
         header(
             "Message-Delay",
             "Seconds until the message is ready; the channel's limits.maxDelaySeconds is the maximum.",
-            schemas::whole(0, DELAY_SECONDS_MAX),
+            schemas::whole_number(0, DELAY_SECONDS_MAX),
         ),
         header(
             "Message-TTL",
             "Seconds until the message expires; the channel's limits.ttlSeconds is the maximum. It must be more than \
              Message-Delay.",
-            schemas::whole(1, TTL_SECONDS_MAX),
+            schemas::whole_number(1, TTL_SECONDS_MAX),
         ),
         header(
             "Prefer",
@@ -137,6 +137,6 @@ pub(super) fn max_messages() -> Parameter {
     query(
         "max",
         "The maximum number of messages in the answer; default 100.",
-        schemas::whole(1, BATCH_ITEMS_MAX as u32),
+        schemas::whole_number(1, BATCH_ITEMS_MAX as u32),
     )
 }

@@ -28,7 +28,7 @@ pub(super) fn uuid() -> Object {
 }
 
 /// A whole number from `min` to `max`.
-pub(super) fn whole(min: u32, max: u32) -> Object {
+pub(super) fn whole_number(min: u32, max: u32) -> Object {
     ObjectBuilder::new()
         .schema_type(Type::Integer)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use restante_wire::ProblemType;
 use serde_json::Value;
 
-use super::whole;
+use super::describe;
 use crate::http::routes;
 
 /// Problem types that only the control API answers with.
@@ -23,7 +23,7 @@ const ITEMS_ONLY: [ProblemType; 1] = [ProblemType::ItemMalformed];
 const NO_OPERATION: [ProblemType; 2] = [ProblemType::RouteUnknown, ProblemType::MethodNotAllowed];
 
 fn document() -> Value {
-    serde_json::to_value(whole(routes().paths())).unwrap()
+    serde_json::to_value(describe(routes().paths())).unwrap()
 }
 
 fn committed() -> PathBuf {

@@ -283,7 +283,7 @@ mod tests {
         let (log, addresses) = (FirstFailure::default(), FirstFailure::default());
         log.record("failed to sync /data/log/00000001.seg: Input/output error (os error 5)");
         log.record("the log failed before");
-        let said = RunError::store_failed([&log, &addresses]).to_string();
-        assert!(said.contains("sync /data/log/00000001.seg") && said.contains("os error 5"), "{said}");
+        let text = RunError::store_failed([&log, &addresses]).to_string();
+        assert!(text.contains("sync /data/log/00000001.seg") && text.contains("os error 5"), "{text}");
     }
 }

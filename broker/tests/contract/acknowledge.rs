@@ -13,7 +13,7 @@ use crate::{
 async fn ack_auto_settles_before_the_answer_is_sent_and_the_answer_has_no_lease() {
     let mut broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "once").await;
-    let response = broker.take("acme/orders", "wait=5").send().await.unwrap();
+    let response = broker.pull_with_ack_auto("acme/orders", "wait=5").send().await.unwrap();
     assert_eq!(header(&response, "message-deliveries"), "1");
     for absent in ["location", "lease-duration", "lease-expires-at"] {
         assert!(response.headers().get(absent).is_none(), "{absent}");
@@ -74,7 +74,7 @@ async fn a_settling_batch_pull_that_lingers_longer_than_its_leases_delivers_no_m
 #[tokio::test]
 async fn ack_auto_and_an_attempt_id_exclude_each_other() {
     let broker = with_orders(|_| ()).await;
-    let pull = broker.take("acme/orders", "wait=0").header("receive-attempt-id", "a");
+    let pull = broker.pull_with_ack_auto("acme/orders", "wait=0").header("receive-attempt-id", "a");
     assert_problem(pull.send().await.unwrap(), 400, ProblemType::ParameterMalformed).await;
 }
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The arguments of the backup command.
-pub(crate) fn taking(broker: &Broker, file: &Path) -> [String; 7] {
+pub(crate) fn backup_arguments(broker: &Broker, file: &Path) -> [String; 7] {
     let url = format!("http://{}", broker.address("--control-listen"));
     let token = broker.folder.path().join("token").display().to_string();
     let file = file.display().to_string();
@@ -35,7 +35,7 @@ pub(crate) fn taking(broker: &Broker, file: &Path) -> [String; 7] {
 /// Takes a backup with the command, into a file.
 pub(crate) fn backed_up(broker: &Broker, name: &str) -> PathBuf {
     let file = broker.folder.path().join(name);
-    let output = run_command(&taking(broker, &file).each_ref().map(String::as_str));
+    let output = run_command(&backup_arguments(broker, &file).each_ref().map(String::as_str));
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     file
 }
@@ -265,7 +265,7 @@ async fn a_backup_of_a_damaged_log_is_complete_and_reports_the_damage() {
     let on_disk = fs::OpenOptions::new().write(true).open(broker.data_folder().join(&segment)).unwrap();
     on_disk.write_at(b"M", offset as u64).unwrap();
     let file = broker.folder.path().join("backup.tar");
-    let output = run_command(&taking(&broker, &file).each_ref().map(String::as_str));
+    let output = run_command(&backup_arguments(&broker, &file).each_ref().map(String::as_str));
     assert_eq!(status(&output), 1, "{}", stderr(&output));
     assert!(stderr(&output).contains(&format!("{segment} is damaged at offset")), "{}", stderr(&output));
     let output =
@@ -284,8 +284,11 @@ async fn a_failing_target_disk_is_not_reported_as_damage_of_the_backup() {
     command.args([env!("CARGO_BIN_EXE_restante-broker"), "restore"]);
     let output = command.arg(&file).arg(file.with_file_name("restored")).output().unwrap();
     assert_eq!(status(&output), 2);
-    let said = stderr(&output);
-    assert!(said.contains("cannot write") && !said.contains("incomplete or invalid backup"), "{said}");
+    let printed = stderr(&output);
+    assert!(
+        printed.contains("cannot write") && !printed.contains("incomplete or invalid backup"),
+        "{printed}"
+    );
 }
 
 #[tokio::test]

@@ -10,13 +10,13 @@ use std::{
 use rustix::fs::{CWD, FileType, mknodat};
 
 use crate::{
-    backup::{backed_up, small, taking},
+    backup::{backed_up, backup_arguments, small},
     broker::Broker,
     maintenance::{run_command, status, stderr, stdout},
 };
 
-fn take(broker: &Broker, file: &Path) -> Output {
-    run_command(&taking(broker, file).each_ref().map(String::as_str))
+fn run_backup(broker: &Broker, file: &Path) -> Output {
+    run_command(&backup_arguments(broker, file).each_ref().map(String::as_str))
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn an_output_that_is_not_a_file_is_refused_and_unchanged() {
     for (name, says) in
         [("pipe", "a pipe"), ("folder", "a folder"), ("link", "a link"), ("socket", "a socket")]
     {
-        let output = take(&broker, &at(name));
+        let output = run_backup(&broker, &at(name));
         assert_eq!(status(&output), 2, "{name}: {}", stderr(&output));
         assert!(stderr(&output).contains(says), "{name}: {}", stderr(&output));
         assert!(stderr(&output).contains("standard output"), "{name}: {}", stderr(&output));
@@ -62,11 +62,11 @@ async fn an_earlier_backup_is_replaced_once_the_new_one_is_complete_and_no_other
     let file = broker.folder.path().join("backups/backup.tar");
     fs::create_dir(file.parent().unwrap()).unwrap();
     fs::write(&file, "of before").unwrap();
-    let mut words = taking(&broker, &file);
+    let mut words = backup_arguments(&broker, &file);
     words[2] = "http://127.0.0.1:1".to_owned();
     assert_eq!(status(&run_command(&words.each_ref().map(String::as_str))), 2);
     assert_eq!(fs::read(&file).unwrap(), b"of before");
-    assert_eq!(status(&take(&broker, &file)), 0);
+    assert_eq!(status(&run_backup(&broker, &file)), 0);
     assert!(fs::read(&file).unwrap().len() > 4096);
     assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
 }
@@ -86,11 +86,15 @@ async fn a_backup_names_each_damaged_message() {
         fs::write(&path, bytes).unwrap();
         damaged.push(segment);
     }
-    let output = take(&broker, &broker.folder.path().join("backup.tar"));
-    let said = stderr(&output);
-    assert_eq!(status(&output), 1, "{said}");
-    assert_eq!(said.matches(&format!("{} is damaged at offset", damaged[0])).count(), 3, "{said}");
-    assert!(!said.contains("whole otherwise"), "{said}");
+    let output = run_backup(&broker, &broker.folder.path().join("backup.tar"));
+    let output_text = stderr(&output);
+    assert_eq!(status(&output), 1, "{output_text}");
+    assert_eq!(
+        output_text.matches(&format!("{} is damaged at offset", damaged[0])).count(),
+        3,
+        "{output_text}"
+    );
+    assert!(!output_text.contains("whole otherwise"), "{output_text}");
 }
 
 #[tokio::test]

@@ -151,9 +151,9 @@ async fn an_invalid_item_is_400_with_the_path_of_its_field_and_the_others_are_st
     let mut items: Vec<_> = bad.iter().map(|(item, _)| item.clone()).collect();
     items.push(json!({"content": "good"}));
     let results = pushed(&broker, &json!({"messages": items})).await.results;
-    for ((item, told), result) in bad.iter().zip(&results) {
+    for ((item, expected), result) in bad.iter().zip(&results) {
         let detail = malformed(result);
-        assert!(detail.contains(told), "{item}: {detail}");
+        assert!(detail.contains(expected), "{item}: {detail}");
     }
     assert_eq!(results.last().map(|result| result.status), Some(201));
     assert_eq!(stats(&broker, "orders").await.messages(), 1);
@@ -177,7 +177,7 @@ async fn a_frame_with_an_invalid_head_is_400_and_the_others_are_stored() {
         broker.request(Method::POST, "/v1/batches/acme/orders").header("content-type", FRAMES_CONTENT_TYPE);
     let results: PushResults = request.body(body).send().await.unwrap().json().await.unwrap();
     let results = results.results;
-    for (result, told) in results.iter().zip([
+    for (result, expected) in results.iter().zip([
         "frames[0].delay is an unknown field (did you mean delaySeconds?)",
         "frames[1].content is an unknown field",
         "frames[2].group must be a string, not the number 5",
@@ -185,7 +185,7 @@ async fn a_frame_with_an_invalid_head_is_400_and_the_others_are_stored() {
         "frames[4].headers.content-type and contentType are both given",
     ]) {
         let detail = malformed(result);
-        assert!(detail.contains(told), "{detail}");
+        assert!(detail.contains(expected), "{detail}");
     }
     assert_eq!((results.len(), results[5].status), (6, 201));
     assert_eq!(stats(&broker, "orders").await.messages(), 1);
@@ -251,7 +251,7 @@ async fn compressed_batches_and_settlements_are_415_and_the_detail_names_the_com
 #[tokio::test]
 async fn invalid_settlements_are_400_with_the_path_of_the_field() {
     let broker = with_orders(|_| ()).await;
-    for (bad, told) in [
+    for (bad, expected) in [
         (json!({"acks": []}), "acks is an unknown field (did you mean ack?)"),
         (
             json!({"release": [{"lease": "a"}, {"lease": "a", "delaySeconds": 5}]}),
@@ -269,7 +269,7 @@ async fn invalid_settlements_are_400_with_the_path_of_the_field() {
     ] {
         let response = broker.request(Method::POST, "/v1/settlements").json(&bad).send().await.unwrap();
         let problem = assert_problem(response, 400, ProblemType::BodyMalformed).await;
-        assert!(problem.detail.contains(told), "{bad}: {problem}");
+        assert!(problem.detail.contains(expected), "{bad}: {problem}");
     }
     let renew = json!({"renew": [{"lease": "a", "seconds": 0}]});
     let response = broker.request(Method::POST, "/v1/settlements").json(&renew).send().await.unwrap();

@@ -87,7 +87,7 @@ impl Broker {
     }
 
     /// Another broker on the same folder, not started yet.
-    pub(crate) fn beside(&self) -> Self {
+    pub(crate) fn on_same_folder(&self) -> Self {
         let (folder, client, arguments) = (self.folder.clone(), self.client.clone(), self.arguments.clone());
         Self { folder, client, arguments, process: None }
     }
@@ -135,7 +135,7 @@ impl Broker {
     }
 
     /// Waits for its end. Returns the status, and the last line of its log.
-    pub(crate) fn last_word(&mut self) -> (Option<i32>, String) {
+    pub(crate) fn exit_status_and_last_line(&mut self) -> (Option<i32>, String) {
         let mut last = String::new();
         let running = self.process.as_mut().unwrap();
         while let Ok(line) = running.log.recv_timeout(DEADLINE) {
@@ -148,15 +148,15 @@ impl Broker {
 
     /// Starts the broker and waits until it listens.
     pub(crate) fn start(&mut self) {
-        self.start_saying(&[]);
+        self.start_and_wait_for_log(&[]);
     }
 
     /// [`Self::start`], waiting for these lines of its log first.
-    pub(crate) fn start_saying(&mut self, lines: &[&str]) {
+    pub(crate) fn start_and_wait_for_log(&mut self, lines: &[&str]) {
         let mut child = self.command().spawn().unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log_lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = mpsc::channel();
-        std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || log_lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         self.process = Some(Running { child, addresses: HashMap::new(), log });
         for line in lines.iter().chain(&["the broker is ready"]) {
             assert!(self.wait_for_log(line).is_some(), "the broker did not start");
@@ -208,7 +208,7 @@ impl Broker {
     }
 
     /// A pull that settles its message.
-    pub(crate) fn take(&self, address: &str, wait: &str) -> RequestBuilder {
+    pub(crate) fn pull_with_ack_auto(&self, address: &str, wait: &str) -> RequestBuilder {
         self.pull(address, &format!("{wait}&ack=auto")).header("restante-settle", "yes")
     }
 

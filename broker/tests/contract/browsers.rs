@@ -37,7 +37,7 @@ async fn a_host_name_that_is_not_listed_is_403_and_an_ip_address_is_accepted() {
 
 /// A pull with the headers of a browser.
 fn fetched(broker: &Broker, headers: &[(&'static str, &'static str)]) -> RequestBuilder {
-    let pull = broker.take("acme/orders", "wait=0");
+    let pull = broker.pull_with_ack_auto("acme/orders", "wait=0");
     headers.iter().fold(pull, |pull, (name, value)| pull.header(*name, *value))
 }
 

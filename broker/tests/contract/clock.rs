@@ -44,8 +44,8 @@ async fn write(broker: &Broker, record: &Record<'_>) {
     poll_fn(|context| log.poll_takes_batch(context)).await;
     let number = log.commit(Sync::Now);
     loop {
-        let (told, outcome) = poll_fn(|context| log.poll_commit(context)).await;
-        if outcome.unwrap() == Sync::Now && told == number {
+        let (committed, outcome) = poll_fn(|context| log.poll_commit(context)).await;
+        if outcome.unwrap() == Sync::Now && committed == number {
             return;
         }
     }
@@ -53,13 +53,13 @@ async fn write(broker: &Broker, record: &Record<'_>) {
 
 /// The body that a receiver gets.
 async fn content(broker: &Broker) -> String {
-    broker.take("acme/orders", "wait=0").send().await.unwrap().text().await.unwrap()
+    broker.pull_with_ack_auto("acme/orders", "wait=0").send().await.unwrap().text().await.unwrap()
 }
 
 #[tokio::test]
 async fn downtime_on_another_machine_is_not_counted_and_the_log_and_a_metric_report_it() {
     let mut broker = moved(&[]).await;
-    broker.start_saying(&["the wall clock is more than a day ahead of the last run"]);
+    broker.start_and_wait_for_log(&["the wall clock is more than a day ahead of the last run"]);
     let uncounted = broker.metric("restante_clock_uncounted_seconds").await;
     assert!((uncounted - DAYS.as_secs_f64()).abs() < 60.0, "{uncounted}");
     assert_eq!(content(&broker).await, "lives");
@@ -69,7 +69,7 @@ async fn downtime_on_another_machine_is_not_counted_and_the_log_and_a_metric_rep
 #[tokio::test]
 async fn downtime_on_another_machine_is_counted_with_count_downtime() {
     let mut broker = moved(&["--count-downtime=true"]).await;
-    broker.start_saying(&["the downtime is counted as passed"]);
+    broker.start_and_wait_for_log(&["the downtime is counted as passed"]);
     assert_eq!(broker.metric("restante_clock_uncounted_seconds").await, 0.0);
     assert_eq!(content(&broker).await, "is due");
     assert_eq!(content(&broker).await, "", "the other is over");
@@ -79,7 +79,7 @@ async fn downtime_on_another_machine_is_counted_with_count_downtime() {
 async fn downtime_is_unknown_after_a_run_on_a_machine_whose_clock_was_not_set() {
     for flags in [&[][..], &["--count-downtime=true"]] {
         let mut broker = moved_from(flags, 0).await;
-        broker.start_saying(&["the downtime is unknown"]);
+        broker.start_and_wait_for_log(&["the downtime is unknown"]);
         assert_eq!(content(&broker).await, "lives");
         assert_eq!(content(&broker).await, "", "the other is not due");
     }

@@ -22,7 +22,12 @@ const TAILS: [(&str, &str); 6] = [
 const ENDS: [(&str, &str); 3] = [("HTTP/1.1", ""), ("HTTP/1.1", "Connection: close\r\n"), ("HTTP/1.0", "")];
 
 /// Sends a request in every form, followed by everything. The first answer is always the expected one.
-async fn always(at: impl AsyncFn() -> TcpStream, method_and_path: &str, rest: &str, wanted: StatusCode) {
+async fn assert_answered_with_every_tail(
+    at: impl AsyncFn() -> TcpStream,
+    method_and_path: &str,
+    rest: &str,
+    wanted: StatusCode,
+) {
     for (version, connection) in ENDS {
         for (what, tail) in TAILS {
             let mut stream = at().await;
@@ -39,7 +44,13 @@ async fn always(at: impl AsyncFn() -> TcpStream, method_and_path: &str, rest: &s
 async fn a_push_is_answered_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     let rest = "Content-Length: 1\r\n\r\nx";
-    always(async || connect(&broker).await, "POST /v1/messages/acme/orders", rest, StatusCode::CREATED).await;
+    assert_answered_with_every_tail(
+        async || connect(&broker).await,
+        "POST /v1/messages/acme/orders",
+        rest,
+        StatusCode::CREATED,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -49,14 +60,21 @@ async fn a_message_pulled_with_ack_auto_arrives_regardless_of_the_bytes_after_th
         broker.pushed("acme/orders", "x").await;
     }
     let request = "POST /v1/receive/acme/orders?ack=auto&wait=5";
-    always(async || connect(&broker).await, request, "Content-Length: 0\r\n\r\n", StatusCode::OK).await;
+    assert_answered_with_every_tail(
+        async || connect(&broker).await,
+        request,
+        "Content-Length: 0\r\n\r\n",
+        StatusCode::OK,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_time_out_response_is_sent_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     let request = "GET /v1/messages/acme/orders?wait=0";
-    always(async || connect(&broker).await, request, "\r\n", StatusCode::NO_CONTENT).await;
+    assert_answered_with_every_tail(async || connect(&broker).await, request, "\r\n", StatusCode::NO_CONTENT)
+        .await;
 }
 
 #[tokio::test]
@@ -77,14 +95,14 @@ async fn a_waiting_receiver_that_sends_more_bytes_gets_its_message() {
 async fn a_refusal_is_sent_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     let at = async || connect(&broker).await;
-    always(at, "GET /v1/nothing", "\r\n", StatusCode::NOT_FOUND).await;
+    assert_answered_with_every_tail(at, "GET /v1/nothing", "\r\n", StatusCode::NOT_FOUND).await;
 }
 
 #[tokio::test]
 async fn the_admin_port_answers_regardless_of_the_bytes_after_the_request() {
     let broker = Broker::serving(ORDERS);
     let at = async || TcpStream::connect(broker.address("--admin-listen")).await.unwrap();
-    always(at, "GET /livez", "\r\n", StatusCode::OK).await;
+    assert_answered_with_every_tail(at, "GET /livez", "\r\n", StatusCode::OK).await;
 }
 
 /// The answer to an invalid head, after which the connection closes.

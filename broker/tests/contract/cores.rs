@@ -60,7 +60,8 @@ async fn a_start_with_another_number_of_cores_copies_and_removes_the_old_logs_wh
     let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
     assert_eq!(settled.status(), StatusCode::NO_CONTENT, "the lease is unchanged");
     for number in 1..120 {
-        let response = broker.take(&format!("acme/{}", names[number % 3]), "wait=5").send().await.unwrap();
+        let response =
+            broker.pull_with_ack_auto(&format!("acme/{}", names[number % 3]), "wait=5").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(header(&response, "message-deliveries"), "1");
         let text = response.text().await.unwrap();

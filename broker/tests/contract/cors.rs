@@ -18,10 +18,10 @@ fn by_script(request: RequestBuilder, origin: &str) -> RequestBuilder {
 }
 
 async fn preflight(broker: &Broker, path: &str, origin: &str) -> Response {
-    let asked = by_script(broker.request(Method::OPTIONS, path), origin)
+    let request = by_script(broker.request(Method::OPTIONS, path), origin)
         .header("access-control-request-method", "POST")
         .header("access-control-request-headers", "content-type,idempotency-key,meta-colour,x-made-up");
-    asked.send().await.unwrap()
+    request.send().await.unwrap()
 }
 
 /// The names in a list header.

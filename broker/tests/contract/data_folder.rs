@@ -23,25 +23,25 @@ use crate::{
 fn refused(broker: &Broker, flags: &[&str]) -> (Output, String) {
     let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
     let output = ended(&mut command(&broker.data_folder(), &flags));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "{said}");
-    (output, said)
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{printed}");
+    (output, printed)
 }
 
 #[tokio::test]
 async fn a_port_in_use_is_named_with_its_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().to_string();
-    let (_, said) =
+    let (_, printed) =
         refused(&Broker::prepared(&[]), &["--control-listen", &port, "--control-token-file", "/dev/null"]);
-    assert!(said.contains(&port) && said.contains("--control-listen"), "{said}");
+    assert!(printed.contains(&port) && printed.contains("--control-listen"), "{printed}");
 }
 
 #[tokio::test]
 async fn a_data_folder_in_use_by_another_broker_is_refused() {
     let broker = Broker::serving(ORDERS);
-    let (_, said) = refused(&broker, &[]);
-    assert!(said.contains("data") && said.contains("another"), "{said}");
+    let (_, printed) = refused(&broker, &[]);
+    assert!(printed.contains("data") && printed.contains("another"), "{printed}");
     broker.pushed("acme/orders", "the first broker goes on").await;
 }
 
@@ -74,8 +74,8 @@ async fn a_folder_that_cannot_be_written_is_refused() {
     // Root can write in spite of the mode, but cannot create a folder under a file.
     let broker = Broker::prepared(&[]);
     fs::write(broker.data_folder(), "a file").unwrap();
-    let (_, said) = refused(&broker, &[]);
-    assert!(said.contains("data"), "{said}");
+    let (_, printed) = refused(&broker, &[]);
+    assert!(printed.contains("data"), "{printed}");
     assert_eq!(fs::read(broker.data_folder()).unwrap(), b"a file");
 }
 
@@ -101,7 +101,7 @@ async fn a_start_without_a_lease_key_creates_one_and_warns() {
     let mut broker = Broker::serving(ORDERS);
     broker.kill();
     fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
-    broker.start_saying(&["current leases cannot be settled"]);
+    broker.start_and_wait_for_log(&["current leases cannot be settled"]);
     assert_eq!(fs::read(broker.data_folder().join("lease-key")).unwrap().len(), 32);
 }
 
@@ -119,8 +119,8 @@ async fn a_log_damaged_in_the_middle_is_refused_with_file_and_offset_and_not_cha
     let mut damaged = fs::read(&segment).unwrap();
     damaged[offset - 30] ^= 1;
     file.write_at(&damaged[offset - 30..][..1], offset as u64 - 30).unwrap();
-    let (_, said) = refused(&broker, &["--segment-size", "4MiB"]);
+    let (_, printed) = refused(&broker, &["--segment-size", "4MiB"]);
     let name = segment.file_name().unwrap().to_string_lossy().into_owned();
-    assert!(said.contains(&name) && said.contains("offset"), "{said}");
+    assert!(printed.contains(&name) && printed.contains("offset"), "{printed}");
     assert!(fs::read(&segment).unwrap() == damaged, "the damaged file was changed");
 }

@@ -22,7 +22,7 @@ fn channels() -> [ChannelConfig; 3] {
 }
 
 /// Pushes a message and makes it a dead letter. Returns its time of storage.
-async fn given_up(broker: &Broker, name: &str, content: &'static str) -> String {
+async fn push_dead_letter(broker: &Broker, name: &str, content: &'static str) -> String {
     broker.pushed(&format!("acme/{name}"), content).await;
     let response = broker.pull(&format!("acme/{name}"), "wait=5").send().await.unwrap();
     let (enqueued, lease) = (header(&response, "message-enqueued-at"), header(&response, "location"));
@@ -33,15 +33,15 @@ async fn given_up(broker: &Broker, name: &str, content: &'static str) -> String 
 }
 
 /// Three dead letters in `acme/dead`: `1` and `3` of orders, `2` of bills.
-async fn three_letters(broker: &Broker) {
+async fn push_three_dead_letters(broker: &Broker) {
     for (name, content) in [("orders", "1"), ("bills", "2"), ("orders", "3")] {
-        given_up(broker, name, content).await;
+        push_dead_letter(broker, name, content).await;
     }
-    holds(broker, "dead", 3).await;
+    wait_for_messages(broker, "dead", 3).await;
 }
 
 /// Waits until a channel has this number of messages: relayed ones arrive a moment later.
-async fn holds(broker: &Broker, name: &str, messages: u64) {
+async fn wait_for_messages(broker: &Broker, name: &str, messages: u64) {
     let waited = async {
         while stats(broker, name).await.messages() != messages {
             tokio::task::yield_now().await;
@@ -73,7 +73,7 @@ fn moved(moved: u64) -> Redriven {
 #[tokio::test]
 async fn dead_letters_are_listed_by_origin_and_the_dead_letter_channel_lists_all_with_their_origin() {
     let mut broker = with_channels(&channels()).await;
-    three_letters(&broker).await;
+    push_three_dead_letters(&broker).await;
     broker.pushed("acme/dead", "no letter").await;
     broker.kill();
     broker.start();
@@ -96,8 +96,8 @@ async fn dead_letters_in_the_channel_and_in_the_dead_letter_channel_are_listed_p
     channels[2].limits.messages = 2;
     let broker = with_channels(&channels).await;
     for content in ["1", "2", "3"] {
-        given_up(&broker, "orders", content).await;
-        holds(&broker, "dead", 2.min(content.parse().unwrap())).await;
+        push_dead_letter(&broker, "orders", content).await;
+        wait_for_messages(&broker, "dead", 2.min(content.parse().unwrap())).await;
     }
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
@@ -112,13 +112,13 @@ async fn dead_letters_in_the_channel_and_in_the_dead_letter_channel_are_listed_p
 #[tokio::test]
 async fn a_redrive_of_a_dead_letter_channel_returns_each_dead_letter_to_its_origin() {
     let mut broker = with_channels(&channels()).await;
-    three_letters(&broker).await;
+    push_three_dead_letters(&broker).await;
     broker.pushed("acme/dead", "no letter").await;
     assert_eq!(redrive(&broker, "dead", String::new()).await, moved(3));
     broker.kill();
     broker.start();
     for (name, messages) in [("orders", 2), ("bills", 1), ("dead", 1)] {
-        holds(&broker, name, messages).await;
+        wait_for_messages(&broker, name, messages).await;
     }
     let response = broker.pull("acme/bills", "wait=5").send().await.unwrap();
     assert_eq!(header(&response, "message-deliveries"), "1");
@@ -132,29 +132,29 @@ async fn a_redrive_of_a_dead_letter_channel_returns_each_dead_letter_to_its_orig
 #[tokio::test]
 async fn a_redrive_of_a_channel_returns_only_its_own_dead_letters() {
     let broker = with_channels(&channels()).await;
-    three_letters(&broker).await;
+    push_three_dead_letters(&broker).await;
     let first = redrive(&broker, "orders", "{\"limit\": 1}".into()).await;
     let left = DeadLettersLeft { channel: "acme/dead".into(), messages: 1, because: LeftBecause::Limit };
     assert_eq!(first, Redriven { moved: 1, left: 1, left_in: vec![left] });
     assert_eq!(redrive(&broker, "orders", String::new()).await, moved(1));
-    holds(&broker, "orders", 2).await;
-    holds(&broker, "dead", 1).await;
+    wait_for_messages(&broker, "orders", 2).await;
+    wait_for_messages(&broker, "dead", 1).await;
     assert_eq!(redrive(&broker, "orders", String::new()).await, moved(0));
 }
 
 #[tokio::test]
 async fn a_redrive_moves_dead_letters_to_the_named_channel() {
     let broker = with_channels(&channels()).await;
-    three_letters(&broker).await;
+    push_three_dead_letters(&broker).await;
     let to = channel("bills").uid;
     assert_eq!(redrive(&broker, "dead", format!("{{\"to\": \"{to}\"}}")).await, moved(3));
-    holds(&broker, "bills", 3).await;
+    wait_for_messages(&broker, "bills", 3).await;
 }
 
 #[tokio::test]
 async fn a_redrive_reports_each_dead_letter_that_stays_with_its_channel_and_reason() {
     let mut broker = with_channels(&channels()).await;
-    three_letters(&broker).await;
+    push_three_dead_letters(&broker).await;
     let full = orders(|orders| {
         orders.limits.messages = 1;
         orders.dead_letter.channel = Some("dead".into());
@@ -186,14 +186,14 @@ async fn a_dead_letter_keeps_its_enqueued_time_and_its_ttl_starts_again_with_eac
     broker.pushed("acme/orders", "late").await;
     let peek = broker.request(Method::GET, "/v1/peek/acme/orders").send().await.unwrap();
     let enqueued = peek.json::<PeekedBatch>().await.unwrap().messages[0].enqueued_at.clone();
-    holds(&broker, "dead", 1).await;
+    wait_for_messages(&broker, "dead", 1).await;
     let found = page(&broker, "dead", "").await;
     assert_eq!(found.messages[0].enqueued_at, enqueued);
     let note = found.messages[0].dead_letter.as_ref().unwrap();
     assert!(note.cause.as_str() == "expired" && note.since > enqueued, "{note:?}");
     // Longer ago than the channel's whole time to live.
     assert_eq!(redrive(&broker, "dead", String::new()).await, moved(1));
-    holds(&broker, "orders", 1).await;
+    wait_for_messages(&broker, "orders", 1).await;
     broker.kill();
     broker.start();
     let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
@@ -204,12 +204,12 @@ async fn a_dead_letter_keeps_its_enqueued_time_and_its_ttl_starts_again_with_eac
 #[tokio::test]
 async fn dead_letters_are_listed_and_redriven_over_several_cores() {
     let broker = with_channels_and_flags(&channels(), &["--cores", "3"]).await;
-    three_letters(&broker).await;
+    push_three_dead_letters(&broker).await;
     assert_eq!(contents(&page(&broker, "orders", "").await.messages), ["1", "3"]);
     assert_eq!(redrive(&broker, "orders", String::new()).await, moved(2));
-    holds(&broker, "orders", 2).await;
+    wait_for_messages(&broker, "orders", 2).await;
     assert_eq!(redrive(&broker, "dead", String::new()).await, moved(1));
-    holds(&broker, "bills", 1).await;
+    wait_for_messages(&broker, "bills", 1).await;
 }
 
 #[tokio::test]
@@ -224,12 +224,12 @@ async fn many_dead_letters_with_bodies_on_disk_are_listed_and_redriven_in_order(
     let reject: Vec<_> = pulled.messages.iter().map(|item| json!({ "lease": item.lease })).collect();
     assert_eq!(reject.len(), 150);
     post("/v1/settlements", json!({ "reject": reject })).await.unwrap();
-    holds(&broker, "dead", 150).await;
+    wait_for_messages(&broker, "dead", 150).await;
     let found = page(&broker, "orders", "&max=1000").await;
     assert_eq!((contents(&found.messages), found.next), (wanted.iter().map(String::as_str).collect(), None));
     assert_eq!(redrive(&broker, "dead", "{\"limit\": 100}".into()).await.moved, 100);
     assert_eq!(redrive(&broker, "dead", String::new()).await, moved(50));
-    holds(&broker, "orders", 150).await;
+    wait_for_messages(&broker, "orders", 150).await;
     let pull = broker.request(Method::GET, "/v1/batches/acme/orders?max=150").send().await.unwrap();
     let pulled: PulledBatch = pull.json().await.unwrap();
     assert_eq!(contents(&pulled.messages), wanted);

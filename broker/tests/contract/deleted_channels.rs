@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     backup::{backed_up, restored},
     broker::{Broker, ORDERS, assert_problem, ended, header},
-    lost_addresses::{copied, last_change},
+    lost_addresses::{copy_folder, last_change},
     maintenance::{bytes_of, on, status, stderr, stdout},
     operator::{control, operated, orders, put, sync},
 };
@@ -51,7 +51,7 @@ const ADDRESSES: [Addresses; 3] = [Addresses::AsTheyAre, Addresses::OfBefore, Ad
 
 /// The source of a broker's channels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Told {
+enum Programmed {
     ByManifests,
     ByAnOperator,
 }
@@ -63,12 +63,12 @@ fn manifests(names: &[&str]) -> String {
 /// A standalone broker, and one with an operator, on the same folder.
 fn brokers() -> (Broker, Broker) {
     let standalone = Broker::prepared(&[]);
-    let mut told = standalone.beside();
-    operated(&mut told);
+    let mut managed = standalone.on_same_folder();
+    operated(&mut managed);
     let mut standalone = standalone;
     let path = standalone.manifests().display().to_string();
     standalone.add_flags(&["--manifests", &path]);
-    (standalone, told)
+    (standalone, managed)
 }
 
 /// A data folder in which `acme/orders` was deleted, a copy from before, and a backup from before.
@@ -78,16 +78,16 @@ struct Folder {
 }
 
 impl Folder {
-    async fn with(deleted: Deleted, told: Told) -> Self {
+    async fn with(deleted: Deleted, programmed: Programmed) -> Self {
         let (mut standalone, mut operated) = brokers();
         let place = TempDir::new().unwrap();
-        if told == Told::ByManifests {
+        if programmed == Programmed::ByManifests {
             standalone.write_manifests(&manifests(&[ORDERS, OTHER]));
             standalone.start();
             standalone.stop();
         }
         operated.start();
-        if told == Told::ByAnOperator {
+        if programmed == Programmed::ByAnOperator {
             let other = crate::operator::channel("other");
             assert_eq!(sync(&operated, &[orders(|_| {}), other]).await.status(), StatusCode::OK);
         }
@@ -98,11 +98,11 @@ impl Folder {
         let uid = Self::uid_of_orders(&mut operated);
         fs::rename(backed_up(&operated, "backup.tar"), place.path().join("backup.tar")).unwrap();
         if deleted == Deleted::AsAnOrphan {
-            match told {
-                Told::ByAnOperator => {
+            match programmed {
+                Programmed::ByAnOperator => {
                     sync(&operated, &[crate::operator::channel("other")]).await;
                 }
-                Told::ByManifests => {
+                Programmed::ByManifests => {
                     operated.stop();
                     standalone.write_manifests(OTHER);
                     standalone.start();
@@ -112,7 +112,7 @@ impl Folder {
             }
         }
         operated.stop();
-        copied(&operated.data_folder(), &place.path().join("before"));
+        copy_folder(&operated.data_folder(), &place.path().join("before"));
         operated.start();
         let force = if deleted == Deleted::Empty { "" } else { "?force=true" };
         let path = format!("channels/{uid}{force}");
@@ -124,7 +124,7 @@ impl Folder {
             let bytes = fs::read(&journal).unwrap();
             fs::write(&journal, &bytes[..last_change(&bytes)]).unwrap();
         }
-        copied(&operated.data_folder(), &place.path().join("after"));
+        copy_folder(&operated.data_folder(), &place.path().join("after"));
         Self { place, uid }
     }
 
@@ -138,14 +138,14 @@ impl Folder {
 
     /// Copies the folder to a broker's own, with these addresses.
     fn put_to(&self, broker: &Broker, addresses: Addresses) {
-        copied(&self.place.path().join("after"), &broker.data_folder());
+        copy_folder(&self.place.path().join("after"), &broker.data_folder());
         let at = broker.data_folder().join("addresses");
         match addresses {
             Addresses::AsTheyAre => return,
             Addresses::OfBefore | Addresses::None => fs::remove_dir_all(&at).unwrap(),
         }
         if let Addresses::OfBefore = addresses {
-            copied(&self.place.path().join("before/addresses"), &at);
+            copy_folder(&self.place.path().join("before/addresses"), &at);
         }
     }
 }
@@ -159,7 +159,8 @@ fn orders_in(folder: &Path) -> Option<Value> {
 /// Asserts that the channel is new and empty: it accepts a message and has no other.
 async fn is_new_and_empty(broker: &Broker) {
     broker.pushed("acme/orders", "new").await;
-    let first = broker.take("acme/orders", "wait=0").send().await.unwrap().text().await.unwrap();
+    let first =
+        broker.pull_with_ack_auto("acme/orders", "wait=0").send().await.unwrap().text().await.unwrap();
     let second = broker.pull("acme/orders", "wait=0").send().await.unwrap().status();
     assert_eq!((first.as_str(), second), ("new", StatusCode::NO_CONTENT));
 }
@@ -176,7 +177,7 @@ fn has_another_uid(broker: &mut Broker, before: Uuid) {
 #[tokio::test]
 async fn standalone_the_manifest_of_a_deleted_channel_creates_a_new_and_empty_channel() {
     for deleted in DELETED {
-        let folder = Folder::with(deleted, Told::ByManifests).await;
+        let folder = Folder::with(deleted, Programmed::ByManifests).await;
         for addresses in ADDRESSES {
             for by_sighup in [false, true] {
                 eprintln!("deleted {deleted:?}, addresses {addresses:?}, by SIGHUP: {by_sighup}");
@@ -208,7 +209,7 @@ async fn standalone_the_manifest_of_a_deleted_channel_creates_a_new_and_empty_ch
 #[tokio::test]
 async fn under_an_operator_a_deleted_uid_never_returns_and_another_uid_creates_a_new_channel() {
     for deleted in DELETED {
-        let folder = Folder::with(deleted, Told::ByAnOperator).await;
+        let folder = Folder::with(deleted, Programmed::ByAnOperator).await;
         for addresses in ADDRESSES {
             eprintln!("deleted {deleted:?}, addresses {addresses:?}");
             let (_, mut broker) = brokers();
@@ -218,8 +219,8 @@ async fn under_an_operator_a_deleted_uid_never_returns_and_another_uid_creates_a
             let dead = [orders(|_| {}), other.clone()];
             assert_problem(sync(&broker, &dead).await, 410, ProblemType::ChannelDeleted).await;
             assert_problem(put(&broker, &dead[0]).await, 410, ProblemType::ChannelDeleted).await;
-            let anew: ChannelConfig = orders(|orders| orders.uid = Uuid::from_u128(77));
-            assert_eq!(sync(&broker, &[anew, other]).await.status(), StatusCode::OK);
+            let recreated: ChannelConfig = orders(|orders| orders.uid = Uuid::from_u128(77));
+            assert_eq!(sync(&broker, &[recreated, other]).await.status(), StatusCode::OK);
             is_new_and_empty(&broker).await;
             assert_eq!(broker.pulled("acme/other").await.0, b"stays");
             has_another_uid(&mut broker, folder.uid);
@@ -229,40 +230,40 @@ async fn under_an_operator_a_deleted_uid_never_returns_and_another_uid_creates_a
 
 #[tokio::test]
 async fn a_backup_from_before_a_deletion_restores_the_channel_and_its_messages() {
-    for told in [Told::ByManifests, Told::ByAnOperator] {
-        let folder = Folder::with(Deleted::ByForce, told).await;
+    for programmed in [Programmed::ByManifests, Programmed::ByAnOperator] {
+        let folder = Folder::with(Deleted::ByForce, programmed).await;
         let (mut standalone, mut operated) = brokers();
         let restored = restored(&folder.place.path().join("backup.tar"), "restored");
-        copied(&restored, &standalone.data_folder());
-        let broker = match told {
-            Told::ByManifests => {
+        copy_folder(&restored, &standalone.data_folder());
+        let broker = match programmed {
+            Programmed::ByManifests => {
                 standalone.write_manifests(&manifests(&[ORDERS, OTHER]));
                 standalone.start();
                 &standalone
             }
-            Told::ByAnOperator => {
+            Programmed::ByAnOperator => {
                 operated.start();
                 let set = [orders(|_| {}), crate::operator::channel("other")];
                 assert_eq!(sync(&operated, &set).await.status(), StatusCode::OK);
                 &operated
             }
         };
-        assert_eq!(broker.pulled("acme/orders").await.0, b"old", "{told:?}");
+        assert_eq!(broker.pulled("acme/orders").await.0, b"old", "{programmed:?}");
     }
 }
 
 #[tokio::test]
 async fn a_deletion_that_is_only_in_the_log_is_reported_by_check_and_completed_by_a_start() {
-    for told in [Told::ByManifests, Told::ByAnOperator] {
-        let folder = Folder::with(Deleted::CutShort, told).await;
+    for programmed in [Programmed::ByManifests, Programmed::ByAnOperator] {
+        let folder = Folder::with(Deleted::CutShort, programmed).await;
         let (_, mut broker) = brokers();
         folder.put_to(&broker, Addresses::AsTheyAre);
         let before = bytes_of(&broker.data_folder());
         let checked = on(&broker.data_folder(), "check", &[]);
-        let said = stdout(&checked);
-        assert_eq!(status(&checked), 0, "{said}");
+        let report = stdout(&checked);
+        assert_eq!(status(&checked), 0, "{report}");
         let note = format!("the log records that acme/orders ({}) was deleted", folder.uid);
-        assert!(said.contains(&note) && said.contains("1 channel, 0 orphans"), "{said}");
+        assert!(report.contains(&note) && report.contains("1 channel, 0 orphans"), "{report}");
         assert_eq!(orders_in(&broker.data_folder()), None);
         assert_eq!(bytes_of(&broker.data_folder()), before);
         broker.start();
@@ -324,7 +325,7 @@ async fn the_durability_of_a_channel_can_change_only_if_it_is_deleted_and_create
 
 /// The data folder of a broker whose `acme/orders` was deleted and created again, and whose log has lost the deletion;
 /// its address store is from before that. Returns its UID then and now.
-async fn made_anew_beside_older_addresses(cores: &str, deleted: usize) -> (Broker, Uuid, Uuid) {
+async fn recreated_with_older_addresses(cores: &str, deleted: usize) -> (Broker, Uuid, Uuid) {
     let (mut standalone, mut operated) = brokers();
     standalone.add_flags(&["--cores", cores]);
     operated.add_flags(&["--cores", cores]);
@@ -336,7 +337,7 @@ async fn made_anew_beside_older_addresses(cores: &str, deleted: usize) -> (Broke
     standalone.stop();
     let before = uid_in(&standalone.data_folder());
     let monday = TempDir::new().unwrap();
-    copied(&standalone.data_folder().join("addresses"), &monday.path().join("addresses"));
+    copy_folder(&standalone.data_folder().join("addresses"), &monday.path().join("addresses"));
     for _ in 0..deleted {
         let uid = uid_in(&standalone.data_folder());
         operated.start();
@@ -366,7 +367,7 @@ async fn made_anew_beside_older_addresses(cores: &str, deleted: usize) -> (Broke
     standalone.write_manifests(&manifests(&[ORDERS, OTHER]));
     let addresses = standalone.data_folder().join("addresses");
     fs::remove_dir_all(&addresses).unwrap();
-    copied(&monday.path().join("addresses"), &addresses);
+    copy_folder(&monday.path().join("addresses"), &addresses);
     (standalone, before, now)
 }
 
@@ -383,7 +384,7 @@ async fn push_new(broker: &Broker) -> reqwest::Response {
 }
 
 /// Asserts that the current channel has its message and its key.
-async fn has_what_it_had(broker: &mut Broker, now: Uuid) {
+async fn keeps_its_message_and_key(broker: &mut Broker, now: Uuid) {
     assert_eq!(header(&push_new(broker).await, "idempotency-replayed"), "true");
     assert_eq!(broker.pulled("acme/orders").await.0, b"new");
     assert_eq!(broker.pulled("acme/other").await.0, b"stays");
@@ -398,20 +399,20 @@ async fn has_what_it_had(broker: &mut Broker, now: Uuid) {
 async fn a_recreated_channel_keeps_its_uid_when_an_older_address_store_is_restored() {
     for (cores, deleted) in [("1", 1), ("2", 1), ("1", 2)] {
         eprintln!("{cores} cores, deleted {deleted} times");
-        let (mut broker, before, now) = made_anew_beside_older_addresses(cores, deleted).await;
+        let (mut broker, before, now) = recreated_with_older_addresses(cores, deleted).await;
         assert_ne!(before, now);
         let checked = on(&broker.data_folder(), "check", &[]);
         let note = format!("the log records that acme/orders ({before}) was deleted");
         assert!(stdout(&checked).contains(&note), "{}", stdout(&checked));
         assert_eq!(uid_in(&broker.data_folder()), now);
         broker.start();
-        has_what_it_had(&mut broker, now).await;
+        keeps_its_message_and_key(&mut broker, now).await;
     }
 }
 
 #[tokio::test]
 async fn a_recreated_channel_returns_with_its_manifest_when_an_older_address_store_is_restored() {
-    let (mut broker, _, now) = made_anew_beside_older_addresses("1", 1).await;
+    let (mut broker, _, now) = recreated_with_older_addresses("1", 1).await;
     broker.write_manifests(OTHER);
     broker.start();
     let gone = broker.pull("acme/orders", "wait=0").send().await.unwrap();
@@ -419,5 +420,5 @@ async fn a_recreated_channel_returns_with_its_manifest_when_an_older_address_sto
     broker.write_manifests(&manifests(&[ORDERS, OTHER]));
     broker.signal(Signal::HUP);
     broker.wait_for_log("applied the manifests").unwrap();
-    has_what_it_had(&mut broker, now).await;
+    keeps_its_message_and_key(&mut broker, now).await;
 }

@@ -9,9 +9,9 @@ use crate::broker::{self, Broker, ORDERS, command};
 /// Runs a broker that must not start. Returns its status, and its last line.
 fn ended(mut command: Command) -> (i32, String) {
     let output = broker::ended(&mut command);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last = said.lines().last().unwrap_or_default().to_owned();
-    (output.status.code().unwrap_or_else(|| panic!("{said}")), last)
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last = printed.lines().last().unwrap_or_default().to_owned();
+    (output.status.code().unwrap_or_else(|| panic!("{printed}")), last)
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_disk_that_fails_a_write_to_the_log_ends_the_broker_with_74_and_the_la
     if let Ok(response) = broker.push("acme/orders", "not stored").send().await {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
-    let (status, last) = broker.last_word();
+    let (status, last) = broker.exit_status_and_last_line();
     assert_eq!(status, Some(74), "{last}");
     assert!(last.contains("log/00000") && last.contains("os error 27"), "{last}");
     broker.start();

@@ -58,10 +58,10 @@ fn each_page_explains_the_problem_and_what_to_do() {
 #[test]
 fn each_page_has_the_retry_after_of_the_answer() {
     for kind in ProblemType::ALL {
-        let said = page(*kind)
+        let documented = page(*kind)
             .lines()
             .find_map(|line| line.strip_prefix("| `Retry-After` | ")?.strip_suffix(" |")?.parse().ok());
-        assert_eq!(said, retry_after_seconds(*kind), "{}", kind.name());
+        assert_eq!(documented, retry_after_seconds(*kind), "{}", kind.name());
     }
 }
 

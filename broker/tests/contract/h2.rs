@@ -26,7 +26,7 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0
 
 /// A received frame.
 #[derive(Debug)]
-pub(crate) struct Came {
+pub(crate) struct ReceivedFrame {
     pub(crate) stream: u32,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The next frame of a type.
-pub(crate) async fn next_of(stream: &mut (impl AsyncRead + Unpin), kind: u8) -> Came {
+pub(crate) async fn next_of(stream: &mut (impl AsyncRead + Unpin), kind: u8) -> ReceivedFrame {
     let next = async {
         loop {
             let mut head = [0; 9];
@@ -73,7 +73,7 @@ pub(crate) async fn next_of(stream: &mut (impl AsyncRead + Unpin), kind: u8) -> 
             let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
             stream.read_exact(&mut vec![0; length]).await.expect("a frame's payload");
             if head[3] == kind {
-                return Came { stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]) };
+                return ReceivedFrame { stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]) };
             }
         }
     };

@@ -107,7 +107,7 @@ async fn unread_answers_are_bounded_in_memory_and_pushes_continue() {
     drop(stuck);
     broker.wait_for_metric("restante_answer_memory_bytes", 0.0).await;
     for bytes in [15 << 20, 1] {
-        let response = broker.take("acme/orders", "wait=0").send().await.unwrap();
+        let response = broker.pull_with_ack_auto("acme/orders", "wait=0").send().await.unwrap();
         assert_eq!(response.bytes().await.unwrap().len(), bytes, "it came back");
     }
     others_are_served(&broker).await;
@@ -323,7 +323,7 @@ async fn conflicting_lengths_and_absurd_chunks_smuggle_nothing() {
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         assert_eq!(status(&until_closed(&mut stream).await), 201);
-        let response = broker.take("acme/orders", "wait=0").send().await.unwrap();
+        let response = broker.pull_with_ack_auto("acme/orders", "wait=0").send().await.unwrap();
         assert_eq!(response.text().await.unwrap(), "x");
     }
     assert_eq!(broker.metric("restante_messages_pushed_total").await, 2.0);

@@ -25,7 +25,7 @@ async fn for_large_messages(flags: &[&str]) -> Broker {
 }
 
 /// A receiver that has pulled, and has read only the head of its answer.
-async fn asked(broker: &Broker) -> TcpStream {
+async fn pull_and_read_head(broker: &Broker) -> TcpStream {
     let mut stream = TcpStream::connect(broker.data()).await.unwrap();
     let request = "GET /v1/messages/acme/orders?wait=5&lease=3600 HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -41,7 +41,7 @@ async fn asked(broker: &Broker) -> TcpStream {
 async fn a_message_whose_receiver_hung_up_before_the_whole_answer_is_ready_at_once_and_uncounted() {
     let broker = for_large_messages(&[]).await;
     broker.pushed("acme/orders", vec![7; LARGE]).await;
-    let stream = asked(&broker).await;
+    let stream = pull_and_read_head(&broker).await;
     assert_eq!(stats(&broker, "orders").await.leased, 1);
     let next = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
@@ -58,12 +58,12 @@ async fn messages_whose_answers_were_incomplete_at_the_end_of_the_drain_are_read
     let mut streams = Vec::new();
     for _ in 0..RECEIVERS {
         broker.pushed("acme/orders", vec![7; LARGE]).await;
-        streams.push(asked(&broker).await);
+        streams.push(pull_and_read_head(&broker).await);
     }
     assert!(broker.stop().success());
     broker.start();
     for _ in 0..RECEIVERS {
-        let response = broker.take("acme/orders", "wait=0").send().await.unwrap();
+        let response = broker.pull_with_ack_auto("acme/orders", "wait=0").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(header(&response, "message-deliveries"), "1");
         assert_eq!(response.bytes().await.unwrap().len(), LARGE);
@@ -75,7 +75,7 @@ async fn a_message_whose_answer_was_written_whole_stays_leased_after_its_receive
     let broker = with_orders(|_| ()).await;
     for content in ["x", ""] {
         broker.pushed("acme/orders", content).await;
-        let mut stream = asked(&broker).await;
+        let mut stream = pull_and_read_head(&broker).await;
         stream.read_exact(&mut vec![0; content.len()]).await.unwrap();
         drop(stream);
         // Its connection is gone, and its lease is not.
@@ -84,12 +84,12 @@ async fn a_message_whose_answer_was_written_whole_stays_leased_after_its_receive
         assert_eq!((found.leased, found.ready), (1, 0), "{content:?}");
         let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
-        replaced(&broker).await;
+        assert_replaced(&broker).await;
     }
 }
 
 /// Replaces this channel by another one, so that the lease of the unread answer is unknown.
-async fn replaced(broker: &Broker) {
+async fn assert_replaced(broker: &Broker) {
     let uid = orders(|_| ()).uid;
     control(broker, Method::DELETE, &format!("channels/{uid}?force=true"), String::new()).await;
     let mut again = orders(|_| ());
@@ -101,7 +101,7 @@ async fn replaced(broker: &Broker) {
 async fn a_receiver_that_reads_nothing_of_its_answer_is_disconnected_and_its_message_is_ready() {
     let broker = for_large_messages(&["--write-timeout", "0.3"]).await;
     broker.pushed("acme/orders", vec![7; LARGE]).await;
-    let stuck = asked(&broker).await;
+    let stuck = pull_and_read_head(&broker).await;
     let response =
         broker.pull("acme/orders", "wait=20").timeout(Duration::from_secs(30)).send().await.unwrap();
     assert_eq!(header(&response, "message-deliveries"), "1");
@@ -125,7 +125,7 @@ async fn messages_of_a_batch_or_stream_that_were_not_written_are_ready_again() {
         assert_eq!(stream.read_u8().await.unwrap(), b'H');
         drop(stream);
         for _ in 0..2 {
-            let response = broker.take("acme/orders", "wait=20").send().await.unwrap();
+            let response = broker.pull_with_ack_auto("acme/orders", "wait=20").send().await.unwrap();
             assert_eq!(header(&response, "message-deliveries"), "1", "{path}");
         }
     }

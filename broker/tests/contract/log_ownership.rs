@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     broker::{Broker, ORDERS, ended},
-    lost_addresses::copied,
+    lost_addresses::copy_folder,
     maintenance::{bytes_of, dumped, on, status, stderr, stdout},
     operator::{channel, put, with_channels},
 };
@@ -49,9 +49,9 @@ async fn a_log_whose_end_was_truncated_or_zeroed_is_reported_by_check_and_refuse
             assert_eq!((status(&output), &report["sound"]), (1, &false.into()), "{report}");
             assert!(report["damage"].to_string().contains(&file), "{report}");
             let output = ended(&mut broker.command());
-            let said = stderr(&output);
-            assert_eq!(status(&output), 1, "{said}");
-            assert!(said.contains(&file) && said.contains("restante-broker check"), "{said}");
+            let printed = stderr(&output);
+            assert_eq!(status(&output), 1, "{printed}");
+            assert!(printed.contains(&file) && printed.contains("restante-broker check"), "{printed}");
             let log = |files: std::collections::BTreeMap<String, Vec<u8>>| {
                 files.into_iter().filter(|(name, _)| name.starts_with("log/")).collect::<Vec<_>>()
             };
@@ -70,10 +70,10 @@ async fn a_missing_file_synced_is_reported_and_created_again() {
     fs::remove_file(&synced).unwrap();
     let output = on(&broker.data_folder(), "check", &[]);
     assert_eq!(status(&output), 1);
-    let said = stdout(&output);
-    assert!(said.contains("log/synced") && said.contains("it is unknown whether"), "{said}");
-    assert!(!said.contains("nothing is lost"), "nobody can tell: {said}");
-    broker.start_saying(&["it is unknown whether the log was longer"]);
+    let printed = stdout(&output);
+    assert!(printed.contains("log/synced") && printed.contains("it is unknown whether"), "{printed}");
+    assert!(!printed.contains("nothing is lost"), "nobody can tell: {printed}");
+    broker.start_and_wait_for_log(&["it is unknown whether the log was longer"]);
     assert!(synced.exists());
     assert_eq!(broker.pulled("acme/orders").await.0, b"message 000");
     broker.kill();
@@ -86,26 +86,29 @@ async fn removed_segments_are_reported_as_missing_and_no_other_file_is_blamed() 
     let (file, _) = broker.segment_with(b"message 030");
     fs::remove_file(broker.data_folder().join(&file)).unwrap();
     let output = on(&broker.data_folder(), "check", &[]);
-    let said = stdout(&output);
-    assert_eq!(status(&output), 1, "{said}");
-    assert!(said.contains("DAMAGED log: frames that were on disk are missing"), "{said}");
-    assert!(!said.contains("log/synced"), "{said}");
+    let printed = stdout(&output);
+    assert_eq!(status(&output), 1, "{printed}");
+    assert!(printed.contains("DAMAGED log: frames that were on disk are missing"), "{printed}");
+    assert!(!printed.contains("log/synced"), "{printed}");
     let output = ended(&mut broker.command());
-    let said = stderr(&output);
-    assert_eq!(status(&output), 1, "{said}");
-    assert!(said.contains("lacks the file of a segment: frames 1 to") && !said.contains("synced"), "{said}");
+    let printed = stderr(&output);
+    assert_eq!(status(&output), 1, "{printed}");
+    assert!(
+        printed.contains("lacks the file of a segment: frames 1 to") && !printed.contains("synced"),
+        "{printed}"
+    );
 }
 
 #[tokio::test]
 async fn a_broker_whose_lock_file_was_removed_refuses_changes_of_the_channels() {
     let mut broker = with_channels(&[channel("orders")]).await;
     fs::remove_file(broker.data_folder().join("lock")).unwrap();
-    let mut second = broker.beside();
+    let mut second = broker.on_same_folder();
     second.start();
     assert_eq!(put(&second, &channel("of-the-second")).await.status(), StatusCode::OK);
     let refused = put(&broker, &channel("of-the-first")).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let (status_of_first, last) = broker.last_word();
+    let (status_of_first, last) = broker.exit_status_and_last_line();
     assert_eq!(status_of_first, Some(74), "{last}");
     assert!(last.contains("lock"), "{last}");
     second.pushed("acme/of-the-second", "stored").await;
@@ -122,12 +125,12 @@ async fn a_second_broker_on_the_folder_ends_the_first_with_74_and_no_message_is_
     // The writes of its start are done before this log line: the second finds the disk idle.
     broker.pushed("acme/orders", format!("message {MESSAGES:03}")).await;
     fs::remove_file(broker.data_folder().join("lock")).unwrap();
-    let mut second = broker.beside();
+    let mut second = broker.on_same_folder();
     second.start();
     if let Ok(response) = broker.push("acme/orders", "of the first").send().await {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
-    let (status_of_first, last) = broker.last_word();
+    let (status_of_first, last) = broker.exit_status_and_last_line();
     assert_eq!(status_of_first, Some(74), "{last}");
     // By the second's writes to the log, or by its lock if that came first.
     assert!(
@@ -154,7 +157,7 @@ async fn a_broker_whose_lock_file_was_removed_begins_no_new_segment() {
             _ => break,
         }
     }
-    let (status, last) = broker.last_word();
+    let (status, last) = broker.exit_status_and_last_line();
     assert_eq!(status, Some(74), "{last}");
     assert!(last.contains("lock was removed") && stored < 20, "{last}");
     broker.start();
@@ -187,7 +190,7 @@ async fn with_the_log_of_another() -> Broker {
     other.pushed("acme/orders", "another's").await;
     broker.stop();
     other.stop();
-    copied(&other.data_folder().join("log"), &broker.data_folder().join("log-2-0of1"));
+    copy_folder(&other.data_folder().join("log"), &broker.data_folder().join("log-2-0of1"));
     broker
 }
 
@@ -231,7 +234,7 @@ async fn a_broker_whose_data_folder_was_moved_away_acknowledges_no_push() {
     fs::rename(broker.data_folder(), broker.folder.path().join("moved")).unwrap();
     let response = broker.push("acme/orders", "y").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let (status, last) = broker.last_word();
+    let (status, last) = broker.exit_status_and_last_line();
     assert_eq!(status, Some(74), "{last}");
     assert!(last.contains("lock was removed, or the data folder was moved away"), "{last}");
 }

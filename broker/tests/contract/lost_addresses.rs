@@ -36,7 +36,7 @@ fn channels() -> Vec<ChannelConfig> {
 
 /// A folder of a broker that was programmed with five channels one by one, with fifty messages in them, each with a key
 /// equal to its body.
-async fn fifty() -> Broker {
+async fn with_fifty_messages() -> Broker {
     let mut broker = with_channels(&[]).await;
     for name in NAMES {
         assert_eq!(put(&broker, &channel(name)).await.status(), StatusCode::OK);
@@ -55,7 +55,7 @@ async fn push_again(broker: &Broker, number: usize) -> reqwest::Response {
 }
 
 /// Asserts that all fifty messages are in channels of their own names.
-fn all_fifty(folder: &Path) {
+fn assert_all_messages(folder: &Path) {
     let mut messages: Vec<(usize, String)> = dumped(folder, &[])
         .iter()
         .map(|message| {
@@ -74,7 +74,7 @@ fn report(folder: &Path) -> Value {
 
 #[tokio::test]
 async fn a_half_truncated_journal_loses_no_message_and_no_key() {
-    let mut broker = fifty().await;
+    let mut broker = with_fifty_messages().await;
     let bytes = fs::read(journal(&broker)).unwrap();
     fs::write(journal(&broker), &bytes[..bytes.len() / 2]).unwrap();
     let checked = on(&broker.data_folder(), "check", &[]);
@@ -87,13 +87,13 @@ async fn a_half_truncated_journal_loses_no_message_and_no_key() {
             stdout(&checked)
         );
     }
-    all_fifty(&broker.data_folder());
+    assert_all_messages(&broker.data_folder());
     broker.start();
     broker.kill();
     // From now on the address store has them again.
     let after = report(&broker.data_folder());
     assert_eq!((&after["sound"], &after["addresses"]["orphans"]), (&true.into(), &3.into()), "{after}");
-    all_fifty(&broker.data_folder());
+    assert_all_messages(&broker.data_folder());
     broker.start();
     assert_eq!(sync(&broker, &channels()).await.status(), StatusCode::OK);
     for number in 0..50 {
@@ -107,25 +107,25 @@ async fn a_half_truncated_journal_loses_no_message_and_no_key() {
 
 #[tokio::test]
 async fn a_start_without_addresses_warns_with_name_and_uid_of_each_channel_that_has_messages() {
-    let mut broker = fifty().await;
+    let mut broker = with_fifty_messages().await;
     fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
     assert_eq!(report(&broker.data_folder())["sound"], false);
     let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
     let mut child = command(&broker.data_folder(), &flags).spawn().unwrap();
-    let mut said = String::new();
+    let mut printed = String::new();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    while !said.contains("the broker is ready") {
-        said = said + &lines.next().unwrap().unwrap() + "\n";
+    while !printed.contains("the broker is ready") {
+        printed = printed + &lines.next().unwrap().unwrap() + "\n";
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let warning = said.lines().find(|line| line.contains("WARN")).unwrap();
+    let warning = printed.lines().find(|line| line.contains("WARN")).unwrap();
     for name in NAMES {
         let named = format!("acme/{name} ({})", channel(name).uid);
         assert!(warning.contains(&named), "{warning}");
     }
     assert!(warning.contains("the operator sends its UID") && warning.contains("dump"), "{warning}");
-    all_fifty(&broker.data_folder());
+    assert_all_messages(&broker.data_folder());
     broker.start();
     // No channel is deleted for its absence, and a returning one has its messages.
     sync(&broker, &channels()[..1]).await;
@@ -138,7 +138,7 @@ async fn a_start_without_addresses_warns_with_name_and_uid_of_each_channel_that_
 
 #[tokio::test]
 async fn one_flipped_bit_in_the_journal_loses_no_name_no_uid_and_no_key() {
-    let mut broker = fifty().await;
+    let mut broker = with_fifty_messages().await;
     let mut bytes = fs::read(journal(&broker)).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -146,7 +146,7 @@ async fn one_flipped_bit_in_the_journal_loses_no_name_no_uid_and_no_key() {
     let target = broker.folder.path().join("salvaged");
     let output = on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]);
     assert_eq!(status(&output), 1, "{}", stderr(&output));
-    all_fifty(&target);
+    assert_all_messages(&target);
     let uids = |folder: &Path| {
         let report = report(folder);
         let channels = report["channels"].as_array().unwrap().iter();
@@ -214,7 +214,7 @@ fn refused(broker: &Broker) -> String {
 
 #[tokio::test]
 async fn addresses_of_another_broker_are_refused_before_anything_is_written() {
-    let broker = fifty().await;
+    let broker = with_fifty_messages().await;
     let mut other = with_channels(&["six", "seven", "eight"].map(channel)).await;
     other.kill();
     fs::copy(journal(&other), journal(&broker)).unwrap();
@@ -225,8 +225,8 @@ async fn addresses_of_another_broker_are_refused_before_anything_is_written() {
         files
     };
     let before = written();
-    let said = refused(&broker);
-    assert!(said.contains("addresses") && said.contains("of another broker"), "{said}");
+    let printed = refused(&broker);
+    assert!(printed.contains("addresses") && printed.contains("of another broker"), "{printed}");
     assert!(written() == before);
     let checked = on(&broker.data_folder(), "check", &[]);
     assert_eq!(status(&checked), 1);
@@ -239,7 +239,7 @@ async fn addresses_of_another_broker_are_refused_before_anything_is_written() {
 
 #[tokio::test]
 async fn a_lost_address_store_can_be_put_back_after_a_start_without_it() {
-    let mut broker = fifty().await;
+    let mut broker = with_fifty_messages().await;
     let (addresses, away) = (broker.data_folder().join("addresses"), broker.folder.path().join("away"));
     fs::rename(&addresses, &away).unwrap();
     broker.start();
@@ -249,28 +249,28 @@ async fn a_lost_address_store_can_be_put_back_after_a_start_without_it() {
     assert_eq!(report(&broker.data_folder())["sound"], true);
     broker.start();
     broker.kill();
-    all_fifty(&broker.data_folder());
+    assert_all_messages(&broker.data_folder());
 }
 
 #[tokio::test]
 async fn a_snapshot_beside_the_journal_of_another_broker_is_refused() {
-    let broker = fifty().await;
+    let broker = with_fifty_messages().await;
     let mut other = with_channels(&["six", "seven", "eight"].map(channel)).await;
     other.kill();
     let salvaged = other.folder.path().join("salvaged");
     // One with a snapshot.
     on(&other.data_folder(), "salvage", &[salvaged.to_str().unwrap()]);
     fs::copy(salvaged.join("addresses/snapshot"), broker.data_folder().join("addresses/snapshot")).unwrap();
-    let said = refused(&broker);
-    assert!(said.contains("belongs to another address store than the one beside it"), "{said}");
+    let printed = refused(&broker);
+    assert!(printed.contains("belongs to another address store than the one beside it"), "{printed}");
 }
 
 #[tokio::test]
 async fn an_address_store_from_another_point_in_time_is_refused_and_salvage_follows_the_log() {
-    let mut broker = fifty().await;
+    let mut broker = with_fifty_messages().await;
     // One broker continues as two, each with a channel of its own.
     let (here, twin) = (broker.data_folder(), broker.folder.path().join("twin"));
-    copied(&here, &twin);
+    copy_folder(&here, &twin);
     broker.start();
     put(&broker, &channel("seven")).await;
     broker.kill();
@@ -285,8 +285,8 @@ async fn an_address_store_from_another_point_in_time_is_refused_and_salvage_foll
     broker.kill();
     fs::rename(here.join("journal-of-the-other"), journal(&broker)).unwrap();
     let before = bytes_of(&broker.data_folder().join("addresses"));
-    let said = refused(&broker);
-    assert!(said.contains("is acme/") && said.contains("different points in time"), "{said}");
+    let printed = refused(&broker);
+    assert!(printed.contains("is acme/") && printed.contains("different points in time"), "{printed}");
     assert_eq!(bytes_of(&broker.data_folder().join("addresses")), before);
     let checked = on(&broker.data_folder(), "check", &[]);
     assert_eq!(status(&checked), 1);
@@ -294,11 +294,11 @@ async fn an_address_store_from_another_point_in_time_is_refused_and_salvage_foll
     let target = broker.folder.path().join("salvaged");
     let output = on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]);
     assert_eq!(status(&output), 1, "{}", stderr(&output));
-    all_fifty(&target);
+    assert_all_messages(&target);
 }
 
 /// A copy of a data folder.
-pub(crate) fn copied(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     for (name, bytes) in bytes_of(from) {
         let path = to.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -319,7 +319,7 @@ fn starts(folder: &Path) -> bool {
 
 #[tokio::test]
 async fn a_start_with_damaged_addresses_has_every_message_or_refuses_as_check_predicts() {
-    let broker = fifty().await;
+    let broker = with_fifty_messages().await;
     let (whole, length) = (broker.data_folder(), fs::metadata(journal(&broker)).unwrap().len() as usize);
     let place = || 0..length;
     let damage = prop_oneof![
@@ -331,7 +331,7 @@ async fn a_start_with_damaged_addresses_has_every_message_or_refuses_as_check_pr
     let (started, refused) = (Cell::new(0), Cell::new(0));
     let outcome = TestRunner::new(config).run(&damage.no_shrink(), |(at, change)| {
         let folder = broker.folder.path().join("copy");
-        copied(&whole, &folder);
+        copy_folder(&whole, &folder);
         let path = folder.join("addresses/journal");
         let mut bytes = fs::read(&path).unwrap();
         match change {
@@ -342,7 +342,7 @@ async fn a_start_with_damaged_addresses_has_every_message_or_refuses_as_check_pr
         let is_sound = report(&folder)["sound"] == true;
         if starts(&folder) {
             started.update(|count| count + 1);
-            all_fifty(&folder);
+            assert_all_messages(&folder);
         } else {
             refused.update(|count| count + 1);
             assert!(!is_sound, "{at} {change:?}: it is sound and does not start");
@@ -380,12 +380,12 @@ async fn manifests_that_change_the_durability_of_a_channel_are_refused() {
     let flags =
         ["--segment-size", "4MiB", "--manifests", broker.manifests().to_str().unwrap()].map(str::to_owned);
     let output = ended(&mut command(&broker.data_folder(), &flags));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(status(&output), 78, "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(status(&output), 78, "{printed}");
     assert!(
-        said.contains("the durability of channel acme/orders cannot change")
-            && said.contains("create it again"),
-        "{said}"
+        printed.contains("the durability of channel acme/orders cannot change")
+            && printed.contains("create it again"),
+        "{printed}"
     );
     broker.write_manifests(ORDERS);
     broker.start();
@@ -407,8 +407,8 @@ async fn long_empty_files_are_reported_quickly() {
         let length = fs::metadata(&path).unwrap().len();
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
         let output = on(&broker.data_folder(), "check", &[]);
-        let said = format!("{}{}", stdout(&output), stderr(&output));
-        assert!(status(&output) > 0 && said.contains(file_name(name)), "{name}: {said}");
+        let printed = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(status(&output) > 0 && printed.contains(file_name(name)), "{name}: {printed}");
         assert!(refused(&broker).contains(file_name(name)), "{name}");
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
     }
@@ -422,8 +422,8 @@ fn a_manifest_that_is_a_pipe_is_reported_without_waiting() {
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let flags = ["--manifests".to_owned(), path.display().to_string()];
     let output = ended(&mut command(&broker.data_folder(), &flags));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("channels.yaml") && said.contains("a pipe"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(printed.contains("channels.yaml") && printed.contains("a pipe"), "{printed}");
     assert!(!run_command(&["check", broker.data_folder().to_str().unwrap()]).status.success());
 }
 
@@ -434,10 +434,10 @@ async fn manifests_restore_channels_and_their_messages_after_the_address_store_w
     broker.stop();
     fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
     let checked = on(&broker.data_folder(), "check", &[]);
-    let said = "were never deleted: acme/orders (";
-    assert!(stdout(&checked).contains(said), "{}", stdout(&checked));
+    let expected = "were never deleted: acme/orders (";
+    assert!(stdout(&checked).contains(expected), "{}", stdout(&checked));
     assert!(stdout(&checked).contains("The folder addresses is missing or empty"), "{}", stdout(&checked));
-    broker.start_saying(&[
+    broker.start_and_wait_for_log(&[
         "they are kept as orphans: acme/orders (",
         "manifests restored orphans, with their messages: acme/orders",
     ]);
@@ -448,8 +448,8 @@ async fn manifests_restore_channels_and_their_messages_after_the_address_store_w
 async fn a_dump_distinguishes_two_channels_of_one_name_by_uid() {
     let broker = with_channels(&[]).await;
     for number in 1..=2 {
-        let anew = ChannelConfig { uid: uuid::Uuid::from_u128(number), ..channel("one") };
-        assert_eq!(sync(&broker, &[anew]).await.status(), StatusCode::OK);
+        let recreated = ChannelConfig { uid: uuid::Uuid::from_u128(number), ..channel("one") };
+        assert_eq!(sync(&broker, &[recreated]).await.status(), StatusCode::OK);
         broker.pushed("acme/one", number.to_string()).await;
     }
     let mut broker = broker;

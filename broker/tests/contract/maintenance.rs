@@ -59,7 +59,7 @@ pub(crate) fn bytes_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// A data folder whose broker was killed, with messages 0 to 9: the odd ones are settled, one is leased and one is
 /// dead.
-pub(crate) async fn used() -> Broker {
+pub(crate) async fn killed_with_messages() -> Broker {
     let mut broker = Broker::serving(ORDERS);
     for number in 0..10 {
         broker.push("acme/orders", number.to_string()).header("meta-number", number).send().await.unwrap();
@@ -86,7 +86,7 @@ pub(crate) async fn used() -> Broker {
 
 #[tokio::test]
 async fn check_reports_a_folder_without_changing_it() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let before = bytes_of(&broker.data_folder());
     let output = on(&broker.data_folder(), "check", &[]);
     assert_eq!(status(&output), 0, "{}{}", stdout(&output), stderr(&output));
@@ -104,7 +104,7 @@ async fn check_reports_a_folder_without_changing_it() {
 
 #[tokio::test]
 async fn a_dump_has_every_retained_message_with_its_state_headers_and_dead_letter_cause() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let before = bytes_of(&broker.data_folder());
     let messages = dumped(&broker.data_folder(), &[]);
     assert_eq!(bytes_of(&broker.data_folder()), before);
@@ -168,7 +168,7 @@ async fn check_and_dump_refuse_a_folder_in_use_and_anything_but_a_data_folder() 
 
 #[tokio::test]
 async fn a_damaged_frame_is_reported_and_the_messages_around_it_are_dumped() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let (file, place) = broker.segment_with(b"meta-number4");
     let segment = broker.data_folder().join(&file);
     let mut bytes = fs::read(&segment).unwrap();
@@ -194,7 +194,7 @@ async fn a_damaged_frame_is_reported_and_the_messages_around_it_are_dumped() {
 
 #[tokio::test]
 async fn check_reports_that_damage_in_the_body_of_a_settled_message_affects_no_message() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     // The body of a settled message.
     let (file, place) = broker.segment_with(b"meta-number3");
     let segment = broker.data_folder().join(&file);
@@ -202,7 +202,10 @@ async fn check_reports_that_damage_in_the_body_of_a_settled_message_affects_no_m
     bytes[place] ^= 1;
     fs::write(&segment, bytes).unwrap();
     let output = on(&broker.data_folder(), "check", &[]);
-    let said = stdout(&output);
-    assert_eq!(status(&output), 1, "{said}");
-    assert!(said.contains("the damage does not affect it") && !said.contains("dead-letters"), "{said}");
+    let printed = stdout(&output);
+    assert_eq!(status(&output), 1, "{printed}");
+    assert!(
+        printed.contains("the damage does not affect it") && !printed.contains("dead-letters"),
+        "{printed}"
+    );
 }

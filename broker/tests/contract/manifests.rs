@@ -27,9 +27,9 @@ async fn an_invalid_manifest_is_reported_with_file_line_and_field() {
         broker.write_manifests(&text);
         let manifests = broker.manifests().display().to_string();
         let output = ended(&mut command(&broker.data_folder(), &["--manifests".into(), manifests]));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(78), "{said}");
-        assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{wanted:?} in {said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{printed}");
+        assert!(wanted.iter().all(|wanted| printed.contains(wanted)), "{wanted:?} in {printed}");
     }
 }
 
@@ -75,7 +75,7 @@ async fn two_channels_with_one_source_are_refused_with_both_names() {
     broker.write_manifests(&format!("{ORDERS}\n---\n{second}"));
     let manifests = broker.manifests().display().to_string();
     let output = ended(&mut command(&broker.data_folder(), &["--manifests".into(), manifests]));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
-    assert!(said.contains("acme/orders") && said.contains("second"), "{said}");
+    assert!(printed.contains("acme/orders") && printed.contains("second"), "{printed}");
 }

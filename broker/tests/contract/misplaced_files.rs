@@ -99,7 +99,7 @@ impl Place {
     }
 
     /// The word in the report.
-    fn told(self) -> &'static str {
+    fn report(self) -> &'static str {
         match self {
             Self::Pipe => "it is a pipe",
             Self::Device => "it is a device",
@@ -245,21 +245,21 @@ impl Cell {
     }
 
     /// The faults in how a start, `check`, `dump` and `salvage` end.
-    fn wrong(&self, needed: Needed) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let mut expect = |what: &str, is: bool, said: &str| {
+    fn faults(&self, needed: Needed) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut expect = |what: &str, is: bool, printed: &str| {
             if !is {
-                let last = said.lines().rev().take(3).collect::<Vec<_>>().join(" | ");
-                wrong.push(format!("{} × {:?}: {what}: {last}", self.file, self.place));
+                let last = printed.lines().rev().take(3).collect::<Vec<_>>().join(" | ");
+                faults.push(format!("{} × {:?}: {what}: {last}", self.file, self.place));
             }
         };
         // A folder cannot be removed like a file, and never belongs to a broker.
         let is_leftover = self.file.starts_with("log/") && self.file.ends_with(".tmp");
         let needed = if is_leftover && self.place == Place::Folder { Yes } else { needed };
-        let (code, told) = match (needed, self.place) {
+        let (code, report) = match (needed, self.place) {
             (No, _) => (0, ""),
-            (_, Place::NoRights) => (2, self.place.told()),
-            (Yes | ForMessages, _) => (1, self.place.told()),
+            (_, Place::NoRights) => (2, self.place.report()),
+            (Yes | ForMessages, _) => (1, self.place.report()),
         };
         let target = self.above.path().join("salvaged");
         let check = self.maintenance(&["check"]);
@@ -268,18 +268,19 @@ impl Cell {
         expect("dump", status(&dump) == code, stderr(&dump));
         let salvage = self.maintenance(&["salvage", target.to_str().unwrap()]);
         expect("salvage", status(&salvage) == code, stderr(&salvage));
-        let is_told = |said: &str| said.lines().any(|line| line.contains(&self.file) && line.contains(told));
+        let is_reported =
+            |printed: &str| printed.lines().any(|line| line.contains(&self.file) && line.contains(report));
         match code {
             1 => {
-                expect("check tells it by name", is_told(stdout(&check)), stdout(&check));
-                expect("dump tells it by name", is_told(stderr(&dump)), stderr(&dump));
-                expect("salvage tells it by name", is_told(stdout(&salvage)), stdout(&salvage));
+                expect("check tells it by name", is_reported(stdout(&check)), stdout(&check));
+                expect("dump tells it by name", is_reported(stderr(&dump)), stderr(&dump));
+                expect("salvage tells it by name", is_reported(stdout(&salvage)), stdout(&salvage));
             }
             2 => {
                 for output in [&check, &dump, &salvage] {
                     expect(
                         "its name and the missing right are reported",
-                        is_told(stderr(output)),
+                        is_reported(stderr(output)),
                         stderr(output),
                     );
                 }
@@ -298,49 +299,49 @@ impl Cell {
             (Ok(()), _) => expect("the start", false, "it serves"),
             (Err((code, last)), needed) => {
                 expect("the start", needed != No && code == 78, &format!("{code}: {last}"));
-                let is_told = last.contains(&self.file) && last.contains(self.place.told());
-                expect("the start tells it by name", is_told, &last);
+                let is_reported = last.contains(&self.file) && last.contains(self.place.report());
+                expect("the start tells it by name", is_reported, &last);
             }
         }
-        wrong
+        faults
     }
 }
 
-fn hold(place: Place) {
+fn assert_reactions(place: Place) {
     let is_of_files = place == Place::Long || place == Place::Folder;
     let files = FILES.iter().filter(|(file, _)| !(is_of_files && ["addresses", "log"].contains(file)));
-    let wrong: Vec<_> = files.flat_map(|(file, needed)| Cell::new(file, place).wrong(*needed)).collect();
-    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    let faults: Vec<_> = files.flat_map(|(file, needed)| Cell::new(file, place).faults(*needed)).collect();
+    assert!(faults.is_empty(), "{} are wrong:\n{}", faults.len(), faults.join("\n"));
 }
 
 #[test]
 fn a_pipe_in_place_of_a_file_is_reported_by_name_and_the_other_files_are_read() {
-    hold(Place::Pipe);
+    assert_reactions(Place::Pipe);
 }
 
 #[test]
 fn a_device_in_place_of_a_file_is_reported_by_name_and_the_other_files_are_read() {
-    hold(Place::Device);
+    assert_reactions(Place::Device);
 }
 
 #[test]
 fn a_folder_in_place_of_a_file_is_reported_by_name_and_the_other_files_are_read() {
-    hold(Place::Folder);
+    assert_reactions(Place::Folder);
 }
 
 #[test]
 fn a_dangling_link_in_place_of_a_file_is_reported_by_name_and_the_other_files_are_read() {
-    hold(Place::Dangling);
+    assert_reactions(Place::Dangling);
 }
 
 #[test]
 fn an_oversize_file_is_reported_by_name_and_the_other_files_are_read() {
-    hold(Place::Long);
+    assert_reactions(Place::Long);
 }
 
 #[test]
 fn a_file_without_permissions_is_reported_by_name_with_the_missing_permission() {
-    hold(Place::NoRights);
+    assert_reactions(Place::NoRights);
 }
 
 #[test]

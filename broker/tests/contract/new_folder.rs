@@ -10,7 +10,7 @@ use std::{
 use crate::{
     backup::backed_up,
     broker::Broker,
-    maintenance::{bytes_of, on, run_command, status, stderr, used},
+    maintenance::{bytes_of, killed_with_messages, on, run_command, status, stderr},
     operator::{channel, with_channels_and_flags},
 };
 
@@ -127,7 +127,7 @@ async fn an_impossible_place_for_the_old_folder_is_refused_before_anything_is_re
 
 #[tokio::test]
 async fn a_folder_that_another_process_is_creating_is_left_alone() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let (new, theirs) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
     fs::create_dir(&theirs).unwrap();
     let mark = fs::File::create(theirs.join("unfinished")).unwrap();

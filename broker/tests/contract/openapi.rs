@@ -36,8 +36,8 @@ async fn the_broker_serves_the_committed_openapi_document() {
 
     let head = broker.request(Method::HEAD, path::OPENAPI).send().await.unwrap();
     assert_eq!((head.status(), header(&head, "content-length")), (StatusCode::OK, length));
-    let asked = broker.request(Method::GET, "/openapi.json?version=2").send().await.unwrap();
-    assert_problem(asked, 400, ProblemType::ParameterUnknown).await;
+    let response = broker.request(Method::GET, "/openapi.json?version=2").send().await.unwrap();
+    assert_problem(response, 400, ProblemType::ParameterUnknown).await;
 }
 
 #[tokio::test]

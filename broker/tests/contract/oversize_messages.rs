@@ -87,8 +87,8 @@ async fn a_message_larger_than_its_whole_channel_is_413_by_every_way_to_push() {
 #[tokio::test]
 async fn a_reply_larger_than_its_whole_channel_is_413() {
     let broker = with_channels(&[channel("orders"), small("answers", 1000)]).await;
-    let asked = broker.push("acme/orders", "?").header("reply-to", "/v1/messages/acme/answers");
-    assert_eq!(asked.header("correlation-id", "7").send().await.unwrap().status(), 201);
+    let question = broker.push("acme/orders", "?").header("reply-to", "/v1/messages/acme/answers");
+    assert_eq!(question.header("correlation-id", "7").send().await.unwrap().status(), 201);
     let reply = broker.push("acme/answers", "x".repeat(900)).header("correlation-id", "7");
     refused(with_headers(reply).send().await.unwrap(), "limits.bytes").await;
 }
@@ -169,7 +169,10 @@ async fn a_message_larger_than_the_answer_memory_is_413_and_the_largest_that_fit
     refused(broker.push("acme/orders", "x".repeat(MIB + 1)).send().await.unwrap(), limit).await;
     let detail = refused_in_a_batch(&broker, &"x".repeat(MIB + 1), json!({})).await;
     assert!(detail.contains(limit), "{detail}");
-    assert_eq!(broker.take("acme/orders", "wait=5").send().await.unwrap().text().await.unwrap(), "fits");
+    assert_eq!(
+        broker.pull_with_ack_auto("acme/orders", "wait=5").send().await.unwrap().text().await.unwrap(),
+        "fits"
+    );
     // Its kept headers count as well.
     let largest = "x".repeat(MIB - 200);
     broker.pushed("acme/orders", largest.clone()).await;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     broker::Broker,
-    maintenance::{bytes_of, dumped, on, run_command, status, stderr, stdout, used},
+    maintenance::{bytes_of, dumped, killed_with_messages, on, run_command, status, stderr, stdout},
     operator::{channel, with_channels_and_flags},
 };
 
@@ -25,7 +25,7 @@ fn salvaged(broker: &Broker, to: &str) -> String {
 
 #[tokio::test]
 async fn a_salvaged_folder_has_every_readable_message_and_the_damaged_folder_is_unchanged() {
-    let mut broker = used().await;
+    let mut broker = killed_with_messages().await;
     let (file, place) = broker.segment_with(b"meta-number4");
     let segment = broker.data_folder().join(&file);
     let mut bytes = fs::read(&segment).unwrap();
@@ -36,10 +36,10 @@ async fn a_salvaged_folder_has_every_readable_message_and_the_damaged_folder_is_
     let (folder, damaged) = (broker.data_folder(), broker.folder.path().join("damaged"));
     let flags = [folder.to_str().unwrap(), "--move-old-to", damaged.to_str().unwrap()];
     let output = on(&folder, "salvage", &flags);
-    let said = stdout(&output);
-    assert_eq!(status(&output), 1, "{said}{}", stderr(&output));
-    assert!(said.contains("5 messages are in") && said.contains("left behind"), "{said}");
-    assert!(said.contains(&format!("{file}, bytes")) && said.contains("delivered again"), "{said}");
+    let printed = stdout(&output);
+    assert_eq!(status(&output), 1, "{printed}{}", stderr(&output));
+    assert!(printed.contains("5 messages are in") && printed.contains("left behind"), "{printed}");
+    assert!(printed.contains(&format!("{file}, bytes")) && printed.contains("delivered again"), "{printed}");
     assert_eq!(bytes_of(&damaged), before);
     assert_eq!(bytes_of(&folder)["lease-key"], before["lease-key"], "leases that are out can be settled");
     assert_eq!(status(&on(&folder, "check", &[])), 0);
@@ -65,8 +65,11 @@ async fn a_message_whose_settle_is_damaged_is_delivered_again() {
     let mut bytes = fs::read(&segment).unwrap();
     bytes[settle["offset"].as_u64().unwrap() as usize] ^= 0x10;
     fs::write(&segment, bytes).unwrap();
-    let said = salvaged(&broker, "salvaged");
-    assert!(said.contains("Messages whose settle was in a damaged range are delivered again"), "{said}");
+    let printed = salvaged(&broker, "salvaged");
+    assert!(
+        printed.contains("Messages whose settle was in a damaged range are delivered again"),
+        "{printed}"
+    );
     let contents: Vec<_> = dumped(&broker.folder.path().join("salvaged"), &[]);
     let contents: Vec<_> = contents.iter().map(|message| message["content"].as_str().unwrap()).collect();
     assert_eq!(contents, ["settled and lost", "after", "later"]);
@@ -159,8 +162,11 @@ async fn the_frames_of_a_segment_without_its_head_are_salvaged() {
         let mut bytes = whole.clone();
         bytes[20] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        let said = salvaged(&broker, "salvaged");
-        assert!(said.contains("the head of a segment is unreadable; its frames are readable"), "{said}");
+        let printed = salvaged(&broker, "salvaged");
+        assert!(
+            printed.contains("the head of a segment is unreadable; its frames are readable"),
+            "{printed}"
+        );
         let target = broker.folder.path().join("salvaged");
         assert_eq!(numbers(&target).len(), 60, "{name}");
         fs::remove_dir_all(target).unwrap();
@@ -229,16 +235,16 @@ async fn a_missing_or_duplicate_file_is_reported() {
 
 #[tokio::test]
 async fn salvage_mentions_settles_only_if_some_may_be_lost() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     fs::write(broker.data_folder().join("lease-key"), "short").unwrap();
-    let said = salvaged(&broker, "salvaged");
-    assert!(said.contains("left behind") && said.contains("lease-key"), "{said}");
-    assert!(!said.contains("settle was in"), "{said}");
+    let printed = salvaged(&broker, "salvaged");
+    assert!(printed.contains("left behind") && printed.contains("lease-key"), "{printed}");
+    assert!(!printed.contains("settle was in"), "{printed}");
 }
 
 #[tokio::test]
 async fn a_folder_without_a_lease_key_is_salvaged_with_a_new_one() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
     salvaged(&broker, "salvaged");
     let key = fs::read(broker.folder.path().join("salvaged/lease-key")).unwrap();
@@ -247,7 +253,7 @@ async fn a_folder_without_a_lease_key_is_salvaged_with_a_new_one() {
 
 #[tokio::test]
 async fn a_foreign_folder_with_the_name_of_an_unfinished_one_is_unchanged() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let stranger = broker.folder.path().join("new.unfinished");
     fs::create_dir(&stranger).unwrap();
     fs::write(stranger.join("thesis.tex"), "years of work").unwrap();
@@ -264,7 +270,7 @@ const MARK: &str =
 
 #[tokio::test]
 async fn a_foreign_folder_with_a_file_of_the_marks_name_is_unchanged() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let stranger = broker.folder.path().join("new.unfinished");
     fs::create_dir(&stranger).unwrap();
     for (name, text) in [("unfinished", ""), ("thesis.tex", "years of work")] {
@@ -278,7 +284,7 @@ async fn a_foreign_folder_with_a_file_of_the_marks_name_is_unchanged() {
 
 #[tokio::test]
 async fn an_unfinished_folder_that_a_broker_was_started_on_is_unchanged() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let left = broker.folder.path().join("new.unfinished");
     fs::create_dir(&left).unwrap();
     fs::write(left.join("unfinished"), MARK).unwrap();
@@ -290,7 +296,7 @@ async fn an_unfinished_folder_that_a_broker_was_started_on_is_unchanged() {
 
 #[tokio::test]
 async fn the_unfinished_folder_of_an_earlier_attempt_is_removed() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let (new, left) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
     fs::create_dir(&left).unwrap();
     fs::write(left.join("restante.json"), "").unwrap();
@@ -302,7 +308,7 @@ async fn the_unfinished_folder_of_an_earlier_attempt_is_removed() {
 
 #[tokio::test]
 async fn a_damaged_folder_with_the_name_of_an_unfinished_one_is_unchanged() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let before = bytes_of(&broker.data_folder());
     let damaged = broker.folder.path().join("new.unfinished");
     fs::rename(broker.data_folder(), &damaged).unwrap();
@@ -313,7 +319,7 @@ async fn a_damaged_folder_with_the_name_of_an_unfinished_one_is_unchanged() {
 
 #[tokio::test]
 async fn a_folder_is_not_salvaged_into_itself() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let before = bytes_of(&broker.data_folder());
     for inner in ["new", "log/new", "not/there/new"] {
         let inner = broker.data_folder().join(inner);
@@ -326,7 +332,7 @@ async fn a_folder_is_not_salvaged_into_itself() {
 
 #[tokio::test]
 async fn a_folder_does_not_move_into_itself() {
-    let broker = used().await;
+    let broker = killed_with_messages().await;
     let before = bytes_of(&broker.data_folder());
     let (folder, inner) = (broker.data_folder(), broker.data_folder().join("old"));
     let flags = [folder.to_str().unwrap(), "--move-old-to", inner.to_str().unwrap()];

@@ -57,8 +57,8 @@ async fn a_peek_at_an_unreadable_leased_message_does_not_end_its_lease() {
         for _ in 0..40 {
             let seen = peek(&broker, "leased").await;
             let [item] = &seen.messages[..] else { panic!("{what}: {seen:?}") };
-            let told = item.unreadable.as_deref().unwrap_or_default();
-            assert!(told.contains(" at offset "), "{what}: {item:?}");
+            let reason = item.unreadable.as_deref().unwrap_or_default();
+            assert!(reason.contains(" at offset "), "{what}: {item:?}");
         }
         let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
         assert_eq!(settled.status(), StatusCode::NO_CONTENT, "{what}: {}", settled.text().await.unwrap());
@@ -77,8 +77,8 @@ async fn a_repeat_of_the_attempt_of_an_unreadable_message_is_409_and_its_lease_c
         for _ in 0..2 {
             let again = pull(&broker, path).await;
             assert_eq!(again.status(), StatusCode::CONFLICT, "{what}");
-            let told = again.text().await.unwrap();
-            assert!(told.contains("/errors/attempt-unreadable\""), "{what}: {told}");
+            let reason = again.text().await.unwrap();
+            assert!(reason.contains("/errors/attempt-unreadable\""), "{what}: {reason}");
         }
         let renewed = broker.request(Method::POST, &format!("{lease}/renew")).send().await.unwrap();
         assert_eq!(renewed.status(), StatusCode::OK, "{what}");

@@ -110,11 +110,11 @@ async fn an_unreadable_message_is_reported_once_with_id_and_place_and_others_are
             let [item] = &found.messages[..] else { panic!("{what}: {found:?}") };
             assert_eq!(item.id, ids[BAD as usize], "{what}");
             let reason = item.dead_letter.as_ref().unwrap().reason.clone().unwrap();
-            for told in [&reason, item.unreadable.as_ref().unwrap()] {
+            for text in [&reason, item.unreadable.as_ref().unwrap()] {
                 let offset =
-                    told.split(" at offset ").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
+                    text.split(" at offset ").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
                 let offset: usize = offset.parse().unwrap();
-                assert!(told.contains(&file) && offset < at && at - offset < 300, "{what}: {told}");
+                assert!(text.contains(&file) && offset < at && at - offset < 300, "{what}: {text}");
             }
         }
         assert_eq!(broker.metric("restante_messages_unreadable_total").await, 1.0, "{what}");
@@ -161,9 +161,13 @@ async fn check_and_dump_report_an_unreadable_message_and_salvage_copies_all_othe
                 "{what}"
             );
             let text = on(&broker.data_folder(), "check", &[]);
-            let told = |part: &str| stdout(&text).contains(part);
-            assert!(!told("savable") && !told("keep this folder"), "{what}: {}", stdout(&text));
-            assert!(told("dead-letters redrive") && told("dead-letters purge"), "{what}: {}", stdout(&text));
+            let prints = |part: &str| stdout(&text).contains(part);
+            assert!(!prints("savable") && !prints("keep this folder"), "{what}: {}", stdout(&text));
+            assert!(
+                prints("dead-letters redrive") && prints("dead-letters purge"),
+                "{what}: {}",
+                stdout(&text)
+            );
 
             let messages = dumped(&broker.data_folder(), &[]);
             assert_eq!(messages.len() as u64, MESSAGES, "{what}");
@@ -199,7 +203,7 @@ async fn a_start_that_scans_a_segment_reports_its_unreadable_message_and_continu
     // As in a restored backup, which has no index.
     let index = stored.broker.data_folder().join(stored.file.replace(".seg", ".idx"));
     fs::remove_file(index).unwrap();
-    stored.broker.start_saying(&[&stored.file]);
+    stored.broker.start_and_wait_for_log(&[&stored.file]);
     for _ in (0..MESSAGES).filter(|number| *number != BAD) {
         stored.broker.pulled("acme/orders").await;
     }
@@ -221,6 +225,6 @@ async fn a_start_that_recreates_an_index_reports_its_unreadable_message_once() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
-    let said = fs::read_to_string(log).unwrap();
-    assert_eq!(said.matches("messages here are unreadable").count(), 1, "{said}");
+    let printed = fs::read_to_string(log).unwrap();
+    assert_eq!(printed.matches("messages here are unreadable").count(), 1, "{printed}");
 }

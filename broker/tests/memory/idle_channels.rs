@@ -26,10 +26,10 @@ async fn a_channel_that_was_emptied_takes_less_than_a_kilobyte() {
     measured.again();
     bench.push(&core, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
     let full = unused + measured.bytes() / CHANNELS;
-    let asked = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
+    let pull = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
     for (index, entry) in bench.entries.iter().enumerate() {
         core.with(|core| {
-            let Ok(PullOutcome::Delivered(delivery)) = core.pull(entry, &asked) else {
+            let Ok(PullOutcome::Delivered(delivery)) = core.pull(entry, &pull) else {
                 panic!("it has a message")
             };
             let _ = core.settle(delivery.channel, delivery.granted.claim()).unwrap();

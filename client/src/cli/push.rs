@@ -116,7 +116,7 @@ fn item(args: &PushArgs, text: Vec<u8>, line: usize, sent: usize) -> Result<Mess
     }
     let refused = |reason: String| Failure::Item { line, sent, reason };
     let item: Item = json::read(&text).map_err(|fault| refused(fault.to_string()))?;
-    if let Some((field, option)) = given_twice(args, &item.head) {
+    if let Some((field, option)) = given_in_both_places(args, &item.head) {
         return Err(refused(format!(
             "the field {field} and the option {option} are both given; give one of them"
         )));
@@ -125,7 +125,7 @@ fn item(args: &PushArgs, text: Vec<u8>, line: usize, sent: usize) -> Result<Mess
 }
 
 /// A field of a line that is also set by an option for all lines: one of the two would have no effect.
-fn given_twice(args: &PushArgs, head: &ItemHead) -> Option<(&'static str, &'static str)> {
+fn given_in_both_places(args: &PushArgs, head: &ItemHead) -> Option<(&'static str, &'static str)> {
     [
         ("contentType", head.content_type.is_some(), "--content-type", args.body.content_type.is_some()),
         (

@@ -119,8 +119,8 @@ impl Receiver {
                 events.emit(Event::PullRepeated);
             }
             let began = Instant::now();
-            let asked = self.or_cancelled(self.shared.pull(kind, &mut attempt)).await?;
-            let delay = match step(asked, began.elapsed(), options.retry_all_errors) {
+            let requests = self.or_cancelled(self.shared.pull(kind, &mut attempt)).await?;
+            let delay = match step(requests, began.elapsed(), options.retry_all_errors) {
                 Step::Deliver(messages) => return Ok(self.deliver(messages)),
                 Step::PullAgain { early: at_once } => {
                     events.emit(Event::TimedOut);
@@ -193,16 +193,17 @@ impl Receiver {
         // `messages` lives until the answer arrives, so their leases are renewed during the request.
         let (mut messages, verdicts): (Vec<Received>, Vec<Verdict>) = messages.into_iter().unzip();
         let leases = messages.iter_mut().map(Received::detach);
-        let asked: Vec<(String, Verdict)> = leases.zip(verdicts).collect();
+        let requests: Vec<(String, Verdict)> = leases.zip(verdicts).collect();
         let Shared { client, options, .. } = &*self.shared;
-        let results = client.apply_verdicts(&asked, options.settle_within).await;
-        let told = messages.iter().zip(&asked).zip(results).map(|((message, (_, verdict)), result)| {
-            if result.is_ok() {
-                message.emit_outcome(verdict);
-            }
-            (message.id, result)
-        });
-        told.collect()
+        let results = client.apply_verdicts(&requests, options.settle_within).await;
+        let outcomes =
+            messages.iter().zip(&requests).zip(results).map(|((message, (_, verdict)), result)| {
+                if result.is_ok() {
+                    message.emit_outcome(verdict);
+                }
+                (message.id, result)
+            });
+        outcomes.collect()
     }
 
     /// An endless stream of messages. It ends when the receiver is cancelled, or after an error. The stream pulls the

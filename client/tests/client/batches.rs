@@ -36,14 +36,14 @@ async fn a_batch_is_received_with_one_request_as_frames_or_json() {
     (options.messages_max, options.linger_ms) = (5, 50);
     for _ in 0..2 {
         let messages = soon(receiver.receive_batch(options)).await.unwrap();
-        let told: Vec<_> = messages
+        let results: Vec<_> = messages
             .iter()
             .map(|message| (message.body.clone(), message.lease().to_owned(), message.group.clone()))
             .collect();
         let expected = [1, 2].map(|number| {
             (format!("message {number}").into(), format!("lease-{number}"), Some(format!("g{number}")))
         });
-        assert_eq!(told, expected);
+        assert_eq!(results, expected);
         assert_eq!(messages[0].content_type(), Some("text/plain"));
         assert_eq!(messages[0].headers["meta-colour"], "red");
         let verdicts = messages.into_iter().map(|message| (message, Verdict::Settle)).collect();
@@ -66,9 +66,9 @@ async fn each_message_of_a_batch_has_its_own_verdict_and_result() {
         _ => {
             let ack = r#"{"status":410,"problem":{"type":"https://restante.dev/errors/lease-expired",
                 "title":"t","status":410,"detail":"d"}}"#;
-            let told =
+            let results =
                 format!(r#"{{"ack":[{ack}],"release":[{{"status":204}}],"reject":[{{"status":204}}]}}"#);
-            json(&serde_json::from_str::<serde_json::Value>(&told).unwrap())
+            json(&serde_json::from_str::<serde_json::Value>(&results).unwrap())
         }
     })
     .await;
@@ -183,9 +183,9 @@ async fn a_message_has_its_group_and_its_dead_letter_cause() {
     .await;
     let message = soon(receiver(&broker).receive()).await.unwrap();
     assert_eq!(message.group.as_deref(), Some("customer-7"));
-    let letter = message.dead_letter.as_ref().unwrap();
-    assert_eq!((letter.cause.as_str(), letter.channel.as_str()), ("rejected", "demo/orders"));
-    assert_eq!(letter.reason.as_deref(), Some("no bolts"));
+    let note = message.dead_letter.as_ref().unwrap();
+    assert_eq!((note.cause.as_str(), note.channel.as_str()), ("rejected", "demo/orders"));
+    assert_eq!(note.reason.as_deref(), Some("no bolts"));
     assert_eq!(message.reply_to().unwrap().as_str(), "demo/replies");
     assert_eq!(message.correlation_id(), Some("c-1"));
 }

@@ -66,8 +66,8 @@ async fn a_refused_message_of_a_batch_is_reported_with_its_line_and_the_others_a
     .await;
     let sent = run_with(&broker.url, &["push", "demo/orders", "--batch", "--lines"], b"1\n2\n3\n").await;
     assert_eq!(sent.status.code(), Some(4));
-    let said = stderr(&sent);
-    assert!(said.contains("failed to send line 2") && said.contains("messages sent: 2"), "{said}");
+    let printed = stderr(&sent);
+    assert!(printed.contains("failed to send line 2") && printed.contains("messages sent: 2"), "{printed}");
     assert_eq!(sent.stdout, format!("{ID}\n").repeat(2).as_bytes());
 
     let sent = run_with(&broker.url, &["push", "demo/orders", "--batch"], b"seven bolts\n").await;
@@ -79,7 +79,7 @@ async fn a_refused_message_of_a_batch_is_reported_with_its_line_and_the_others_a
 #[tokio::test]
 async fn an_invalid_line_is_refused_with_its_number_and_its_batch_is_not_sent() {
     let broker = Broker::start(|_, _| no_content()).await;
-    for (line, options, told) in [
+    for (line, options, expected) in [
         (r#"{"body": "important"}"#, &[][..], "body is an unknown field"),
         (r#"{"content": "a", "delay": 60}"#, &[], "delay is an unknown field (did you mean delaySeconds?)"),
         (r#"{"content": "a", "key": "k"}"#, &[], "key is an unknown field (did you mean idempotencyKey?)"),
@@ -116,9 +116,9 @@ async fn an_invalid_line_is_refused_with_its_number_and_its_batch_is_not_sent() 
         let input = format!("{{\"content\": \"good\"}}\n{line}\n");
         let arguments = [&["push", "demo/orders", "--batch"][..], options].concat();
         let sent = run_with(&broker.url, &arguments, input.as_bytes()).await;
-        let said = stderr(&sent);
-        assert_eq!(sent.status.code(), Some(1), "{line}: {said}");
-        assert!(said.contains("line 2 is invalid") && said.contains(told), "{line}: {said}");
+        let printed = stderr(&sent);
+        assert_eq!(sent.status.code(), Some(1), "{line}: {printed}");
+        assert!(printed.contains("line 2 is invalid") && printed.contains(expected), "{line}: {printed}");
     }
     assert_eq!(broker.log().seen.len(), 0);
 }

@@ -68,8 +68,8 @@ async fn dead_letters_are_listed_with_their_cause() {
     let shown = run(&broker.url, &["dead-letters", "list", "demo/orders"]).await;
     assert!(shown.status.success(), "{}", stderr(&shown));
     let table = String::from_utf8(shown.stdout).unwrap();
-    for told in ["rejected", "no bolts", "demo/orders", "demo/orders-dead"] {
-        assert!(table.contains(told), "{told}: {table}");
+    for expected in ["rejected", "no bolts", "demo/orders", "demo/orders-dead"] {
+        assert!(table.contains(expected), "{expected}: {table}");
     }
     assert!(broker.log().seen[0].path.contains("state=dead-letters"));
     let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
@@ -136,7 +136,7 @@ async fn a_redrive_that_moves_nothing_reports_where_the_dead_letters_are_and_fai
             "2 left in demo/orders-dead: receivers have leased them",
         ),
     ];
-    for (answered, code, said) in redriven {
+    for (answered, code, expected) in redriven {
         let stats = r#"{"uid":"00000000-0000-0000-0000-000000000001","namespace":"demo","name":"orders","ready":0,
                         "leased":0,"bytes":0,"waitingReceivers":0}"#;
         let broker = Broker::start(move |seen: &Seen, _| match seen.path.as_str() {
@@ -151,7 +151,7 @@ async fn a_redrive_that_moves_nothing_reports_where_the_dead_letters_are_and_fai
         run.env("RESTANTE_CONTROL_URL", &broker.url).env("RESTANTE_CONTROL_TOKEN_FILE", text(&token));
         let ended = soon(run.output()).await.unwrap();
         assert_eq!(ended.status.code(), Some(code), "{}", stderr(&ended));
-        assert!(stderr(&ended).contains(said), "{}", stderr(&ended));
+        assert!(stderr(&ended).contains(expected), "{}", stderr(&ended));
     }
 }
 

@@ -55,8 +55,8 @@ async fn a_refused_line_is_reported_with_the_number_of_sent_messages() {
     .await;
     let pushed = run_with(&broker.url, &["push", "demo/orders", "--lines"], b"one\ntwo\nthree\n").await;
     assert_eq!(pushed.status.code(), Some(4));
-    let said = stderr(&pushed);
-    assert!(said.contains("line 2") && said.contains("messages sent before it: 1"), "{said}");
+    let printed = stderr(&pushed);
+    assert!(printed.contains("line 2") && printed.contains("messages sent before it: 1"), "{printed}");
     assert_eq!(broker.log().seen.len(), 2);
 }
 
@@ -69,8 +69,8 @@ async fn a_temporary_error_is_reported_and_retried() {
     .await;
     let pushed = run(&broker.url, &["push", "demo/orders"]).await;
     assert!(pushed.status.success());
-    let said = stderr(&pushed);
-    assert!(said.contains("The broker is busy (503)") && said.contains("retrying in 0."), "{said}");
+    let printed = stderr(&pushed);
+    assert!(printed.contains("The broker is busy (503)") && printed.contains("retrying in 0."), "{printed}");
 }
 
 #[tokio::test]
@@ -78,8 +78,8 @@ async fn a_refusal_is_exit_code_4_with_the_brokers_detail() {
     let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
     let pushed = run(&broker.url, &["push", "demo/orders"]).await;
     assert_eq!(pushed.status.code(), Some(4));
-    let said = stderr(&pushed);
-    assert!(said.contains("demo/orders") && said.contains("the detail says what to do"), "{said}");
+    let printed = stderr(&pushed);
+    assert!(printed.contains("demo/orders") && printed.contains("the detail says what to do"), "{printed}");
     assert!(pushed.stdout.is_empty());
 }
 

@@ -91,18 +91,18 @@ async fn errors_show_a_problem_on_one_line() {
     for arguments in
         [&["push", "a/b"][..], &["pull", "a/b"], &["peek", "a/b"], &["settle", "x"], &["channel", "a/b"]]
     {
-        let told = stderr(&run(&broker.url, arguments).await);
-        assert!(told.contains(SHOWN), "{told:?}");
-        assert_eq!(told.lines().count(), 1, "{told:?}");
-        assert_harmless(&told);
+        let printed = stderr(&run(&broker.url, arguments).await);
+        assert!(printed.contains(SHOWN), "{printed:?}");
+        assert_eq!(printed.lines().count(), 1, "{printed:?}");
+        assert_harmless(&printed);
     }
 }
 
 #[tokio::test]
 async fn the_name_of_an_unreadable_file_is_escaped() {
-    let told = stderr(&run("http://127.0.0.1:1", &["push", "a/b", "no\u{9b}2Jsuch"]).await);
-    assert!(told.contains(r"no\u{9b}2Jsuch"), "{told:?}");
-    assert_harmless(&told);
+    let printed = stderr(&run("http://127.0.0.1:1", &["push", "a/b", "no\u{9b}2Jsuch"]).await);
+    assert!(printed.contains(r"no\u{9b}2Jsuch"), "{printed:?}");
+    assert_harmless(&printed);
 }
 
 /// The hostile text, and bytes that are not UTF-8.

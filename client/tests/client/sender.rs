@@ -82,12 +82,12 @@ async fn group_delay_and_time_to_live_are_sent_as_headers() {
     let options = SendOptions { room_wait_seconds: Some(20), ..SendOptions::default() };
     sender(&broker).send_with(message, options).await.unwrap();
     sender(&broker).send(Message::new("x")).await.unwrap();
-    let told = |seen: usize| {
+    let sent_headers = |seen: usize| {
         let names = ["message-group", "message-delay", "message-ttl", "prefer"];
         names.map(|name| broker.log().seen[seen].header(name).to_owned())
     };
-    assert_eq!(told(0), ["customer-7", "30", "600", "wait=20"]);
-    assert_eq!(told(1), ["", "", "", ""]);
+    assert_eq!(sent_headers(0), ["customer-7", "30", "600", "wait=20"]);
+    assert_eq!(sent_headers(1), ["", "", "", ""]);
 }
 
 #[tokio::test]

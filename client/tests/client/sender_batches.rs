@@ -112,14 +112,14 @@ async fn a_refused_batch_or_a_passed_deadline_is_the_error_of_each_message() {
     let broker = Broker::start(|_, _| Reply::Hang).await;
     let sender = Sender::new(&client(&broker.url), address());
     let results = sender.send_batch(messages(2), Some(Duration::from_millis(200))).await;
-    let told: Vec<_> = results
+    let error_keys: Vec<_> = results
         .into_iter()
         .map(|result| match result {
             Err(SendError::DeadlinePassed { key, last: None }) => key,
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, keys(&broker.log().seen[0]));
+    assert_eq!(error_keys, keys(&broker.log().seen[0]));
 }
 
 #[tokio::test]

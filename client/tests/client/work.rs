@@ -117,17 +117,19 @@ async fn a_handlers_result_settles_releases_or_rejects_its_message() {
     assert!(ended.is_ok());
     let counts = receiver.counts();
     assert_eq!((counts.settled, counts.released, counts.rejected), (1, 1, 1));
-    let said: String = broker
+    let requests: String = broker
         .log()
         .seen
         .iter()
         .map(|seen| format!("{} {}\n", seen.path, String::from_utf8_lossy(&seen.body)))
         .collect();
-    assert!(said.contains("lease-0/release?delay=9") || said.contains(r#""lease":"lease-0","delay":9"#));
     assert!(
-        said.contains("lease-1/reject?reason=no%20bolts")
-            || said.contains(r#""lease":"lease-1","reason":"no bolts""#),
-        "{said}"
+        requests.contains("lease-0/release?delay=9") || requests.contains(r#""lease":"lease-0","delay":9"#)
+    );
+    assert!(
+        requests.contains("lease-1/reject?reason=no%20bolts")
+            || requests.contains(r#""lease":"lease-1","reason":"no bolts""#),
+        "{requests}"
     );
 }
 

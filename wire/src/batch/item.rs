@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn an_item_with_a_missing_duplicate_unknown_or_invalid_field_is_refused() {
-        for (bad, told) in [
+        for (bad, expected) in [
             ("{}", "the content is missing"),
             (r#"{"content": null}"#, "the content is missing"),
             (r#"{"content": "a", "content64": "YQ=="}"#, "content and content64 are both given"),
@@ -327,18 +327,18 @@ mod tests {
             (r#"["a"]"#, "the JSON must be an object, not an array"),
         ] {
             let fault = crate::json::read::<Item>(bad.as_bytes()).unwrap_err().to_string();
-            assert!(fault.contains(told), "{bad}: {fault}");
+            assert!(fault.contains(expected), "{bad}: {fault}");
         }
     }
 
     #[test]
     fn the_head_of_a_frame_has_no_content_and_no_unknown_field() {
-        for (bad, told) in [
+        for (bad, expected) in [
             (r#"{"content": "a"}"#, "content is an unknown field"),
             (r#"{"ttl": 5}"#, "ttl is an unknown field (did you mean ttlSeconds?)"),
         ] {
             let fault = crate::json::read::<ItemHead>(bad.as_bytes()).unwrap_err().to_string();
-            assert!(fault.starts_with(told), "{bad}: {fault}");
+            assert!(fault.starts_with(expected), "{bad}: {fault}");
         }
     }
 }

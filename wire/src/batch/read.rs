@@ -36,18 +36,21 @@ mod tests {
         let batch =
             br#"{"messages": [{"body": "important"}, {"content": "a"}, 5, {"content": "b", "key": "k"}]}"#;
         let read: Vec<_> = read_batch(batch).unwrap();
-        let told: Vec<_> = read.iter().map(|item| item.as_ref().map_err(ToString::to_string)).collect();
-        assert!(told[0].as_ref().unwrap_err().starts_with("messages[0].body is an unknown field"));
-        assert_eq!(told[1].as_ref().unwrap().content.0, b"a");
-        assert_eq!(told[2].as_ref().unwrap_err(), "messages[2] must be an object, not the number 5");
+        let expected: Vec<_> = read.iter().map(|item| item.as_ref().map_err(ToString::to_string)).collect();
+        assert!(expected[0].as_ref().unwrap_err().starts_with("messages[0].body is an unknown field"));
+        assert_eq!(expected[1].as_ref().unwrap().content.0, b"a");
+        assert_eq!(expected[2].as_ref().unwrap_err(), "messages[2] must be an object, not the number 5");
         assert!(
-            told[3].as_ref().unwrap_err().starts_with("messages[3].key is an unknown field (did you mean")
+            expected[3]
+                .as_ref()
+                .unwrap_err()
+                .starts_with("messages[3].key is an unknown field (did you mean")
         );
     }
 
     #[test]
     fn an_invalid_batch_is_refused_as_a_whole() {
-        for (bad, told) in [
+        for (bad, expected) in [
             ("[]", "the JSON must be an object, not an array"),
             ("{}", "messages is missing"),
             (r#"{"items": []}"#, "items is an unknown field; known fields: messages"),
@@ -55,7 +58,7 @@ mod tests {
             (r#"{"messages": [], "messages": []}"#, "messages is given more than once"),
             (r#"{"messages": {}}"#, "messages must be an array, not an object"),
         ] {
-            assert_eq!(read_batch(bad.as_bytes()).unwrap_err().to_string(), told, "{bad}");
+            assert_eq!(read_batch(bad.as_bytes()).unwrap_err().to_string(), expected, "{bad}");
         }
         let malformed = read_batch(br#"{"messages": [{"content": "a"}, {]}"#).unwrap_err().to_string();
         assert!(malformed.contains("is malformed"), "{malformed}");

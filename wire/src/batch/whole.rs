@@ -49,10 +49,10 @@ mod tests {
 
     #[test]
     fn a_whole_number_may_have_a_fraction_of_zero() {
-        for (said, seconds) in [("5", 5), ("5.0", 5), ("4294967295", u32::MAX)] {
-            let release: Release = from_str(&format!(r#"{{"lease": "a", "delay": {said}}}"#)).unwrap();
+        for (number, seconds) in [("5", 5), ("5.0", 5), ("4294967295", u32::MAX)] {
+            let release: Release = from_str(&format!(r#"{{"lease": "a", "delay": {number}}}"#)).unwrap();
             assert_eq!(release.delay, Some(seconds));
-            let item: Item = from_str(&format!(r#"{{"content": "a", "ttlSeconds": {said}}}"#)).unwrap();
+            let item: Item = from_str(&format!(r#"{{"content": "a", "ttlSeconds": {number}}}"#)).unwrap();
             assert_eq!(item.head.ttl_seconds, Some(seconds));
         }
         assert_eq!(from_str::<Release>(r#"{"lease": "a", "delay": null}"#).unwrap().delay, None);

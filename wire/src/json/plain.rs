@@ -73,12 +73,12 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 }
 
 /// A hint at the known name that is most similar to `said`, or else all known names.
-fn choices(said: &str, rest: &str, what: &str) -> String {
+fn choices(given: &str, rest: &str, what: &str) -> String {
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     if known.is_empty() {
         return String::new();
     }
-    match did_you_mean(said, known.iter().copied()) {
+    match did_you_mean(given, known.iter().copied()) {
         hint if hint.is_empty() => format!("; known {what}: {}", known.join(", ")),
         hint => hint,
     }
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn each_fault_is_reported_with_its_path_and_without_terms_of_rust() {
-        for (json, told) in [
+        for (json, expected) in [
             ("[]", "the JSON must be an object, not an array"),
             ("5", "the JSON must be an object, not the number 5"),
             ("null", "the JSON must be an object, not null"),
@@ -177,7 +177,7 @@ mod tests {
             ),
             (r#"{"kind": "raedy"}"#, r#"kind has the unknown value "raedy" (did you mean ready?)"#),
         ] {
-            assert_eq!(read::<Outer>(json.as_bytes()).unwrap_err().to_string(), told, "{json}");
+            assert_eq!(read::<Outer>(json.as_bytes()).unwrap_err().to_string(), expected, "{json}");
         }
     }
 
@@ -191,8 +191,11 @@ mod tests {
             "{\"items\": \"\\ud800\"}",
             "\u{feff}\u{feff}{}",
         ] {
-            let told = read::<Outer>(bad.as_bytes()).unwrap_err().to_string();
-            assert!(told.contains("is malformed: ") && told.contains(" at line 1 column "), "{bad}: {told}");
+            let expected = read::<Outer>(bad.as_bytes()).unwrap_err().to_string();
+            assert!(
+                expected.contains("is malformed: ") && expected.contains(" at line 1 column "),
+                "{bad}: {expected}"
+            );
         }
     }
 }

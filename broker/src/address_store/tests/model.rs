@@ -56,7 +56,7 @@ struct Known {
 struct Model {
     known: BTreeMap<Uuid, Known>,
     deleted: BTreeSet<Uuid>,
-    given: u32,
+    last_number: u32,
     programmed: bool,
 }
 
@@ -70,10 +70,10 @@ impl Model {
     }
 
     fn take(&mut self, config: ChannelConfig) {
-        let given = &mut self.given;
+        let last_number = &mut self.last_number;
         let known = self.known.entry(config.uid).or_insert_with(|| {
-            *given += 1;
-            Known { number: *given, config: config.clone(), orphan: false }
+            *last_number += 1;
+            Known { number: *last_number, config: config.clone(), orphan: false }
         });
         (known.config, known.orphan) = (config, false);
     }
@@ -120,7 +120,7 @@ impl Model {
             |entries: Vec<Arc<ChannelEntry>>| entries.iter().map(|one| one.number).collect::<BTreeSet<_>>();
         assert_eq!(numbers(store.channels()), self.in_set().map(|known| known.number).collect());
         assert_eq!(store.orphans().len(), state.orphans as usize);
-        for number in 0..=self.given + 1 {
+        for number in 0..=self.last_number + 1 {
             assert_eq!(
                 store.is_known(number),
                 self.known.values().any(|known| known.number == number),

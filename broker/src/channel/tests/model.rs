@@ -55,7 +55,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 /// The state of a message in the model.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Where {
+enum ModelState {
     Ready,
     Delayed(Millis),
     Leased(Millis),
@@ -67,9 +67,9 @@ struct Modelled {
     number: u64,
     group: Option<u8>,
     expires: Option<Millis>,
-    handouts: u32,
+    lease_count: u32,
     deliveries: u32,
-    place: Where,
+    place: ModelState,
     position: Position,
 }
 
@@ -86,10 +86,18 @@ fn sequence(number: u64) -> Sequence {
 }
 
 impl Model {
-    fn push(&mut self, group: Option<u8>, expires: Option<Millis>, place: Where) -> u64 {
+    fn push(&mut self, group: Option<u8>, expires: Option<Millis>, place: ModelState) -> u64 {
         self.pushed += 1;
         let (number, position) = (self.pushed, Position::default());
-        self.messages.push(Modelled { number, group, expires, handouts: 0, deliveries: 0, place, position });
+        self.messages.push(Modelled {
+            number,
+            group,
+            expires,
+            lease_count: 0,
+            deliveries: 0,
+            place,
+            position,
+        });
         number
     }
 
@@ -98,28 +106,28 @@ impl Model {
         let waits = |index: usize| {
             let message = self.messages[index];
             let is_one = |other: &Modelled| self.strict || other.group == message.group;
-            let alive = |other: &&Modelled| is_one(other) && other.place != Where::Dead;
+            let alive = |other: &&Modelled| is_one(other) && other.place != ModelState::Dead;
             let grouped = self.strict || message.group.is_some();
-            let is_leased = |other: &&Modelled| matches!(other.place, Where::Leased(_));
+            let is_leased = |other: &&Modelled| matches!(other.place, ModelState::Leased(_));
             let others_come_first = || self.messages[..index].iter().any(|other| alive(&other));
             let one_is_leased = || self.messages.iter().filter(alive).any(|other| is_leased(&other));
             grouped && (others_come_first() || one_is_leased())
         };
         let next = (0..self.messages.len())
-            .find(|index| self.messages[*index].place == Where::Ready && !waits(*index))?;
+            .find(|index| self.messages[*index].place == ModelState::Ready && !waits(*index))?;
         let message = &mut self.messages[next];
-        message.handouts += 1;
+        message.lease_count += 1;
         message.deliveries += 1;
-        message.place = Where::Leased(until);
-        Some((message.number, message.handouts))
+        message.place = ModelState::Leased(until);
+        Some((message.number, message.lease_count))
     }
 
     /// The index of the message that a lease still holds.
-    fn held(&self, (number, handouts): (u64, u32)) -> Option<usize> {
+    fn held(&self, (number, lease_count): (u64, u32)) -> Option<usize> {
         self.messages.iter().position(|message| {
             message.number == number
-                && message.handouts == handouts
-                && matches!(message.place, Where::Leased(_))
+                && message.lease_count == lease_count
+                && matches!(message.place, ModelState::Leased(_))
         })
     }
 
@@ -129,33 +137,33 @@ impl Model {
         let pause = delay.unwrap_or(0);
         message.place = if counted && message.deliveries >= policy.max_deliveries {
             message.expires = None;
-            Where::Dead
+            ModelState::Dead
         } else if pause == 0 {
-            Where::Ready
+            ModelState::Ready
         } else {
-            Where::Delayed(after(now, pause))
+            ModelState::Delayed(after(now, pause))
         };
     }
 
     /// All events up to `now`.
     fn pass(&mut self, now: Millis, policy: &Policy) {
         self.messages.retain_mut(|message| {
-            if let Where::Leased(until) = message.place
+            if let ModelState::Leased(until) = message.place
                 && until <= now
             {
-                message.place = Where::Ready;
+                message.place = ModelState::Ready;
                 if message.deliveries >= policy.max_deliveries {
-                    (message.place, message.expires) = (Where::Dead, None);
+                    (message.place, message.expires) = (ModelState::Dead, None);
                 }
             }
-            let leased = matches!(message.place, Where::Leased(_));
+            let leased = matches!(message.place, ModelState::Leased(_));
             if !leased && message.expires.is_some_and(|expires| expires <= now) {
                 return false;
             }
-            if let Where::Delayed(until) = message.place
+            if let ModelState::Delayed(until) = message.place
                 && until <= now
             {
-                message.place = Where::Ready;
+                message.place = ModelState::Ready;
             }
             true
         });
@@ -164,10 +172,10 @@ impl Model {
     /// The sequences of the messages in a state.
     fn all(&self, state: State) -> Vec<Sequence> {
         let is = |message: &&Modelled| match message.place {
-            Where::Ready => state == State::Ready,
-            Where::Delayed(_) => state == State::Delayed,
-            Where::Leased(_) => state == State::Leased,
-            Where::Dead => state == State::Dead,
+            ModelState::Ready => state == State::Ready,
+            ModelState::Delayed(_) => state == State::Delayed,
+            ModelState::Leased(_) => state == State::Leased,
+            ModelState::Dead => state == State::Dead,
         };
         self.messages.iter().filter(is).map(|message| sequence(message.number)).collect()
     }
@@ -175,9 +183,9 @@ impl Model {
     /// The time of the next event.
     fn next_event(&self) -> Option<Millis> {
         let next = |message: &Modelled| match message.place {
-            Where::Leased(until) => Some(until),
-            Where::Delayed(until) => Some(message.expires.map_or(until, |expires| expires.min(until))),
-            Where::Ready | Where::Dead => message.expires,
+            ModelState::Leased(until) => Some(until),
+            ModelState::Delayed(until) => Some(message.expires.map_or(until, |expires| expires.min(until))),
+            ModelState::Ready | ModelState::Dead => message.expires,
         };
         self.messages.iter().filter_map(next).min()
     }
@@ -189,13 +197,13 @@ proptest! {
     #[test]
     fn a_channel_behaves_like_a_list_of_messages(operations in prop::collection::vec(operation(), 1..80)) {
         let (mut state, mut model, mut now, policy) = (ChannelState::default(), Model::default(), 0, policy());
-        let mut handed_out: Vec<((u64, u32), Claim)> = Vec::new();
+        let mut leases: Vec<((u64, u32), Claim)> = Vec::new();
         for operation in operations {
-            let pick = |index: usize| handed_out.iter().rev().nth(index).copied();
+            let pick = |index: usize| leases.iter().rev().nth(index).copied();
             match operation {
                 Operation::Push { group, delay, ttl } => {
                     let expires = ttl.map(|ttl| now + ttl);
-                    let place = delay.map_or(Where::Ready, |delay| Where::Delayed(now + delay));
+                    let place = delay.map_or(ModelState::Ready, |delay| ModelState::Delayed(now + delay));
                     let number = model.push(group, expires, place);
                     state.store(Message {
                         group: group.map(|group| group.to_string().into()),
@@ -206,39 +214,39 @@ proptest! {
                 }
                 Operation::Pull(lease) => {
                     let granted = state.lease_next(now + lease, START);
-                    let got = granted.as_ref().map(|granted| (granted.stored.enqueued_at, granted.handouts.last));
+                    let got = granted.as_ref().map(|granted| (granted.stored.enqueued_at, granted.lease_counts.last));
                     prop_assert_eq!(got, model.pull(now + lease));
-                    handed_out.extend(got.zip(granted.map(|granted| granted.claim())));
+                    leases.extend(got.zip(granted.map(|granted| granted.claim())));
                 }
-                Operation::Settle(index) => if let Some((handout, claim)) = pick(index) {
-                    let held = model.held(handout);
+                Operation::Settle(index) => if let Some((lease_number, claim)) = pick(index) {
+                    let held = model.held(lease_number);
                     prop_assert_eq!(matches!(state.settle(claim, now), Ok(Some(_))), held.is_some());
                     held.map(|index| model.messages.remove(index));
                 },
-                Operation::Reject(index) => if let Some((handout, claim)) = pick(index) {
-                    let held = model.held(handout);
+                Operation::Reject(index) => if let Some((lease_number, claim)) = pick(index) {
+                    let held = model.held(lease_number);
                     prop_assert_eq!(state.reject(claim, None, &policy, now) == Ok(true), held.is_some());
                     if let Some(index) = held {
-                        (model.messages[index].place, model.messages[index].expires) = (Where::Dead, None);
+                        (model.messages[index].place, model.messages[index].expires) = (ModelState::Dead, None);
                     }
                 },
-                Operation::Release(index, counted, delay) => if let Some((handout, claim)) = pick(index) {
-                    let held = model.held(handout);
+                Operation::Release(index, counted, delay) => if let Some((lease_number, claim)) = pick(index) {
+                    let held = model.held(lease_number);
                     let released = state.release(claim, counted, delay, &policy, now);
                     prop_assert_eq!(matches!(released, Ok(Released::Requeued | Released::DeadLettered)), held.is_some());
                     if let Some(index) = held { model.release(index, counted, delay, now, &policy); }
                 },
-                Operation::Renew(index, lease) => if let Some((handout, claim)) = pick(index) {
-                    let held = model.held(handout);
+                Operation::Renew(index, lease) => if let Some((lease_number, claim)) = pick(index) {
+                    let held = model.held(lease_number);
                     prop_assert_eq!(state.renew(claim, now + lease, now).is_ok(), held.is_some());
-                    if let Some(index) = held { model.messages[index].place = Where::Leased(now + lease); }
+                    if let Some(index) = held { model.messages[index].place = ModelState::Leased(now + lease); }
                 },
                 Operation::Revive => {
-                    let dead = model.messages.iter_mut().find(|message| message.place == Where::Dead);
+                    let dead = model.messages.iter_mut().find(|message| message.place == ModelState::Dead);
                     let sequence = state.in_state(State::Dead, 0, 1).first().copied();
                     prop_assert_eq!(dead.is_some(), sequence.is_some());
                     if let Some((dead, sequence)) = dead.zip(sequence) {
-                        (dead.place, dead.deliveries) = (Where::Ready, 0);
+                        (dead.place, dead.deliveries) = (ModelState::Ready, 0);
                         prop_assert!(state.revive(sequence, None));
                         prop_assert_eq!(state.message(sequence).unwrap().stored.enqueued_at, dead.number);
                     }
@@ -251,7 +259,7 @@ proptest! {
                 }
                 Operation::Fill(count, ttl) => for _ in 0..count {
                     let expires_at = ttl.map(|ttl| now + ttl);
-                    let number = model.push(None, expires_at, Where::Ready);
+                    let number = model.push(None, expires_at, ModelState::Ready);
                     state.store(Message { expires_at, ..message(number) });
                 },
                 Operation::Drop(index) => if index < model.messages.len() {
@@ -287,7 +295,7 @@ proptest! {
             }
             prop_assert_eq!(state.messages_count(), model.messages.len() as u64);
             prop_assert_eq!(state.bytes(), model.messages.iter().map(|message| 10 + message.number % 3).sum::<u64>());
-            let oldest = model.messages.iter().find(|message| message.place != Where::Dead);
+            let oldest = model.messages.iter().find(|message| message.place != ModelState::Dead);
             prop_assert_eq!(state.oldest(), oldest.map(|message| message.number));
             prop_assert!(state.next_event().is_none_or(|at| model.next_event().is_none_or(|exactly| at <= exactly)));
             prop_assert!(state.next_event().is_some() || model.next_event().is_none());

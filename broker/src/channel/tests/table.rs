@@ -126,7 +126,7 @@ fn the_lease_whose_end_made_a_dead_letter_is_expired() {
 fn a_lease_that_a_power_cut_lost_is_expired() {
     let later = || {
         let (state, claim) = leased();
-        (state, Claim { handout: claim.handout + 1, ..claim })
+        (state, Claim { lease_number: claim.lease_number + 1, ..claim })
     };
     assert_eq!(row(later, 50), refused(Refusal::Expired));
 }

@@ -149,8 +149,8 @@ fn a_clock_before_1970_ends_nothing_and_shown_times_continue<P: Place>() {
     assert_eq!(bench.count(0, State::Ready), 2);
     bench.pass(2 * SECOND);
     assert_eq!(bench.count(0, State::Ready), 1);
-    let told = bench.core.clock.wall(bench.core.clock.now()) as i64;
-    assert_eq!(told, RIGHT + 61_000);
+    let shown = bench.core.clock.wall(bench.core.clock.now()) as i64;
+    assert_eq!(shown, RIGHT + 61_000);
     assert_eq!(id.get_timestamp().unwrap().to_unix().0 as i64, RIGHT / 1000);
 }
 

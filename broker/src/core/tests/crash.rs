@@ -10,7 +10,7 @@ mod promises;
 
 use self::{
     operations::{Operation, operations},
-    promises::{Promised, Told},
+    promises::{Answers, Promised},
 };
 use super::{
     many_shards::{Many, after_half_a_start},
@@ -44,7 +44,7 @@ struct World {
     /// The broker has one shard at each start.
     alone: bool,
     crashes: usize,
-    told: BTreeMap<Name, Told>,
+    answers: BTreeMap<Name, Answers>,
     leases: Vec<(Name, u32, Claim)>,
     pushed: u64,
 }
@@ -67,7 +67,7 @@ impl World {
         }
         let [of_one, of_dead] = [0, 2].map(|channel| many.core_of(many.entries[channel].number));
         assert!(of_one != of_dead || cores == 1);
-        Self { many, alone: cores == 1, crashes: 0, told: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
+        Self { many, alone: cores == 1, crashes: 0, answers: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
     }
 
     fn run(cores: usize, cold: bool, operations: &[Operation]) {
@@ -91,22 +91,22 @@ impl World {
             Operation::Settle(index) => {
                 let Some((name, channel, claim)) = self.held(*index) else { return };
                 if let Ok(ticket) = self.many.core(channel).settle(channel, claim) {
-                    self.told.get_mut(&name).unwrap().settled.get_or_insert(ticket);
+                    self.answers.get_mut(&name).unwrap().settled.get_or_insert(ticket);
                 }
             }
             Operation::Reject(index) => {
                 let Some((name, channel, claim)) = self.held(*index) else { return };
                 if let Ok(ticket) = self.many.core(channel).reject(channel, claim, Some("no")) {
-                    let told = self.told.get_mut(&name).unwrap();
-                    told.rejected.get_or_insert(ticket);
-                    told.revived = None;
+                    let answers = self.answers.get_mut(&name).unwrap();
+                    answers.rejected.get_or_insert(ticket);
+                    answers.revived = None;
                 }
             }
             Operation::Release(index) => {
                 let Some((name, channel, claim)) = self.held(*index) else { return };
                 let release = Release { counted: true, delay: None };
                 if self.many.core(channel).release(channel, claim, release).map(drop).is_ok() {
-                    self.told.get_mut(&name).unwrap().revived = None;
+                    self.answers.get_mut(&name).unwrap().revived = None;
                 }
             }
             Operation::Renew(index) => {
@@ -117,7 +117,7 @@ impl World {
             Operation::GoOn(steps) => (0..*steps).for_each(|_| self.many.go_on()),
             Operation::Begin(core) => self.many.begin(core % self.many.cores.len()),
             Operation::HoldBack(core) => self.many.hold_back(core % self.many.cores.len()),
-            Operation::LetGo(core) => self.many.let_go(core % self.many.cores.len()),
+            Operation::ReleaseSyncs(core) => self.many.release(core % self.many.cores.len()),
             Operation::Commit => self.many.commit(),
             Operation::Reclaim(core) => self.many.reclaim(core % self.many.cores.len()),
             Operation::Kill(..) | Operation::PowerCut(..) => unreachable!("the caller crashes"),
@@ -128,7 +128,7 @@ impl World {
     /// stays, so such leases are left out.
     fn held(&self, index: usize) -> Option<(Name, u32, Claim)> {
         let good = |(name, channel, claim): &&(Name, u32, Claim)| {
-            self.told.contains_key(name) && self.many.core(*channel).holds(*channel, *claim)
+            self.answers.contains_key(name) && self.many.core(*channel).holds(*channel, *claim)
         };
         let good: Vec<_> = self.leases.iter().rev().filter(good).collect();
         good.get(index % good.len().max(1)).copied().copied()
@@ -139,32 +139,33 @@ impl World {
         let content = format!("{} {}", self.pushed, "x".repeat(bytes));
         let Pushed { ticket: pushed, .. } = self.many.push(channels, message(&content)).unwrap();
         for channel in channels {
-            let told = Told::new(pushed.clone(), self.beside(*channel));
-            self.told.insert((self.pushed, *channel), told);
+            let answers = Answers::new(pushed.clone(), self.beside(*channel));
+            self.answers.insert((self.pushed, *channel), answers);
         }
     }
 
     /// Messages to a channel that were not answered as stored yet.
     fn beside(&self, channel: usize) -> Vec<u64> {
-        let told = self.told.iter().filter(|(name, told)| name.1 == channel && !is_kept(&told.pushed));
-        told.map(|(name, _)| name.0).collect()
+        let answers =
+            self.answers.iter().filter(|(name, answers)| name.1 == channel && !is_kept(&answers.pushed));
+        answers.map(|(name, _)| name.0).collect()
     }
 
     fn pull(&mut self, channel: usize) {
         let Some(delivery) = self.many.pull(channel, 3_600_000) else { return };
         let name = name(channel, &self.many.content(delivery.content).content);
         self.leases.push((name, delivery.channel, delivery.granted.claim()));
-        self.told.get_mut(&name).unwrap().handed_out.push(delivery.ticket);
+        self.answers.get_mut(&name).unwrap().leased.push(delivery.ticket);
     }
 
     /// Redrives all dead letters of the third channel to the first.
     fn redrive(&mut self) {
-        let letters = self.dead_letters();
+        let dead_letters = self.dead_letters();
         let ticket = self.many.redrive(2, 0);
         let stay = self.dead_letters();
-        for name in letters.difference(&stay) {
-            let told = self.told.get_mut(name).unwrap();
-            (told.redriven, told.rejected, told.revived) = (true, None, Some(ticket.clone()));
+        for name in dead_letters.difference(&stay) {
+            let answers = self.answers.get_mut(name).unwrap();
+            (answers.redriven, answers.rejected, answers.revived) = (true, None, Some(ticket.clone()));
         }
     }
 
@@ -189,7 +190,7 @@ impl World {
                 let position = message.stored.position;
                 let content = self.many.core(entry.number).content(entry.number, sequence, None, position);
                 let name = name(channel, &self.many.content(content.unwrap()).content);
-                let (state, deliveries) = (message.state(), message.handouts.deliveries());
+                let (state, deliveries) = (message.state(), message.lease_counts.deliveries());
                 found.push(FoundMessage { name, channel, state, deliveries });
             }
         }
@@ -199,8 +200,8 @@ impl World {
     /// Leases that a kill does not end: they were answered, and by no clock has an hour passed.
     fn leases_that_last(&self, killed: bool) -> Vec<(Name, u32, Claim)> {
         let lasts = |(name, channel, claim): &&(Name, u32, Claim)| {
-            let told = self.told.get(name).and_then(|told| told.handed_out.last());
-            killed && told.is_some_and(is_kept) && self.many.core(*channel).holds(*channel, *claim)
+            let answers = self.answers.get(name).and_then(|answers| answers.leased.last());
+            killed && answers.is_some_and(is_kept) && self.many.core(*channel).holds(*channel, *claim)
         };
         self.leases.iter().filter(lasts).copied().collect()
     }
@@ -221,10 +222,10 @@ impl World {
         let cores = if self.alone { 1 } else { cores };
         let held = self.leases_that_last(power_cut.is_none() && again.is_none());
         // The answers come first, then the disk: it may have more.
-        let told: BTreeMap<Name, Told> = std::mem::take(&mut self.told);
+        let answers: BTreeMap<Name, Answers> = std::mem::take(&mut self.answers);
         let killed = power_cut.is_none() && again.is_none();
         let promises: BTreeMap<_, _> =
-            told.into_iter().map(|(name, told)| (name, told.promised(killed))).collect();
+            answers.into_iter().map(|(name, answers)| (name, answers.promised(killed))).collect();
         let mut left = self.many.left(power_cut);
         self.set_clocks();
         if let Some(chance) = &mut again
@@ -267,8 +268,8 @@ impl World {
         }
         are_in_all_or_in_none(&promises, &found);
         for (name, promised) in promises {
-            if let Some(told) = promised.hold_against(name, found.get(&name)) {
-                self.told.insert(name, told);
+            if let Some(answers) = promised.hold_against(name, found.get(&name)) {
+                self.answers.insert(name, answers);
             }
         }
         self

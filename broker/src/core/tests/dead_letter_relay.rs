@@ -58,7 +58,7 @@ fn a_power_cut_before_a_move_is_on_disk_leaves_the_dead_letter_in_one_channel() 
         many.hold_back(cores[0]);
         give_up(&mut many, delivery);
         go_on_without(&mut many, cores);
-        let left = many.left_without(cores[0]);
+        let left = many.disks_after_losing(cores[0]);
         many = many.start(left, 2);
         many.commit();
         assert_eq!(counts(&many), [1, 0], "{way}");
@@ -74,7 +74,7 @@ fn a_dead_letter_reaches_another_shard_when_its_move_is_on_disk() {
         go_on_without(&mut many, cores);
         assert_eq!(counts(&many)[1], 0, "{way}: it is not on disk");
         // Only the move requests a sync.
-        many.let_go(cores[0]);
+        many.release(cores[0]);
         (0..8).for_each(|_| many.go_on());
         assert_eq!(counts(&many), [0, 1], "{way}");
     }
@@ -92,7 +92,7 @@ fn a_power_cut_before_a_redrive_is_on_disk_leaves_the_dead_letter_in_one_channel
     go_on_without(&mut many, [stored_in, home]);
     assert!(!is_kept(&redriven), "it is not on disk");
     assert_eq!(counts(&many), [0, 0], "it is in relay");
-    let left = many.left_without(stored_in);
+    let left = many.disks_after_losing(stored_in);
     many = many.start(left, 2);
     many.commit();
     assert_eq!(counts(&many), [0, 1]);
@@ -117,9 +117,9 @@ fn the_settle_of_a_moved_dead_letter_is_answered_when_the_move_is_on_disk() {
     let settled = many.core(number).settle(number, claim).unwrap();
     many.begin(0);
     assert!(!is_kept(&settled), "a power cut would bring it back");
-    many.let_go(0);
+    many.release(0);
     assert!(is_kept(&settled));
-    let left = many.left_without(0);
+    let left = many.disks_after_losing(0);
     many = many.start(left, 1);
     assert_eq!(counts(&many), [0, 1]);
 }
@@ -138,7 +138,7 @@ fn a_channel_is_not_deleted_as_empty_while_a_dead_letter_is_in_relay_to_it() {
     GIVE_UP[0].1(&mut many, delivery);
     go_on_without(&mut many, cores);
     assert_eq!(close(&many, 1, false), Err(1), "it is not on disk");
-    many.let_go(cores[0]);
+    many.release(cores[0]);
     let left = many.left(None);
     many = many.start(left, 2);
     assert_eq!(close(&many, 1, false), Err(1), "after a start");

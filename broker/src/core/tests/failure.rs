@@ -3,7 +3,7 @@
 use super::*;
 use crate::channel::State;
 
-fn is_told(ticket: &Ticket) -> Option<Result<(), StoreFailed>> {
+fn answer_of(ticket: &Ticket) -> Option<Result<(), StoreFailed>> {
     let mut waiting = Box::pin(ticket.clone().wait());
     match waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
         Poll::Ready(outcome) => Some(outcome),
@@ -28,18 +28,18 @@ fn answers_are_released_in_the_order_of_their_batches_in_whatever_order_those_co
         let tickets = in_flight(&mut bench, 6);
         wait(|context| {
             let _ = bench.core.poll_commits(context);
-            let told = tickets.iter().map(|ticket| is_told(ticket).is_some());
+            let answered = tickets.iter().map(|ticket| answer_of(ticket).is_some());
             assert!(
-                told.is_sorted_by(|one, next| one >= next),
+                answered.is_sorted_by(|one, next| one >= next),
                 "an answer is released before an earlier one"
             );
-            if tickets.iter().all(|ticket| is_told(ticket).is_some()) {
+            if tickets.iter().all(|ticket| answer_of(ticket).is_some()) {
                 Poll::Ready(())
             } else {
                 Poll::Pending
             }
         });
-        assert!(tickets.iter().all(|ticket| is_told(ticket) == Some(Ok(()))));
+        assert!(tickets.iter().all(|ticket| answer_of(ticket) == Some(Ok(()))));
     }
 }
 
@@ -56,10 +56,10 @@ fn after_a_failed_batch_no_later_one_is_answered_as_stored_or_found() {
             let _ = bench.core.poll_commits(context);
             if bench.core.has_failed() { Poll::Ready(()) } else { Poll::Pending }
         });
-        let stored = tickets.iter().filter(|ticket| is_told(ticket) == Some(Ok(()))).count() as u64;
+        let stored = tickets.iter().filter(|ticket| answer_of(ticket) == Some(Ok(()))).count() as u64;
         assert!(stored <= failing);
         for ticket in &tickets[stored as usize..] {
-            assert_eq!(is_told(ticket), Some(Err(StoreFailed)));
+            assert_eq!(answer_of(ticket), Some(Err(StoreFailed)));
         }
         assert!(matches!(bench.push(&[0], message("late")), Err(PushRefusal::StoreFailed)));
         stream.fail_after(None);
@@ -78,7 +78,7 @@ fn a_shard_whose_log_was_taken_over_answers_nothing_more() {
     let second = start(&bench.place, &bench.folder, &bench.store, &bench.source);
     let ticket = bench.push(&[0], message("second")).unwrap().ticket;
     bench.commit();
-    assert_eq!(is_told(&ticket), Some(Err(StoreFailed)));
+    assert_eq!(answer_of(&ticket), Some(Err(StoreFailed)));
     assert!(bench.core.has_failed());
     let found = second.channels[&bench.entries[0].number].state.count(State::Ready);
     assert_eq!(found, 1);
@@ -97,9 +97,9 @@ fn a_repeated_settle_waits_for_the_first_one_in_flight() {
     let mut waited = false;
     let again = bench.core.settle(number, delivery.granted.claim()).unwrap();
     wait(|context| {
-        waited |= is_told(&again).is_none();
+        waited |= answer_of(&again).is_none();
         let _ = bench.core.poll_commits(context);
-        is_told(&again).map_or(Poll::Pending, Poll::Ready)
+        answer_of(&again).map_or(Poll::Pending, Poll::Ready)
     })
     .unwrap();
     assert!(waited);

@@ -36,8 +36,8 @@ impl Bench<Simulated> {
     /// Receives a message; `None` when there is no room for the lease's record, or no message is ready.
     fn received(&mut self, index: usize) -> Option<Claim> {
         let entry = self.entries[index].clone();
-        let asked = Pull { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
-        match self.core.pull(&entry, &asked) {
+        let pull = Pull { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
+        match self.core.pull(&entry, &pull) {
             Ok(PullOutcome::Delivered(delivery)) => Some(delivery.granted.claim()),
             Ok(PullOutcome::Repeated(_)) => None,
             Ok(PullOutcome::Waiting(id, _)) => {
@@ -90,7 +90,7 @@ fn receivers_that_release_99_of_100_never_fill_a_disk_whose_oldest_segments_are_
         // A broker under load copies a little between many requests.
         let requests_per_step = 1 + chance.below(64);
         let number = bench.entries[1].number;
-        let (mut handed_out, mut given_back) = (0, Vec::new());
+        let (mut deliveries, mut released) = (0, Vec::new());
         for request in 0..1_000_000 {
             let left = bench.messages(1);
             if left == 0 {
@@ -99,26 +99,26 @@ fn receivers_that_release_99_of_100_never_fill_a_disk_whose_oldest_segments_are_
             let log = &bench.core.log;
             assert!(
                 request < 999_999,
-                "seed {seed}: {left} are left after {handed_out} deliveries; {:?}, {:?}",
+                "seed {seed}: {left} are left after {deliveries} deliveries; {:?}, {:?}",
                 log.stats(),
                 log.room()
             );
             if let Some(claim) = bench.received(1) {
-                handed_out += 1;
-                if handed_out % 100 == 0 {
+                deliveries += 1;
+                if deliveries % 100 == 0 {
                     let settled = bench.core.settle(number, claim);
-                    assert!(settled.is_ok(), "seed {seed}, after {handed_out} deliveries: {settled:?}");
+                    assert!(settled.is_ok(), "seed {seed}, after {deliveries} deliveries: {settled:?}");
                 } else {
-                    given_back.push(claim);
+                    released.push(claim);
                 }
             }
             // A release without room is tried again.
-            given_back.retain(|claim| {
+            released.retain(|claim| {
                 let release = Release { counted: false, delay: None };
                 match bench.core.release(number, *claim, release) {
                     Ok(_) => false,
                     Err(SettleRefusal::StoreFull) => true,
-                    Err(other) => panic!("seed {seed}, after {handed_out} deliveries: {other:?}"),
+                    Err(other) => panic!("seed {seed}, after {deliveries} deliveries: {other:?}"),
                 }
             });
             if request % requests_per_step == 0 {

@@ -72,16 +72,16 @@ fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
 
 #[test]
 fn a_turn_wakes_another_thread_once_for_all_jobs_and_is_woken_once_for_all_answers() {
-    let (_many, [mut asking, mut asked], entry) = two();
+    let (_many, [mut asking, mut answering], entry) = two();
     let cores = asking.cores.clone();
     let ask = |number: usize| cores.ask(entry.number, &(), move |_, ()| number);
     let mut answers = Box::pin(join_all((0..3).map(ask)));
     assert!(poll(&mut answers).is_pending());
-    assert_eq!(asked.was_woken(), 0, "before the asking turn ends");
+    assert_eq!(answering.was_woken(), 0, "before the asking turn ends");
     asking.turn();
-    assert_eq!(asked.was_woken(), 1);
+    assert_eq!(answering.was_woken(), 1);
     asking.was_woken();
-    asked.turn();
+    answering.turn();
     assert_eq!(asking.was_woken(), 1);
     asking.turn();
     assert_eq!(poll(&mut answers), Poll::Ready(vec![Ok(0), Ok(1), Ok(2)]));
@@ -107,11 +107,11 @@ fn a_commit_wakes_another_thread_once_for_all_tasks_that_wait_for_it() {
 
 #[test]
 fn a_job_for_an_ended_shard_gets_an_error() {
-    let (_many, [mut asking, asked], entry) = two();
+    let (_many, [mut asking, answering], entry) = two();
     let cores = asking.cores.clone();
     let mut answer = Box::pin(cores.ask(entry.number, &(), |_, ()| ()));
     assert!(poll(&mut answer).is_pending());
-    drop(asked);
+    drop(answering);
     asking.turn();
     assert_eq!(poll(&mut answer), Poll::Ready(Err(CoreGone)));
 }
@@ -141,7 +141,7 @@ fn a_key_whose_record_is_copied_between_two_hops_is_replayed() {
         ..message(&"k".repeat(LIMITS.hot_bytes))
     };
     for copied_before in 0.. {
-        let (mut many, [mut asking, mut asked], entry) = two();
+        let (mut many, [mut asking, mut answering], entry) = two();
         many.disks.values().for_each(|disk| disk.before_read(|| ()));
         let first = many.entries.iter().position(|of| of.number == entry.number).unwrap();
         let pushed = many.push(&[first, 1 - first], keyed()).unwrap().id;
@@ -154,7 +154,7 @@ fn a_key_whose_record_is_copied_between_two_hops_is_replayed() {
             if let Poll::Ready(again) = poll(&mut again) {
                 break again.unwrap();
             }
-            if asking.was_woken() + asked.was_woken() == 0 {
+            if asking.was_woken() + answering.was_woken() == 0 {
                 // It waits for the disk.
                 yield_now();
                 continue;
@@ -163,7 +163,7 @@ fn a_key_whose_record_is_copied_between_two_hops_is_replayed() {
                 rotate(&mut many, first);
             }
             asking.turn();
-            asked.turn();
+            answering.turn();
             hops += 1;
         };
         assert_eq!((again.id, again.replayed), (pushed, true), "copied before hop {copied_before}");

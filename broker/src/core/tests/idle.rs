@@ -55,8 +55,8 @@ fn a_channel_with_a_waiting_receiver_or_a_listener_or_a_rate_limit_is_not_evicte
         channel("c"),
     ]);
     let (waits, listens) = (bench.entries[0].clone(), bench.entries[1].clone());
-    let asked = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
-    let PullOutcome::Waiting(_, mut arrival) = bench.core.pull(&waits, &asked).unwrap() else {
+    let pull = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
+    let PullOutcome::Waiting(_, mut arrival) = bench.core.pull(&waits, &pull).unwrap() else {
         panic!("it is empty")
     };
     let ended = bench.core.lease_ends(&listens).unwrap();

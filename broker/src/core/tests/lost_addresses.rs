@@ -111,8 +111,8 @@ impl World {
             }
             Operation::Settle(name) => {
                 let Some(entry) = self.entry(name) else { return };
-                let asked = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
-                if let PullOutcome::Delivered(delivery) = self.bench.core.pull(&entry, &asked).unwrap() {
+                let pull = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
+                if let PullOutcome::Delivered(delivery) = self.bench.core.pull(&entry, &pull).unwrap() {
                     let _ = self.bench.core.settle(entry.number, delivery.granted.claim()).unwrap();
                     self.stored.messages.get_mut(&entry.config.uid).unwrap().remove(0);
                 }

@@ -118,7 +118,7 @@ impl Many {
     }
 
     /// The disks after a power cut that takes everything unsynced of one shard's disk, and nothing of the others'.
-    pub(super) fn left_without(&self, core: usize) -> Disks {
+    pub(super) fn disks_after_losing(&self, core: usize) -> Disks {
         let left = self.disks.iter().map(|(log, disk)| {
             let loss = if *log == self.logs[core] { Loss::All } else { Loss::None };
             (*log, disk.after_loss(&loss))
@@ -196,7 +196,7 @@ impl Many {
     }
 
     /// Lets all writes of one shard reach its disk, as far as a sync was requested.
-    pub(super) fn let_go(&mut self, core: usize) {
+    pub(super) fn release(&mut self, core: usize) {
         self.syncs.0[core].open();
         self.rest(core);
     }
@@ -259,13 +259,13 @@ impl Many {
     pub(super) fn redrive(&mut self, from: usize, to: usize) -> Ticket {
         let (stored_in, to) = (self.entries[from].clone(), self.entries[to].clone());
         let until = self.core(stored_in.number).next_sequence(&stored_in);
-        let asked = ReturnRequest { stored_in: stored_in.clone(), came_from: None, to: Some(to), until };
+        let request = ReturnRequest { stored_in: stored_in.clone(), came_from: None, to: Some(to), until };
         let mut promise = Ticket::committed();
         for state in [State::Ready, State::Delayed, State::Dead] {
             let (mut at, mut brought) = (0, None);
             loop {
                 let mut core = self.core(stored_in.number);
-                let turn = core.return_dead_letters(&asked, state, at, u64::MAX, brought).unwrap();
+                let turn = core.return_dead_letters(&request, state, at, u64::MAX, brought).unwrap();
                 drop(core);
                 promise = turn.ticket;
                 brought = turn.coming.map(|coming| self.content(Reading::Coming(coming)));
@@ -292,7 +292,7 @@ impl Many {
 
     /// Commits everything of one shard, and waits for it.
     pub(super) fn commit_one(&mut self, core: usize) {
-        self.let_go(core);
+        self.release(core);
         let mut core = self.cores[core].lock();
         core.commit();
         wait(|context| {

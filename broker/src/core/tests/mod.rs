@@ -109,7 +109,7 @@ pub(crate) struct Bench<P: Place = Folder> {
 }
 
 /// A shard with the handles that a broker's threads have. Nothing is committed unless a task does it.
-pub(crate) struct Reached<P: Place = Folder> {
+pub(crate) struct ThreadedShard<P: Place = Folder> {
     pub(crate) core: SharedCore<P::Log>,
     pub(crate) cores: Cores<P::Log>,
     pub(crate) reach: Router<P::Log>,
@@ -137,14 +137,14 @@ impl<P: Place> Bench<P> {
         Self { core, source, store, entries, place, folder, _data: data }
     }
 
-    pub(crate) fn reached(self) -> Reached<P> {
+    pub(crate) fn threaded(self) -> ThreadedShard<P> {
         let Self { core, store, entries, place, folder, _data, source: _ } = self;
         let core = SharedCore::new(core);
         let (handle, jobs) = Mailbox::new(&core);
         let (counters, clock) = core.with(|core| (core.counters.clone(), core.clock()));
         let cores = Cores::new(vec![handle], counters, clock);
         let reach = Router::new(Placement::ALONE, core.clone(), cores.clone());
-        Reached { core, cores, reach, store, folder, entries, place, jobs: Some(jobs), _data }
+        ThreadedShard { core, cores, reach, store, folder, entries, place, jobs: Some(jobs), _data }
     }
 
     /// Kills the broker and starts it again.

@@ -57,8 +57,8 @@ fn answers(bytes: u64) -> Shared<u8> {
 }
 
 fn waiting(bench: &mut Bench<Stream>, answers: &Share) -> crate::channel::Arrival<Box<Delivery>> {
-    let asked = Pull { lease: 60_000, attempt: None, answers: answers.clone() };
-    match bench.core.pull(&bench.entries[0].clone(), &asked).unwrap() {
+    let pull = Pull { lease: 60_000, attempt: None, answers: answers.clone() };
+    match bench.core.pull(&bench.entries[0].clone(), &pull).unwrap() {
         PullOutcome::Waiting(_, arrival) => arrival,
         other => panic!("expected to wait, got {other:?}"),
     }
@@ -85,8 +85,8 @@ fn a_receiver_without_memory_keeps_its_place_and_later_ones_are_served() {
 fn a_message_is_leased_only_when_there_is_memory_for_its_answer() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("orders")]);
     bench.push(&[0], message(&"x".repeat(100))).unwrap();
-    let asked = Pull { lease: 60_000, attempt: None, answers: answers(99).share(1) };
-    let refused = bench.core.pull(&bench.entries[0].clone(), &asked);
+    let pull = Pull { lease: 60_000, attempt: None, answers: answers(99).share(1) };
+    let refused = bench.core.pull(&bench.entries[0].clone(), &pull);
     assert!(matches!(refused, Err(PullRefusal::NoMemory)), "{refused:?}");
     assert_eq!(bench.pull(0, 60_000).unwrap().granted.deliveries(), 1);
 }
@@ -97,8 +97,8 @@ fn one_client_leaves_places_for_other_waiting_receivers() {
     let answers = answers(1000);
     let entry = bench.entries[0].clone();
     let mut wait = |holder| {
-        let asked = Pull { lease: 60_000, attempt: None, answers: answers.share(holder) };
-        bench.core.pull(&entry, &asked).is_ok()
+        let pull = Pull { lease: 60_000, attempt: None, answers: answers.share(holder) };
+        bench.core.pull(&entry, &pull).is_ok()
     };
     let greedy = (0..10).filter(|_| wait(1)).count();
     assert!((5..10).contains(&greedy), "{greedy}");

@@ -38,21 +38,21 @@ impl Place for Slow {
 
 /// A shard with the tasks of a broker.
 struct Running {
-    on: Reached<Slow>,
+    on: ThreadedShard<Slow>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Deref for Running {
-    type Target = Reached<Slow>;
+    type Target = ThreadedShard<Slow>;
 
-    fn deref(&self) -> &Reached<Slow> {
+    fn deref(&self) -> &ThreadedShard<Slow> {
         &self.on
     }
 }
 
 impl Running {
     fn new(channels: Vec<ChannelConfig>) -> Self {
-        let mut on = Bench::<Slow>::new(channels).reached();
+        let mut on = Bench::<Slow>::new(channels).threaded();
         let (mut jobs, reach) = (on.jobs.take().unwrap(), on.reach.clone());
         let tasks = vec![
             tokio::spawn(tasks::commit_groups(on.core.clone(), CancellationToken::new())),
@@ -68,8 +68,8 @@ impl Running {
     }
 
     fn pull(&self, channel: usize) -> PullOutcome {
-        let asked = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
-        self.core.with(|core| core.pull(&self.entries[channel], &asked)).unwrap()
+        let pull = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
+        self.core.with(|core| core.pull(&self.entries[channel], &pull)).unwrap()
     }
 
     /// Waits until a delivery may be sent. Returns its body.

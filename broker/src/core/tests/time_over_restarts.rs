@@ -14,21 +14,21 @@ const YEAR_MS: i64 = 365 * DAY_MS;
 
 /// The error of the wall clock in the second of three runs.
 #[derive(Debug, Clone, Copy)]
-enum Wrong {
+enum ClockError {
     By(i64),
     Shows(i64),
 }
 
-const WRONG: [Wrong; 9] = [
-    Wrong::By(1000),
-    Wrong::By(-1000),
-    Wrong::By(HOUR_MS),
-    Wrong::By(-HOUR_MS),
-    Wrong::By(DAY_MS),
-    Wrong::By(-DAY_MS),
-    Wrong::By(10 * YEAR_MS),
-    Wrong::By(-10 * YEAR_MS),
-    Wrong::Shows(-5_000_000_000),
+const CLOCK_ERRORS: [ClockError; 9] = [
+    ClockError::By(1000),
+    ClockError::By(-1000),
+    ClockError::By(HOUR_MS),
+    ClockError::By(-HOUR_MS),
+    ClockError::By(DAY_MS),
+    ClockError::By(-DAY_MS),
+    ClockError::By(10 * YEAR_MS),
+    ClockError::By(-10 * YEAR_MS),
+    ClockError::Shows(-5_000_000_000),
 ];
 
 /// Kinds of spans, each in a channel of its own.
@@ -38,15 +38,15 @@ enum Kind {
     Delay,
     Lease,
     Pause,
-    Letter,
+    DeadLetter,
     Key,
 }
 
-const KINDS: [Kind; 6] = [Kind::Life, Kind::Delay, Kind::Lease, Kind::Pause, Kind::Letter, Kind::Key];
+const KINDS: [Kind; 6] = [Kind::Life, Kind::Delay, Kind::Lease, Kind::Pause, Kind::DeadLetter, Kind::Key];
 /// Seconds that two power cuts may each lose of a run without events.
 const LOST_SECONDS: u64 = 2 * 602;
 /// Of the channel of dead letters.
-const LETTER_SECONDS: u64 = 500;
+const DEAD_LETTER_SECONDS: u64 = 500;
 /// Of the channel of keys.
 const WINDOW_SECONDS: u64 = 200;
 
@@ -82,7 +82,7 @@ fn run() -> impl Strategy<Value = Run> {
 /// A span that must not end early, and must have ended after it has passed in one run.
 #[derive(Debug)]
 struct Promise {
-    what: What,
+    what: Subject,
     since: u64,
     /// The start of the span, without downtime.
     since_run: u64,
@@ -92,7 +92,7 @@ struct Promise {
 }
 
 #[derive(Debug)]
-enum What {
+enum Subject {
     Message(usize, Sequence),
     Delay(usize, Sequence),
     Lease(usize, Claim),
@@ -117,7 +117,7 @@ impl<P: Place> World<P> {
     fn new(is_trusted: bool) -> Self {
         let mut channels = ["life", "delay", "lease", "pause", "letter", "key"].map(channel);
         channels.iter_mut().for_each(|channel| channel.delivery.max_deliveries = 1000);
-        channels[4].dead_letter.ttl_seconds = LETTER_SECONDS as u32;
+        channels[4].dead_letter.ttl_seconds = DEAD_LETTER_SECONDS as u32;
         channels[5].deduplication_window_seconds = WINDOW_SECONDS as u32;
         let bench = Bench::by(TimeSource::of_test(RIGHT).trusted(is_trusted), channels.to_vec());
         Self { bench, promises: Vec::new(), now: 0, started: 0, down: 0, is_trusted, keys: 0 }
@@ -137,7 +137,7 @@ impl<P: Place> World<P> {
     }
 
     /// Kills the broker, lets time pass, and starts it after a reboot or not, with a wrong or a right wall clock.
-    fn restart(mut self, down_seconds: u64, is_other_boot: bool, wrong: Option<Wrong>) -> Self {
+    fn restart(mut self, down_seconds: u64, is_other_boot: bool, wrong: Option<ClockError>) -> Self {
         self.bench.commit();
         if is_other_boot {
             self.bench.source.reboot();
@@ -148,8 +148,8 @@ impl<P: Place> World<P> {
         let right = RIGHT + self.now as i64 * 1000;
         self.bench.source.set_wall(match wrong {
             None => right,
-            Some(Wrong::By(millis)) => right + millis,
-            Some(Wrong::Shows(wall)) => wall,
+            Some(ClockError::By(millis)) => right + millis,
+            Some(ClockError::Shows(wall)) => wall,
         });
         self.bench = self.bench.restart();
         self.bench.elapse();
@@ -163,14 +163,14 @@ impl<P: Place> World<P> {
         let plain = message("anything");
         let (what, span) = match kind {
             Kind::Life => {
-                (What::Message(channel, self.push(channel, Push { ttl: Some(millis), ..plain })), span)
+                (Subject::Message(channel, self.push(channel, Push { ttl: Some(millis), ..plain })), span)
             }
             Kind::Delay => {
-                (What::Delay(channel, self.push(channel, Push { delay: Some(millis), ..plain })), span)
+                (Subject::Delay(channel, self.push(channel, Push { delay: Some(millis), ..plain })), span)
             }
             Kind::Lease => {
                 self.push(channel, plain);
-                (What::Lease(channel, self.pull(channel, millis)), span)
+                (Subject::Lease(channel, self.pull(channel, millis)), span)
             }
             Kind::Pause => {
                 self.push(channel, plain);
@@ -178,20 +178,20 @@ impl<P: Place> World<P> {
                 let release = Release { counted: true, delay: Some(millis) };
                 let number = self.bench.entries[channel].number;
                 let _ = self.bench.core.release(number, claim, release).unwrap();
-                (What::Delay(channel, claim.sequence), span)
+                (Subject::Delay(channel, claim.sequence), span)
             }
-            Kind::Letter => {
+            Kind::DeadLetter => {
                 self.push(channel, plain);
                 let claim = self.pull(channel, 1000);
                 let number = self.bench.entries[channel].number;
                 let _ = self.bench.core.reject(number, claim, None).unwrap();
-                (What::Message(channel, claim.sequence), LETTER_SECONDS)
+                (Subject::Message(channel, claim.sequence), DEAD_LETTER_SECONDS)
             }
             Kind::Key => {
                 self.keys += 1;
                 let key = Some(keys::PushKey { hash: self.keys, fingerprint: 1 });
                 self.push(channel, Push { key, ..plain });
-                (What::Key(self.keys), WINDOW_SECONDS)
+                (Subject::Key(self.keys), WINDOW_SECONDS)
             }
         };
         self.promises.push(Promise {
@@ -225,16 +225,16 @@ impl<P: Place> World<P> {
         let state = |channel: usize| core.channels.get(&self.bench.entries[channel].number);
         for promise in self.promises.iter_mut().filter(|promise| !promise.over) {
             let over = match promise.what {
-                What::Message(channel, sequence) => {
+                Subject::Message(channel, sequence) => {
                     state(channel).is_none_or(|channel| channel.state.message(sequence).is_none())
                 }
-                What::Delay(channel, sequence) => {
+                Subject::Delay(channel, sequence) => {
                     let message = state(channel).and_then(|channel| channel.state.message(sequence));
                     let message = message.expect("it is never settled");
                     !matches!(message.phase, Phase::Delayed { .. })
                 }
-                What::Lease(channel, claim) => !core.holds(self.bench.entries[channel].number, claim),
-                What::Key(hash) => core.keys.candidates(hash, core.clock.now()).is_empty(),
+                Subject::Lease(channel, claim) => !core.holds(self.bench.entries[channel].number, claim),
+                Subject::Key(hash) => core.keys.candidates(hash, core.clock.now()).is_empty(),
             };
             assert!(!over || now >= promise.since + promise.span, "at {now}, early: {promise:?}");
             // A key's window is rounded up to a whole second.
@@ -263,7 +263,7 @@ impl<P: Place> World<P> {
 
 fn no_span_ends_early_or_lasts_too_long<P: Place>() {
     let config = ProptestConfig { cases: 4, max_shrink_iters: 300, ..ProptestConfig::default() };
-    for wrong in WRONG {
+    for wrong in CLOCK_ERRORS {
         for (other_boot, other_boot_back) in [(false, false), (false, true), (true, false), (true, true)] {
             // A runner counts its cases over all of its runs.
             let outcome = TestRunner::new(config.clone()).run(&[run(), run(), run()], |[one, two, three]| {

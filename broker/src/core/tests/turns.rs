@@ -34,12 +34,12 @@ fn receivers_beyond_one_turn_are_served_in_the_next() {
     config.paused = true;
     let mut bench: Bench = Bench::new(vec![config.clone()]);
     bench.core.limits.waiting_receivers = usize::MAX;
-    let (entry, asked) =
+    let (entry, pull) =
         (bench.entries[0].clone(), Pull { lease: 1000, attempt: None, answers: Share::unbounded() });
     let mut waiting = Vec::new();
     for number in 0..EVENTS_PER_TURN + 5 {
         bench.push(&[0], message(&number.to_string())).unwrap();
-        let PullOutcome::Waiting(_, arrival) = bench.core.pull(&entry, &asked).unwrap() else {
+        let PullOutcome::Waiting(_, arrival) = bench.core.pull(&entry, &pull).unwrap() else {
             panic!("it is paused")
         };
         waiting.push(arrival);
@@ -52,7 +52,7 @@ fn receivers_beyond_one_turn_are_served_in_the_next() {
     };
     assert_eq!(served(&mut waiting), EVENTS_PER_TURN);
     // A receiver that pulls now comes after the waiting ones.
-    assert!(matches!(bench.core.pull(&changed[0], &asked).unwrap(), PullOutcome::Waiting(..)));
+    assert!(matches!(bench.core.pull(&changed[0], &pull).unwrap(), PullOutcome::Waiting(..)));
     assert_eq!(bench.core.next_wake(), Some(0));
     bench.core.elapse();
     assert_eq!(served(&mut waiting), 5);
@@ -69,14 +69,14 @@ fn a_pull_processes_due_events_before_the_timer_fires() {
     assert_eq!(bench.content(delivery.content).content.body, "is due");
     // A waiting receiver came earlier.
     bench.push(&[0], Push { delay: Some(1000), ..message("for the waiting receiver") }).unwrap();
-    let asked = Pull { lease: 1000, attempt: None, answers: Share::unbounded() };
+    let pull = Pull { lease: 1000, attempt: None, answers: Share::unbounded() };
     let entry = bench.entries[0].clone();
-    let PullOutcome::Waiting(_, mut arrival) = bench.core.pull(&entry, &asked).unwrap() else {
+    let PullOutcome::Waiting(_, mut arrival) = bench.core.pull(&entry, &pull).unwrap() else {
         panic!("it is not due")
     };
     bench.source.pass(std::time::Duration::from_millis(1001));
     assert!(
-        matches!(bench.core.pull(&entry, &asked).unwrap(), PullOutcome::Delivered(_)),
+        matches!(bench.core.pull(&entry, &pull).unwrap(), PullOutcome::Delivered(_)),
         "the earlier lease has expired"
     );
     assert!(arrival.try_recv().is_ok());

@@ -40,9 +40,13 @@ const READERS: [Reader; 10] = [
     Reader { name: "a pull", read: |bench| drop(pull_all(bench)), dead: Some(Unreadable) },
     Reader { name: "a pull of many", read: pull_many, dead: Some(Unreadable) },
     Reader { name: "a pull that is repeated", read: pull_again, dead: Some(Unreadable) },
-    Reader { name: "a peek", read: |bench| look_at(bench, State::Ready), dead: Some(Unreadable) },
-    Reader { name: "a peek at dead letters", read: look_at_dead_letters, dead: Some(Unreadable) },
-    Reader { name: "a move to the dead-letter channel", read: give_up, dead: Some(MaxDeliveries) },
+    Reader { name: "a peek", read: |bench| peek(bench, State::Ready), dead: Some(Unreadable) },
+    Reader { name: "a peek at dead letters", read: peek_at_dead_letters, dead: Some(Unreadable) },
+    Reader {
+        name: "a move to the dead-letter channel",
+        read: reach_delivery_limit,
+        dead: Some(MaxDeliveries),
+    },
     Reader { name: "a redrive to another channel", read: redrive_away, dead: Some(Unreadable) },
     Reader { name: "a return of dead letters", read: return_dead_letters, dead: Some(Unreadable) },
     Reader { name: "a repeat of its push", read: push_again, dead: None },
@@ -87,7 +91,7 @@ fn read_back(
     bench: &mut Bench<Cold>,
     number: u32,
     sequence: Sequence,
-    handed: Option<Claim>,
+    claim: Option<Claim>,
     reading: Reading,
 ) -> ReadBack {
     match reading {
@@ -95,7 +99,7 @@ fn read_back(
         Reading::Unreadable(unread) => ReadBack::Unreadable(unread),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            bench.core.finish_read(number, sequence, handed, came).unwrap()
+            bench.core.finish_read(number, sequence, claim, came).unwrap()
         }
     }
 }
@@ -114,9 +118,9 @@ fn pull_all(bench: &mut Bench<Cold>) -> Vec<usize> {
 }
 
 fn pull_many(bench: &mut Bench<Cold>) {
-    let asked = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
+    let request = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
     let number = bench.entries[0].number;
-    for Delivery { granted, content, .. } in bench.core.pull_more(number, &asked, 10, u64::MAX).unwrap() {
+    for Delivery { granted, content, .. } in bench.core.pull_more(number, &request, 10, u64::MAX).unwrap() {
         read_back(bench, number, granted.sequence, Some(granted.claim()), content);
     }
 }
@@ -126,19 +130,19 @@ fn pull_again(bench: &mut Bench<Cold>) {
     let entry = bench.entries[0].clone();
     let attempt = |id: usize| Some(Attempt { id: id.to_string().into(), form: PullForm::default() });
     for id in 0..4 {
-        let asked = Pull { lease: 60_000, attempt: attempt(id), answers: Share::unbounded() };
-        let mut given = Vec::new();
+        let request = Pull { lease: 60_000, attempt: attempt(id), answers: Share::unbounded() };
+        let mut leased = Vec::new();
         for _ in 0..2 {
-            match bench.core.pull(&entry, &asked).unwrap() {
-                PullOutcome::Delivered(delivery) => given.push((Some(delivery.granted.claim()), delivery)),
+            match bench.core.pull(&entry, &request).unwrap() {
+                PullOutcome::Delivered(delivery) => leased.push((Some(delivery.granted.claim()), delivery)),
                 PullOutcome::Repeated(deliveries) => {
-                    given.extend(deliveries.into_iter().map(|again| (None, again)))
+                    leased.extend(deliveries.into_iter().map(|again| (None, again)))
                 }
                 PullOutcome::Waiting(id, _) => bench.core.stop_waiting(entry.number, id),
             }
         }
-        for (handed, Delivery { granted, content, .. }) in given {
-            read_back(bench, entry.number, granted.sequence, handed, content);
+        for (claim, Delivery { granted, content, .. }) in leased {
+            read_back(bench, entry.number, granted.sequence, claim, content);
         }
     }
 }
@@ -160,22 +164,22 @@ fn met(bench: &mut Bench<Cold>, state: State) -> Option<UnreadableMessage> {
     met
 }
 
-fn look_at(bench: &mut Bench<Cold>, state: State) {
+fn peek(bench: &mut Bench<Cold>, state: State) {
     met(bench, state);
 }
 
 /// More times than a disk may have errors before it counts as failed.
-fn look_at_dead_letters(bench: &mut Bench<Cold>) {
+fn peek_at_dead_letters(bench: &mut Bench<Cold>) {
     drop(pull_all(bench));
-    (0..40).for_each(|_| look_at(bench, State::Dead));
+    (0..40).for_each(|_| peek(bench, State::Dead));
 }
 
-fn give_up(bench: &mut Bench<Cold>) {
+fn reach_delivery_limit(bench: &mut Bench<Cold>) {
     let number = bench.entries[0].number;
     let state = &mut bench.core.channels.get_mut(&number).unwrap();
     state.policy.max_deliveries = 1;
     let claims: Vec<_> =
-        std::iter::from_fn(|| bench.pull(0, 60_000)).map(|given| given.granted.claim()).collect();
+        std::iter::from_fn(|| bench.pull(0, 60_000)).map(|leased| leased.granted.claim()).collect();
     for claim in claims {
         let _ = bench.core.release(number, claim, Release { counted: true, delay: None }).unwrap();
     }
@@ -194,16 +198,16 @@ fn redrive_away(bench: &mut Bench<Cold>) {
 }
 
 fn return_dead_letters(bench: &mut Bench<Cold>) {
-    let asked = ReturnRequest {
+    let request = ReturnRequest {
         stored_in: bench.entries[0].clone(),
         came_from: None,
         to: None,
         until: MESSAGES as u64,
     };
-    let number = asked.stored_in.number;
+    let number = request.stored_in.number;
     let (mut at, mut brought) = (Some(0), None);
     while let Some(from) = at {
-        let turn = bench.core.return_dead_letters(&asked, State::Ready, from, 100, brought.take()).unwrap();
+        let turn = bench.core.return_dead_letters(&request, State::Ready, from, 100, brought.take()).unwrap();
         at = turn.next;
         if let (Some(coming), Some(sequence)) = (turn.coming, turn.next) {
             brought = read_back(bench, number, sequence, None, Reading::Coming(coming)).whole();
@@ -251,13 +255,14 @@ fn two_reads_of_an_unreadable_message_make_and_count_at_most_one_dead_letter() {
             read(&mut bench);
             bench.commit();
             assert!(!bench.core.has_failed(), "{what}");
-            let letters = dead(&bench);
-            let causes: Vec<_> = letters.iter().map(|(sequence, cause, _)| (*sequence, *cause)).collect();
+            let dead_letters = dead(&bench);
+            let causes: Vec<_> =
+                dead_letters.iter().map(|(sequence, cause, _)| (*sequence, *cause)).collect();
             assert_eq!(causes, Vec::from_iter(expected.map(|cause| (BAD as Sequence, cause))), "{what}");
             let count = u64::from(expected.is_some());
             assert_eq!(bench.core.metrics.unreadable.get(), count, "{what}");
             if expected == Some(Unreadable) {
-                let reason = &letters[0].2;
+                let reason = &dead_letters[0].2;
                 assert!(reason.contains(&format!("{file} at offset ")), "{what}: {reason}");
             }
             // A peek shows its position and its id, whatever its cause is.

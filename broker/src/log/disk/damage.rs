@@ -136,7 +136,7 @@ pub struct TornTail {
 
 impl Damage {
     /// Damage of a whole file.
-    pub(super) fn whole(file: &str, bytes: u64, what: DamageKind) -> Self {
+    pub(super) fn of_whole_file(file: &str, bytes: u64, what: DamageKind) -> Self {
         Self { file: file.to_owned(), from: 0, to: bytes, frames: None, what }
     }
 
@@ -152,7 +152,7 @@ impl Damage {
 }
 
 /// The numbers of the frames that must exist, according to the segments and the file `synced`.
-pub(super) fn known<F>(survey: &Survey<F>) -> Range<u64> {
+pub(super) fn known_frames<F>(survey: &Survey<F>) -> Range<u64> {
     let oldest = survey.segments.values().next().map(|(head, _)| head.first_frame);
     let (first, next) = survey.sync_point.frames();
     // Earlier segments were freed. If a crash left one of them, it is still part of the log.
@@ -172,10 +172,10 @@ pub(super) fn of<F>(survey: &Survey<F>) -> Vec<Damage> {
     match survey.sync_point {
         SyncPointState::Missing | SyncPointState::Unreadable if survey.segments.is_empty() => {}
         SyncPointState::Missing => {
-            damage.push(Damage::whole(synced::NAME, 0, DamageKind::SyncedFile { missing: true }))
+            damage.push(Damage::of_whole_file(synced::NAME, 0, DamageKind::SyncedFile { missing: true }))
         }
         SyncPointState::Unreadable | SyncPointState::Half(_) => {
-            damage.push(Damage::whole(synced::NAME, 0, DamageKind::SyncedFile { missing: false }));
+            damage.push(Damage::of_whole_file(synced::NAME, 0, DamageKind::SyncedFile { missing: false }));
         }
         SyncPointState::Whole(_) => {}
     }
@@ -195,14 +195,14 @@ fn after_the_end<F>(survey: &Survey<F>) -> Option<Damage> {
 
 /// Ranges of missing frames that were known to be on disk.
 fn lost<F>(survey: &Survey<F>) -> Vec<Damage> {
-    let known = known(survey);
+    let known = known_frames(survey);
     let mut lost = Vec::new();
     let by_epoch = by_epoch(&survey.frames);
     let mut segments = survey.segments.iter().peekable();
     let begins = segments.peek().map_or(u64::MAX, |(_, (head, _))| head.first_frame);
     let before = known.start..begins.min(known.end);
     if !before.is_empty() {
-        lost.push(Damage { frames: Some(before), ..Damage::whole(FOLDER, 0, DamageKind::File) });
+        lost.push(Damage { frames: Some(before), ..Damage::of_whole_file(FOLDER, 0, DamageKind::File) });
     }
     while let Some((epoch, (head, file))) = segments.next() {
         let next = segments.peek().map(|(epoch, (head, _))| (**epoch, head.first_frame));

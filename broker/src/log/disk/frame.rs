@@ -109,7 +109,7 @@ pub(super) fn parse_but_contents(bytes: &[u8], mark: u64) -> Option<(Head, &[u8]
 pub(super) struct Sum {
     expected: u32,
     so_far: u32,
-    left: u64,
+    remaining: u64,
     padding: u64,
     number: u64,
 }
@@ -119,23 +119,23 @@ impl Sum {
     pub(super) fn begin(head: &[u8; HEAD_BYTES], mark: u64) -> Option<Self> {
         let parsed = Head::decode(head);
         let expected = u32::from_le_bytes(std::array::from_fn(|index| head[4 + index]));
-        let left = u64::from(parsed.length);
-        let padding = parsed.frame_bytes() - HEAD_BYTES as u64 - left;
+        let remaining = u64::from(parsed.length);
+        let padding = parsed.frame_bytes() - HEAD_BYTES as u64 - remaining;
         let (so_far, number) = (checksum(head, &[]), parsed.number);
-        parsed.may_be(mark).then_some(Self { expected, so_far, left, padding, number })
+        parsed.may_be(mark).then_some(Self { expected, so_far, remaining, padding, number })
     }
 
     /// Adds records, up to the end of the frame. Returns the number of bytes used.
     pub(super) fn take(&mut self, records: &[u8]) -> usize {
-        let taken = records.len().min(self.left as usize);
+        let taken = records.len().min(self.remaining as usize);
         self.so_far = crc32c::crc32c_append(self.so_far, &records[..taken]);
-        self.left -= taken as u64;
+        self.remaining -= taken as u64;
         taken
     }
 
     /// Bytes of records that have not arrived yet.
-    pub(super) fn left(&self) -> u64 {
-        self.left
+    pub(super) fn remaining(&self) -> u64 {
+        self.remaining
     }
 
     /// Whether the frame is intact, once all of its records have arrived.

@@ -92,7 +92,7 @@ impl<F: StorageFile> Survey<F> {
             })
         });
         // Their heads are intact nevertheless, and so is what they claim about earlier frames.
-        self.claimed = self.known();
+        self.claimed = self.known_end();
         for (number, _) in self.partial.split_off(&self.claimed) {
             let Some(FrameRun { epoch, offset, bytes, .. }) = self.frames.remove(&number) else { continue };
             self.traces.entry(epoch).or_default().push(offset..offset + bytes);

@@ -77,7 +77,7 @@ impl<S: Storage> OlderLogs<S> {
             // These logs need no spares.
             survey.use_spares_of(u64::MAX);
             spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
-            let end = recovery::end(survey.known(), &survey.frames);
+            let end = recovery::end(survey.known_end(), &survey.frames);
             warn_of_torn_tail(storage, survey.torn_tail(end.next_frame));
             survey.frames.split_off(&end.next_frame);
             if survey.segments.is_empty() {

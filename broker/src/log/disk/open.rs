@@ -91,7 +91,7 @@ impl<S: Storage> DiskLog<S> {
         let SoundLog { storage, mut survey } = sound;
         let segment_bytes = tail::segment_bytes(&storage, &survey, options.segment_bytes);
         survey.use_spares_of(segment_bytes);
-        let end = recovery::end(survey.known(), &survey.frames);
+        let end = recovery::end(survey.known_end(), &survey.frames);
         warn_of_torn_tail(&storage, survey.torn_tail(end.next_frame));
         survey.frames.split_off(&end.next_frame);
 
@@ -300,7 +300,7 @@ pub(super) fn take_over<S: Storage>(
             .map_err(|error| OpenError::of_folder("draw a random number for", storage.path(), error))
     };
     let log = survey.log().map_or_else(random, Ok)?;
-    let first_frame = damage::known(survey).start;
+    let first_frame = damage::known_frames(survey).start;
     let last = survey.frames.range(..end.synced).next_back().map(|(_, found)| *found);
     let (epoch, end_of_it) = last.map_or((0, 0), |found| (found.epoch, found.offset + found.bytes));
     let next_frame = end.synced;

@@ -239,7 +239,7 @@ impl<F> Survey<F> {
     fn sort_out(&mut self, found: Vec<(Head, SegmentFile<F>)>) {
         let log = log_of(&found, self.sync_point);
         if self.sync_point.log().is_some_and(|id| Some(id) != log) && !found.is_empty() {
-            self.wrong.push(Damage::whole(synced::NAME, 0, DamageKind::ForeignSyncedFile));
+            self.wrong.push(Damage::of_whole_file(synced::NAME, 0, DamageKind::ForeignSyncedFile));
             self.sync_point = SyncPointState::Unreadable;
         }
         for (head, file) in found {
@@ -269,8 +269,8 @@ impl<F> Survey<F> {
     }
 
     /// The number after the last frame that is known to be on disk.
-    pub(super) fn known(&self) -> u64 {
-        damage::known(self).end
+    pub(super) fn known_end(&self) -> u64 {
+        damage::known_frames(self).end
     }
 
     /// The torn tail of a log that ends before this frame, if anything was written after its end.

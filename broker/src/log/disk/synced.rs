@@ -350,7 +350,7 @@ mod tests {
     const MARK: SyncPoint =
         SyncPoint { log: 3, owner: 4, first_frame: 5, next_frame: 60, epoch: 7, end: 800, closed: false };
 
-    fn taken(disk: &Simulated) -> Synced<crate::log::disk::simulated::SimulatedFile> {
+    fn acquired(disk: &Simulated) -> Synced<crate::log::disk::simulated::SimulatedFile> {
         Synced::take(disk, read(disk).unwrap(), MARK).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -358,7 +358,7 @@ mod tests {
     fn the_last_update_is_read_from_either_slot() {
         let disk = Simulated::default();
         assert_eq!(read(&disk).unwrap(), SyncPointState::Missing);
-        let synced = taken(&disk);
+        let synced = acquired(&disk);
         for next_frame in 60..65 {
             synced.update(|mark| mark.next_frame = next_frame).unwrap();
             assert_eq!(read(&disk).unwrap(), SyncPointState::Whole(SyncPoint { next_frame, ..MARK }));
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn with_one_changed_bit_the_file_never_claims_more_than_was_on_disk() {
         let disk = Simulated::default();
-        let synced = taken(&disk);
+        let synced = acquired(&disk);
         synced.update(|mark| mark.next_frame = 61).unwrap();
         for bit in (0..FIELDS * 8).chain(SLOT_BYTES * 8..BOTH * 8) {
             let copy = disk.after_kill();
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn a_replaced_owner_notices_at_its_next_update() {
         let disk = Simulated::default();
-        let first = taken(&disk);
+        let first = acquired(&disk);
         first.update(|mark| mark.next_frame = 61).unwrap();
         let second =
             Synced::take(&disk, read(&disk).unwrap(), SyncPoint { owner: 9, ..first.sync_point() }).unwrap();
@@ -399,7 +399,7 @@ mod tests {
     #[test]
     fn a_start_gives_way_to_another_one_at_the_same_time() {
         let disk = Simulated::default();
-        let first = taken(&disk);
+        let first = acquired(&disk);
         let before = read(&disk).unwrap();
         first.update(|mark| mark.next_frame = 61).unwrap();
         assert!(matches!(Synced::take(&disk, before, SyncPoint { owner: 9, ..MARK }), Err(LogError::Fenced)));

@@ -96,17 +96,17 @@ fn first_frame<F>(survey: &Survey<F>, epoch: u64, end: End) -> u64 {
 
 /// The segment length for this start: the requested one. But on a full disk it is at most the length of the existing
 /// segments, because there is no room for longer ones, and the existing spares would be too short.
-pub(super) fn segment_bytes<S: Storage>(storage: &S, survey: &Survey<S::File>, asked: u64) -> u64 {
-    let newest = survey.segments.values().next_back().map_or(asked, |(_, file)| file.bytes);
-    let are_long_enough = survey.spares.iter().filter(|spare| spare.bytes >= asked).count();
+pub(super) fn segment_bytes<S: Storage>(storage: &S, survey: &Survey<S::File>, requested: u64) -> u64 {
+    let newest = survey.segments.values().next_back().map_or(requested, |(_, file)| file.bytes);
+    let are_long_enough = survey.spares.iter().filter(|spare| spare.bytes >= requested).count();
     let missing = RESERVE.saturating_sub(are_long_enough) as u64;
-    let shorter = survey.spares.iter().filter(|spare| spare.bytes < asked).map(|spare| spare.bytes);
+    let shorter = survey.spares.iter().filter(|spare| spare.bytes < requested).map(|spare| spare.bytes);
     let available = storage.volume().map_or(u64::MAX, |volume| volume.available);
-    if newest >= asked || available.saturating_add(shorter.sum()) >= missing * asked {
-        return asked;
+    if newest >= requested || available.saturating_add(shorter.sum()) >= missing * requested {
+        return requested;
     }
     tracing::warn!(
-        asked,
+        requested,
         kept = newest,
         "the volume has no room for longer segments: the log keeps the previous length, and the next start tries again"
     );

@@ -155,7 +155,7 @@ impl SegmentVerifier {
 
     /// Continues after some of a frame's records.
     fn after(&mut self, mark: u64, begins: u64, sum: Sum) {
-        if sum.left() > 0 {
+        if sum.remaining() > 0 {
             self.expects = Expects::Records { mark, begins, sum };
             return;
         }

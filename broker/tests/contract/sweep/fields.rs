@@ -9,30 +9,30 @@ use serde::{
 };
 
 /// Asks a type for its fields, and gives it no value.
-struct Asks<'a>(&'a mut Vec<String>);
+struct FieldCollector<'a>(&'a mut Vec<String>);
 
 #[derive(Debug)]
-struct Asked;
+struct FieldsCollected;
 
-impl std::error::Error for Asked {}
+impl std::error::Error for FieldsCollected {}
 
-impl fmt::Display for Asked {
+impl fmt::Display for FieldsCollected {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the fields are known")
     }
 }
 
-impl Error for Asked {
+impl Error for FieldsCollected {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self
     }
 }
 
-impl<'de> Deserializer<'de> for Asks<'_> {
-    type Error = Asked;
+impl<'de> Deserializer<'de> for FieldCollector<'_> {
+    type Error = FieldsCollected;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Asked> {
-        Err(Asked)
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, FieldsCollected> {
+        Err(FieldsCollected)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -40,9 +40,9 @@ impl<'de> Deserializer<'de> for Asks<'_> {
         _: &'static str,
         fields: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Asked> {
+    ) -> Result<V::Value, FieldsCollected> {
         self.0.extend(fields.iter().map(|field| (*field).to_owned()));
-        Err(Asked)
+        Err(FieldsCollected)
     }
 
     forward_to_deserialize_any! {
@@ -53,7 +53,7 @@ impl<'de> Deserializer<'de> for Asks<'_> {
 
 pub(super) fn of<'de, T: Deserialize<'de>>() -> Vec<String> {
     let mut fields = Vec::new();
-    let _ = T::deserialize(Asks(&mut fields));
+    let _ = T::deserialize(FieldCollector(&mut fields));
     assert!(!fields.is_empty(), "serde reads no fields of it");
     fields
 }

@@ -180,9 +180,9 @@ fn each_environment_variable_is_refused_like_its_flag() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_restante-broker"));
         command.env(&variable, value).args(["--data-dir", "/proc/none"]);
         let ended = command.output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(2), "{variable}={value}: {said}");
-        assert!(said.contains(&format!("--{flag}")), "{variable}={value}: {said}");
+        let printed = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{variable}={value}: {printed}");
+        assert!(printed.contains(&format!("--{flag}")), "{variable}={value}: {printed}");
     }
 }
 

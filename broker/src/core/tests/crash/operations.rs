@@ -21,7 +21,7 @@ pub(super) enum Operation {
     /// Nothing more that one shard writes reaches its disk.
     HoldBack(usize),
     /// Ends [`Self::HoldBack`].
-    LetGo(usize),
+    ReleaseSyncs(usize),
     Commit,
     /// On one shard.
     Reclaim(usize),
@@ -46,7 +46,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         8 => (1..4_usize).prop_map(Operation::GoOn),
         10 => (0..8_usize).prop_map(Operation::Begin),
         2 => (0..8_usize).prop_map(Operation::HoldBack),
-        1 => (0..8_usize).prop_map(Operation::LetGo),
+        1 => (0..8_usize).prop_map(Operation::ReleaseSyncs),
         1 => Just(Operation::Commit),
         3 => (0..8_usize).prop_map(Operation::Reclaim),
         1 => (1..4_usize, again.clone()).prop_map(|(cores, again)| Operation::Kill(cores, again)),

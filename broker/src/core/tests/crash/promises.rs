@@ -5,13 +5,13 @@ use crate::channel::State;
 
 /// The answers about one message. A committed ticket is a promise.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Answers {
     pub(super) pushed: Ticket,
     pub(super) settled: Option<Ticket>,
     pub(super) rejected: Option<Ticket>,
     /// Deliveries that an earlier crash has shown.
     pub(super) delivered: u32,
-    pub(super) handed_out: Vec<Ticket>,
+    pub(super) leased: Vec<Ticket>,
     /// It was redriven, to the end of its channel.
     pub(super) redriven: bool,
     /// The redrive, unless the message died again since.
@@ -33,7 +33,7 @@ pub(super) struct Promised {
     pub(super) beside: Vec<u64>,
 }
 
-impl Told {
+impl Answers {
     /// A message that was pushed, and the messages that may come before it.
     pub(super) fn new(pushed: Ticket, beside: Vec<u64>) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl Told {
             settled: None,
             rejected: None,
             delivered: 0,
-            handed_out: Vec::new(),
+            leased: Vec::new(),
             redriven: false,
             revived: None,
             beside,
@@ -50,13 +50,13 @@ impl Told {
 
     /// A kill loses no answered delivery; a power cut may lose the deliveries since the last sync.
     pub(super) fn promised(&self, killed: bool) -> Promised {
-        let told = self.handed_out.iter().filter(|ticket| killed && is_kept(ticket)).count() as u32;
+        let certain = self.leased.iter().filter(|ticket| killed && is_kept(ticket)).count() as u32;
         Promised {
             there: is_kept(&self.pushed),
             gone: self.settled.as_ref().is_some_and(is_kept),
             may_be_gone: self.settled.is_some(),
             dead: self.rejected.as_ref().is_some_and(is_kept),
-            deliveries: self.delivered + told..=self.delivered + self.handed_out.len() as u32,
+            deliveries: self.delivered + certain..=self.delivered + self.leased.len() as u32,
             redriven: self.redriven,
             alive: self.revived.as_ref().is_some_and(is_kept),
             beside: self.beside.clone(),
@@ -66,7 +66,7 @@ impl Told {
 
 impl Promised {
     /// The state of the message from now on, if it exists.
-    pub(super) fn hold_against(self, name: Name, found: Option<&FoundMessage>) -> Option<Told> {
+    pub(super) fn hold_against(self, name: Name, found: Option<&FoundMessage>) -> Option<Answers> {
         let Some(found) = found else {
             assert!(!self.there || self.may_be_gone, "message {name:?} was answered as stored and is lost");
             return None;
@@ -79,11 +79,11 @@ impl Promised {
         let at_home = found.channel == name.1 && !self.redriven;
         let counted = self.deliveries.contains(&found.deliveries);
         assert!(!at_home || counted, "message {name:?}: {} and not {:?}", found.deliveries, self.deliveries);
-        Some(Told {
+        Some(Answers {
             rejected: dead.then(Ticket::committed),
             delivered: found.deliveries,
             redriven: self.redriven,
-            ..Told::new(Ticket::committed(), self.beside)
+            ..Answers::new(Ticket::committed(), self.beside)
         })
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct Folder {
     /// Bodies of all others.
     waiting: BTreeSet<(Uuid, Vec<u8>)>,
     /// Tickets of all answers; all are committed before the folder is used.
-    told: Vec<Ticket>,
+    tickets: Vec<Ticket>,
     pushed: u64,
 }
 
@@ -66,7 +66,7 @@ impl Folder {
             stored: BTreeMap::new(),
             settled: BTreeSet::new(),
             waiting: BTreeSet::new(),
-            told: Vec::new(),
+            tickets: Vec::new(),
             pushed: 0,
         };
         let mut chance = Chance::new(seed);
@@ -139,7 +139,7 @@ impl Folder {
             }
         }
         broker.commit();
-        assert!(self.told.drain(..).all(|ticket| is_kept(&ticket)));
+        assert!(self.tickets.drain(..).all(|ticket| is_kept(&ticket)));
     }
 
     fn push(&mut self, broker: &mut Broker, uid: Uuid, body: &str, number: u64) {
@@ -148,15 +148,15 @@ impl Folder {
         let push = Push { content, key, group: None, delay: None, ttl: None, key_records: Vec::new() };
         let entry = broker.store.by_uid(uid).unwrap();
         let core = broker.core_of(entry.number);
-        self.told.push(core.push(&[entry], push, None).unwrap().ticket);
+        self.tickets.push(core.push(&[entry], push, None).unwrap().ticket);
     }
 
     /// Pulls a message, and settles, releases, rejects or keeps it.
     fn take(&mut self, broker: &mut Broker, uid: Uuid, chance: &mut Chance) {
         let entry = broker.store.by_uid(uid).unwrap();
-        let asked = Pull { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
+        let pull = Pull { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
         let core = broker.core_of(entry.number);
-        let delivery = match core.pull(&entry, &asked).unwrap() {
+        let delivery = match core.pull(&entry, &pull).unwrap() {
             PullOutcome::Delivered(delivery) => delivery,
             PullOutcome::Repeated(_) => return,
             PullOutcome::Waiting(id, _) => return core.stop_waiting(entry.number, id),
@@ -172,7 +172,7 @@ impl Folder {
             2 => core.release(number, claim, Release { counted: true, delay: None }),
             _ => core.reject(number, claim, Some("no")),
         };
-        self.told.push(ticket.unwrap());
+        self.tickets.push(ticket.unwrap());
     }
 
     /// Deletes a channel with all its messages.

@@ -103,7 +103,7 @@ fn read(bytes: Vec<u8>) {
         survey.sync_point = seen;
         let _ = damage::of(&survey);
     }
-    let end = recovery::end(survey.known(), &survey.frames);
+    let end = recovery::end(survey.known_end(), &survey.frames);
     let _ = survey.torn_tail(end.next_frame);
     for FrameRun { offset, bytes: length, .. } in survey.frames.values() {
         let mut rest =

@@ -80,7 +80,7 @@ fn epoch<F>(frames: &BTreeMap<u64, FrameRun>, survey: &Survey<F>, fit: Fit) -> O
         (Some(before), Some((next, begins))) => (last < begins && before + 1 < next).then_some(before + 1),
         (Some(before), None) if fit == Fit::Known => {
             let end = survey.frames.last_key_value().map_or(0, |(number, found)| number + found.frames);
-            (first >= end && first < survey.known()).then(|| before.checked_add(1)).flatten()
+            (first >= end && first < survey.known_end()).then(|| before.checked_add(1)).flatten()
         }
         _ if fit == Fit::Known => None,
         (None, None) => Some(1),

@@ -95,7 +95,7 @@ fn headless<F>(file: SegmentFile<F>, bytes: &[u8], survey: &mut Survey<F>, fit: 
     let found = Headless::find(bytes, survey, fit);
     let what = DamageKind::Head { kept: found.is_some() };
     let to = if found.is_some() { segment::HEAD_BYTES } else { file.bytes };
-    let damage = Damage { to, ..Damage::whole(&file.name, file.bytes, what) };
+    let damage = Damage { to, ..Damage::of_whole_file(&file.name, file.bytes, what) };
     if let Some(found) = found {
         found.adopt(file, survey);
     }
@@ -119,11 +119,13 @@ impl LogInspection {
             // A missing permission is an error and not damage: a user with that permission can inspect the log.
             let misplaced = os_error::misplaced(&error).cloned();
             match misplaced {
-                Some(misplaced) => damage.push(Damage::whole(&name, 0, DamageKind::Misplaced(misplaced))),
+                Some(misplaced) => {
+                    damage.push(Damage::of_whole_file(&name, 0, DamageKind::Misplaced(misplaced)))
+                }
                 None if os_error::is_denied(&error) => {
                     return Err(OpenError::io(storage.path(), &name, error));
                 }
-                None => damage.push(Damage::whole(&name, 0, DamageKind::Unreadable)),
+                None => damage.push(Damage::of_whole_file(&name, 0, DamageKind::Unreadable)),
             }
         }
         for RejectedFile { file, reason } in std::mem::take(&mut survey.rejected) {
@@ -141,7 +143,7 @@ impl LogInspection {
                 RejectionReason::Foreign => DamageKind::Foreign,
                 RejectionReason::SecondWriter => DamageKind::TwoWriters,
             };
-            damage.push(Damage::whole(&file.name, file.bytes, what));
+            damage.push(Damage::of_whole_file(&file.name, file.bytes, what));
         }
         // A segment with a zeroed head looks like a spare. But a spare has no frames that are missing.
         if has_lost(&damage::of(&survey)) {
@@ -160,14 +162,14 @@ impl LogInspection {
             .any(|damage| matches!(damage.what, DamageKind::FramesOrFile | DamageKind::File))
         {
             let empty = survey.unusable.iter().filter(|name| super::is_segment_name(name));
-            damage.extend(empty.map(|name| Damage::whole(name, 0, DamageKind::Empty)));
+            damage.extend(empty.map(|name| Damage::of_whole_file(name, 0, DamageKind::Empty)));
         }
         // A misplaced file `synced` is reported already.
         let is_reported = damage.iter().any(|damage| damage.file == synced::NAME);
         damage.extend(
             of_the_whole.into_iter().filter(|damage| !(is_reported && damage.what.is_repaired_by_start())),
         );
-        let synced = survey.known();
+        let synced = survey.known_end();
         let recovery::End { next_frame, .. } = recovery::end(synced, &survey.frames);
         let torn_tail = survey.torn_tail(next_frame).filter(|_| damage.is_empty());
         survey.frames.split_off(&next_frame);
@@ -183,7 +185,7 @@ impl LogInspection {
             let Some(found) = self.survey.frames.get(number) else { continue };
             let range = |from, to, what| {
                 let (_, file) = &self.survey.segments[epoch];
-                Damage { from, to, ..Damage::whole(&file.name, 0, what) }
+                Damage { from, to, ..Damage::of_whole_file(&file.name, 0, what) }
             };
             let before = unread.len();
             // A frame is partial only if everything except contents is intact.

@@ -48,9 +48,11 @@ impl ReadOnly {
             let to = from + PIECE_BYTES as u64;
             match ranges.last_mut() {
                 Some(last) if last.file == *file && last.to == *from => last.to = to,
-                _ => {
-                    ranges.push(Damage { from: *from, to, ..Damage::whole(file, 0, DamageKind::Unreadable) })
-                }
+                _ => ranges.push(Damage {
+                    from: *from,
+                    to,
+                    ..Damage::of_whole_file(file, 0, DamageKind::Unreadable)
+                }),
             }
         }
         ranges

@@ -13,7 +13,7 @@ use crate::log::{
 };
 
 /// A log with several segments, killed or closed.
-fn left(in_order: bool) -> Simulated {
+fn remaining_segments(in_order: bool) -> Simulated {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     while owner.log.stats().segments < 4 {
@@ -30,7 +30,7 @@ fn left(in_order: bool) -> Simulated {
 #[test]
 fn an_older_log_that_was_truncated_is_refused() {
     for in_order in [false, true] {
-        let disk = left(in_order);
+        let disk = remaining_segments(in_order);
         let newest = disk.find(b"message 0").into_iter().map(|(name, _)| name).max().unwrap();
         let mut bytes = disk.bytes_of(&newest);
         bytes[segment::HEAD_BYTES as usize..].fill(0);
@@ -44,7 +44,7 @@ fn an_older_log_that_was_truncated_is_refused() {
 
 #[test]
 fn leaving_an_older_log_segment_by_segment_survives_a_crash_at_any_moment_and_removes_it_completely() {
-    let whole = left(true);
+    let whole = remaining_segments(true);
     let mut crashed = 0;
     for operations in 0..60 {
         for seed in 0..4 {

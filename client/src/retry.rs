@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn a_pause_is_never_shorter_than_retry_after() {
-        let asked = Duration::from_secs(5);
-        assert!(Backoff::new(RetryOptions::default()).next(Some(asked)) >= asked);
+        let retry_after = Duration::from_secs(5);
+        assert!(Backoff::new(RetryOptions::default()).next(Some(retry_after)) >= retry_after);
     }
 
     #[test]

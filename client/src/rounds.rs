@@ -40,7 +40,7 @@ where
             Ok(answers) => answers,
             Err(error) => left.iter().map(|_| Err(error.clone())).collect(),
         };
-        let asked = left.len();
+        let sent_count = left.len();
         let mut passing = None;
         for (item, answer) in std::mem::take(&mut left).into_iter().zip(answers) {
             match answer {
@@ -53,7 +53,7 @@ where
             }
         }
         let Some(error) = passing else { break };
-        if left.len() < asked {
+        if left.len() < sent_count {
             backoff.reset();
         }
         let delay = backoff.next(error.refusal().and_then(|refusal| refusal.retry_after));

@@ -32,11 +32,11 @@ pub fn has_root() -> bool {
 /// # Panics
 /// Without the program if `CI` is set.
 pub fn has_program(program: &str, version: &str, package: &str) -> Result<bool> {
-    let mut asked = command(program, [version]);
-    asked.env("PATH", Config::from_environment().path());
-    match asked.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
+    let mut version_command = command(program, [version]);
+    version_command.env("PATH", Config::from_environment().path());
+    match version_command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
         Ok(status) => {
-            ensure!(status.success(), "{asked:?} ended with {status}");
+            ensure!(status.success(), "{version_command:?} ended with {status}");
             Ok(true)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -18,7 +18,7 @@ use crate::config::{ReplyArgs, RequestArgs};
 /// Sends a request and writes its reply.
 pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, Failure> {
     let RequestArgs { address, body, reply_to, timeout, raw } = args;
-    let asking = async {
+    let replying = async {
         let message = with_body_args(&body, Input::open(body.file.clone()).await?.whole().await?.into())?;
         // These headers are set by options, not by --header.
         let message = message.once("Reply-To")?.once("Correlation-Id")?;
@@ -37,7 +37,7 @@ pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, 
         }
     };
     tokio::select! {
-        asked = asking => asked,
+        replied = replying => replied,
         () = signal::first() => Ok(Exit::Interrupted),
     }
 }

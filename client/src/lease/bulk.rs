@@ -33,9 +33,9 @@ impl Client {
         let mut results = Vec::with_capacity(verdicts.len());
         for some in verdicts.chunks(SETTLEMENTS_MAX) {
             let once = |left: Vec<usize>| async {
-                let asked: Vec<&(String, Verdict)> = left.into_iter().map(|item| &some[item]).collect();
-                let (answer, round) = self.settlements(&request(&asked)).await?;
-                let round = in_order(&asked, round).ok_or_else(|| answer.not_a_broker(WRONG_COUNT.into()))?;
+                let items: Vec<&(String, Verdict)> = left.into_iter().map(|item| &some[item]).collect();
+                let (answer, round) = self.settlements(&request(&items)).await?;
+                let round = in_order(&items, round).ok_or_else(|| answer.not_a_broker(WRONG_COUNT.into()))?;
                 Ok(round.into_iter().map(|result| read(&answer, result).map(drop)).collect())
             };
             let chunk = until_all_answered(self.retry(), Some(deadline), some.len(), |_, _| {}, once).await;

@@ -119,8 +119,8 @@ impl Receiver {
                 events.emit(Event::PullRepeated);
             }
             let began = Instant::now();
-            let requests = self.or_cancelled(self.shared.pull(kind, &mut attempt)).await?;
-            let delay = match step(requests, began.elapsed(), options.retry_all_errors) {
+            let verdicts_by_lease = self.or_cancelled(self.shared.pull(kind, &mut attempt)).await?;
+            let delay = match step(verdicts_by_lease, began.elapsed(), options.retry_all_errors) {
                 Step::Deliver(messages) => return Ok(self.deliver(messages)),
                 Step::PullAgain { early: at_once } => {
                     events.emit(Event::TimedOut);
@@ -193,11 +193,11 @@ impl Receiver {
         // `messages` lives until the answer arrives, so their leases are renewed during the request.
         let (mut messages, verdicts): (Vec<Received>, Vec<Verdict>) = messages.into_iter().unzip();
         let leases = messages.iter_mut().map(Received::detach);
-        let requests: Vec<(String, Verdict)> = leases.zip(verdicts).collect();
+        let verdicts_by_lease: Vec<(String, Verdict)> = leases.zip(verdicts).collect();
         let Shared { client, options, .. } = &*self.shared;
-        let results = client.apply_verdicts(&requests, options.settle_within).await;
+        let results = client.apply_verdicts(&verdicts_by_lease, options.settle_within).await;
         let outcomes =
-            messages.iter().zip(&requests).zip(results).map(|((message, (_, verdict)), result)| {
+            messages.iter().zip(&verdicts_by_lease).zip(results).map(|((message, (_, verdict)), result)| {
                 if result.is_ok() {
                     message.emit_outcome(verdict);
                 }

@@ -144,10 +144,10 @@ mod tests {
         assert_eq!(request(&options, PullKind::One).0, "GET /v1/messages/acme/orders?lease=60");
         options.wait_seconds = Some(5);
         options.pull_by_post = true;
-        let asked = ("POST /v1/receive/acme/orders?wait=5&lease=60".into(), 5000);
-        assert_eq!(request(&options, PullKind::One), asked);
+        let expected = ("POST /v1/receive/acme/orders?wait=5&lease=60".into(), 5000);
+        assert_eq!(request(&options, PullKind::One), expected);
         let batch = BatchOptions { messages_max: 5000, linger_ms: 50 };
-        let asked = "GET /v1/batches/acme/orders?max=1000&linger_ms=50&wait=5&lease=60".into();
-        assert_eq!(request(&options, PullKind::Batch(batch)), (asked, 5050));
+        let expected = "GET /v1/batches/acme/orders?max=1000&linger_ms=50&wait=5&lease=60".into();
+        assert_eq!(request(&options, PullKind::Batch(batch)), (expected, 5050));
     }
 }

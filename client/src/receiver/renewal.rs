@@ -68,8 +68,8 @@ async fn renew_repeatedly(shared: Arc<Shared>, renewal: Renewal) {
             }
         }
         // Measured from before the request, so that no lease seems to last longer than the broker granted.
-        let asked = Instant::now();
-        let left = ends.map(|ends| ends.saturating_duration_since(asked));
+        let began = Instant::now();
+        let left = ends.map(|ends| ends.saturating_duration_since(began));
         let within = left.unwrap_or(granted).min(granted / PARTS);
         let seconds = u32::try_from(granted.as_secs()).ok();
         let tokens: Vec<&str> = leases.iter().map(|(lease, _)| lease.token.as_str()).collect();
@@ -78,7 +78,7 @@ async fn renew_repeatedly(shared: Arc<Shared>, renewal: Renewal) {
         for ((lease, ends), answer) in leases.iter_mut().zip(answers) {
             match record(&shared, lease, answer) {
                 RenewalOutcome::Renewed(again) => {
-                    *ends = asked + again;
+                    *ends = began + again;
                     shortest = Some(shortest.map_or(again, |shortest| shortest.min(again)));
                 }
                 RenewalOutcome::Failed => failed = true,
@@ -90,7 +90,7 @@ async fn renew_repeatedly(shared: Arc<Shared>, renewal: Renewal) {
             // Leases that were renewed are renewed again together with the failed ones, which is safe.
             next = Instant::now() + backoff.next(None);
         } else {
-            next = asked + granted / PARTS;
+            next = began + granted / PARTS;
             backoff.reset();
         }
     }

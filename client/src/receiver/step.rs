@@ -24,8 +24,12 @@ pub(crate) enum Step {
 }
 
 /// Decides the next step. `took` is the time from the request to its answer.
-pub(crate) fn step(asked: Result<PullOutcome, RequestError>, took: Duration, retry_all_errors: bool) -> Step {
-    match asked {
+pub(crate) fn step(
+    pulled: Result<PullOutcome, RequestError>,
+    took: Duration,
+    retry_all_errors: bool,
+) -> Step {
+    match pulled {
         Ok(PullOutcome::Messages(messages)) => Step::Deliver(messages),
         Ok(PullOutcome::TimedOut) => Step::PullAgain { early: took < EARLY_MAX },
         Err(error) if error.is_retryable() || retry_all_errors => Step::Retry(error),

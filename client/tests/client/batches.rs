@@ -82,8 +82,8 @@ async fn each_message_of_a_batch_has_its_own_verdict_and_result() {
     let results = receiver.apply_verdicts(messages.into_iter().zip(verdicts).collect()).await;
     let results: Vec<_> = results.into_iter().map(|(_, result)| result).collect();
     assert!(matches!(&results[..], [Ok(()), Err(SettleError::Expired), Ok(())]), "{results:?}");
-    let asked = settlements(&broker.log().seen[2]);
-    assert_eq!((asked.release[0].delay, asked.reject[0].reason.as_deref()), (Some(7), Some("no bolts")));
+    let sent = settlements(&broker.log().seen[2]);
+    assert_eq!((sent.release[0].delay, sent.reject[0].reason.as_deref()), (Some(7), Some("no bolts")));
     let counts = receiver.counts();
     assert_eq!((counts.settled, counts.released, counts.rejected), (0, 1, 1));
 }
@@ -101,7 +101,7 @@ async fn the_leases_of_a_batch_are_renewed_together_until_their_messages_are_don
     let mut messages = soon(receiver.receive_batch(BatchOptions::default())).await.unwrap();
     let renewals = |log: &crate::support::broker::Log, leases: &[&str]| {
         let bulk = log.seen.iter().filter(|seen| seen.path == "/v1/settlements").map(settlements);
-        bulk.filter(|asked| asked.renew.iter().map(|renew| renew.lease.as_str()).eq(leases.iter().copied()))
+        bulk.filter(|sent| sent.renew.iter().map(|renew| renew.lease.as_str()).eq(leases.iter().copied()))
             .count()
     };
     // Longer than a lease: without renewals, the leases would be lost.
@@ -148,8 +148,8 @@ async fn a_request_whose_answer_was_lost_is_repeated_under_its_attempt_id() {
     broker.until(|log| log.count(&renewal) == 1).await;
     drop(message);
     assert!(receiver.receive_once(None).await.unwrap().is_none());
-    let asked: Vec<_> = broker.log().seen.into_iter().filter(|seen| seen.method == "GET").collect();
-    assert_ne!(asked[4].header("receive-attempt-id"), ids[0], "another pull is another attempt");
+    let sent: Vec<_> = broker.log().seen.into_iter().filter(|seen| seen.method == "GET").collect();
+    assert_ne!(sent[4].header("receive-attempt-id"), ids[0], "another pull is another attempt");
 }
 
 #[tokio::test]

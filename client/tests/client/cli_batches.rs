@@ -200,7 +200,7 @@ async fn several_commands_run_concurrently_and_finish_after_a_signal() {
     assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0));
     let log = broker.log();
     let alone = log.seen.iter().filter(|seen| seen.method == "DELETE").count();
-    let together: usize = settlements(&log).iter().map(|asked| asked.ack.len()).sum();
+    let together: usize = settlements(&log).iter().map(|sent| sent.ack.len()).sum();
     assert_eq!(alone + together, 2);
 }
 

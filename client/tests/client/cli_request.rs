@@ -18,13 +18,13 @@ fn with(body: &'static str, headers: &[(&'static str, &str)]) -> Reply {
 
 #[tokio::test]
 async fn a_request_prints_its_reply_and_settles_it() {
-    let asked = std::sync::Mutex::new(String::new());
+    let request_correlation = std::sync::Mutex::new(String::new());
     let broker = Broker::start(move |seen: &Seen, _| match seen.method.as_str() {
         "POST" => {
-            *asked.lock().unwrap() = seen.header("correlation-id").to_owned();
+            *request_correlation.lock().unwrap() = seen.header("correlation-id").to_owned();
             stored()
         }
-        "GET" => with("seven", &[("correlation-id", &asked.lock().unwrap())]),
+        "GET" => with("seven", &[("correlation-id", &request_correlation.lock().unwrap())]),
         _ => no_content(),
     })
     .await;

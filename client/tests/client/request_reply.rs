@@ -29,15 +29,15 @@ fn replies() -> restante_client::Address {
 
 #[tokio::test]
 async fn a_request_waits_for_its_own_reply_and_releases_others_uncounted() {
-    let (asked, correlation) = tokio::sync::watch::channel(String::new());
+    let (request_correlation, correlation) = tokio::sync::watch::channel(String::new());
     let broker = Broker::start(move |seen: &Seen, number| match (seen.method.as_str(), number) {
         ("POST", 0) => {
-            asked.send_replace(seen.header("correlation-id").to_owned());
+            request_correlation.send_replace(seen.header("correlation-id").to_owned());
             stored()
         }
         ("GET", 1) => with("another's", &[("correlation-id", "another")]),
         ("GET", 3) => delivery("nobody's", 30),
-        ("GET", _) => with("mine", &[("correlation-id", &asked.borrow())]),
+        ("GET", _) => with("mine", &[("correlation-id", &request_correlation.borrow())]),
         _ => no_content(),
     })
     .await;

@@ -112,16 +112,16 @@ pub(crate) fn frames(items: impl IntoIterator<Item = DeliveredItem>) -> Reply {
 
 /// Answers every lease of a bulk request with the same status.
 pub(crate) fn settled(body: &[u8], status: u16) -> Reply {
-    let asked: Settlements = serde_json::from_slice(body).unwrap();
+    let settlements: Settlements = serde_json::from_slice(body).unwrap();
     let all = |count| {
         let lease_seconds = (status == 200).then_some(1);
         vec![LeaseResult { status, lease_seconds, lease_expires_at: None, problem: None }; count]
     };
     json(&SettlementResults {
-        ack: all(asked.ack.len()),
-        release: all(asked.release.len()),
-        reject: all(asked.reject.len()),
-        renew: all(asked.renew.len()),
+        ack: all(settlements.ack.len()),
+        release: all(settlements.release.len()),
+        reject: all(settlements.reject.len()),
+        renew: all(settlements.renew.len()),
     })
 }
 

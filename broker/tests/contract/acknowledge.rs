@@ -65,7 +65,7 @@ async fn a_settling_batch_pull_that_lingers_longer_than_its_leases_delivers_no_m
     let lingering = broker.request(Method::GET, path).header("restante-settle", "yes");
     let lingering = tokio::spawn(lingering.send());
     let other = broker.pull("acme/orders", "wait=20&lease=60");
-    // Pulled after the batch has the message; it would come when the batch's lease expired.
+    // This pull is sent after the batch pull has leased the message, and gets it when that lease expires.
     broker.wait_for_metric("restante_messages_delivered_total", 1.0).await;
     assert_eq!(other.send().await.unwrap().text().await.unwrap(), "once");
     assert_eq!(lingering.await.unwrap().unwrap().status(), StatusCode::NO_CONTENT);
@@ -210,7 +210,7 @@ async fn a_repeat_of_a_waiting_attempt_takes_its_place_and_the_first_request_get
     assert_problem(first.await.unwrap().unwrap(), 409, ProblemType::AttemptRepeated).await;
     broker.pushed("acme/orders", "1").await;
     broker.pushed("acme/orders", "2").await;
-    // It has the first's place, before the pull in between.
+    // The repeat has the place of the first request, before the second pull.
     assert_eq!(repeat.await.unwrap().unwrap().text().await.unwrap(), "1");
     assert_eq!(second.await.unwrap().unwrap().text().await.unwrap(), "2");
 }

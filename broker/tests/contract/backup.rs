@@ -404,7 +404,7 @@ fn a_backup_with_an_endless_file_is_refused_before_it_is_read() {
         ("restante.json", tar::EntryType::Regular, "limit of 65536"),
         ("log/00000001.seg", tar::EntryType::Regular, "limit of 2147483648"),
         ("addresses/journal", tar::EntryType::Regular, "limit of 17179869184"),
-        // Names in a file of their own, and extensions.
+        // Long names and extensions, which are entries of their own.
         ("././@LongLink", tar::EntryType::GNULongName, "does not belong in a backup"),
         ("PaxHeaders/x", tar::EntryType::XHeader, "does not belong in a backup"),
     ] {
@@ -414,7 +414,7 @@ fn a_backup_with_an_endless_file_is_refused_before_it_is_read() {
         header.set_size(1 << 40);
         header.set_cksum();
         fs::write(&file, header.as_bytes()).unwrap();
-        // Of the declared length, without content.
+        // The file has the declared length, and holes instead of content.
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
         let output = run_command(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
         assert_eq!(status(&output), 2);

@@ -1,4 +1,4 @@
-//! Behind a trusted proxy, many clients behind one address, on one connection, are many.
+//! Clients behind a trusted proxy count separately, although they share one address and one connection.
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 

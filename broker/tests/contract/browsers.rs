@@ -75,7 +75,7 @@ async fn the_openapi_document_can_be_opened_in_a_browser() {
 #[tokio::test]
 async fn the_fetch_of_node_is_served() {
     let broker = Broker::serving(ORDERS);
-    // Of a browser's headers it sends only these.
+    // Node sends only these of a browser's headers.
     let headers = [("sec-fetch-mode", "cors"), ("accept-language", "*"), ("user-agent", "node")];
     assert_eq!(fetched(&broker, &headers).send().await.unwrap().status(), StatusCode::NO_CONTENT);
 }

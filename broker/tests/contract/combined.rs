@@ -5,7 +5,8 @@ use restante_wire::ProblemType;
 
 use crate::broker::{Broker, ORDERS, assert_problem};
 
-/// An end's address is its own: the factory sends to the office's address, and the office pulls from its own.
+/// Each end pushes and pulls at one address: the office pulls from `bridge/office` what the factory pushes to
+/// `bridge/factory`, and the other way round.
 pub(crate) const BRIDGE: &str = "
 apiVersion: restante.dev/v1alpha1
 kind: MessageChannel

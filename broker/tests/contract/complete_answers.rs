@@ -1,4 +1,4 @@
-//! A completed answer is always sent, whatever follows its request, and however its connection ends.
+//! A completed answer is always sent, regardless of the bytes after its request and of how the connection ends.
 
 use reqwest::StatusCode;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -21,7 +21,7 @@ const TAILS: [(&str, &str); 6] = [
 /// Ways to ask for a persistent connection.
 const ENDS: [(&str, &str); 3] = [("HTTP/1.1", ""), ("HTTP/1.1", "Connection: close\r\n"), ("HTTP/1.0", "")];
 
-/// Sends a request in every form, followed by everything. The first answer is always the expected one.
+/// Sends a request with each HTTP version and each tail, and asserts the status of the first answer.
 async fn assert_answered_with_every_tail(
     at: impl AsyncFn() -> TcpStream,
     method_and_path: &str,

@@ -191,7 +191,7 @@ async fn a_dead_letter_keeps_its_enqueued_time_and_its_ttl_starts_again_with_eac
     assert_eq!(found.messages[0].enqueued_at, enqueued);
     let note = found.messages[0].dead_letter.as_ref().unwrap();
     assert!(note.cause.as_str() == "expired" && note.since > enqueued, "{note:?}");
-    // Longer ago than the channel's whole time to live.
+    // The message was stored longer ago than the channel's TTL.
     assert_eq!(redrive(&broker, "dead", String::new()).await, moved(1));
     wait_for_messages(&broker, "orders", 1).await;
     broker.kill();

@@ -196,7 +196,7 @@ async fn standalone_the_manifest_of_a_deleted_channel_creates_a_new_and_empty_ch
                 is_new_and_empty(&broker).await;
                 assert_eq!(broker.pulled("acme/other").await.0, b"stays");
                 has_another_uid(&mut broker, folder.uid);
-                // From now on it is that channel, and can be deleted in turn.
+                // The new channel can be deleted in turn.
                 broker.start();
                 broker.pushed("acme/orders", "newer").await;
                 broker.stop();

@@ -40,8 +40,8 @@ async fn a_disk_that_fails_a_write_to_the_log_ends_the_broker_with_74_and_the_la
 async fn a_disk_that_fails_a_write_to_the_address_store_ends_the_start_with_74() {
     let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "1MiB"]);
     assert!(broker.stop().success());
-    // More than a segment: the limit lets the log through, and not the change.
-    // Few and long ones, because reading many is slow.
+    // More than a segment, so that the limit of the file size stops the change of the addresses and not the log.
+    // Few channels with long destinations, because reading many channels is slow.
     let channel = |number: usize| {
         let destinations: Vec<_> =
             (0..16).map(|one| format!("orders-{number}-{one}-{}", "d".repeat(160))).collect();

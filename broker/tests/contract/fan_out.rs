@@ -65,7 +65,7 @@ async fn a_push_to_a_shared_destination_with_one_full_channel_is_429_and_stores_
     let problem = assert_problem(response, 429, ProblemType::ChannelFull).await;
     assert!(problem.detail.contains("acme/two"), "{}", problem.detail);
     assert_eq!(totals(&broker).await, [1, 1, 1]);
-    // Its sender may wait for room, and then all have it.
+    // A sender may wait for room, and then all channels get its message.
     let waiting = tokio::spawn(broker.push("acme/all", "2").header("prefer", "wait=20").send());
     broker.wait_for_metric("restante_waiting_senders", 1.0).await;
     let (_, lease) = broker.pulled("acme/two").await;

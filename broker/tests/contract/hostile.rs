@@ -194,7 +194,7 @@ async fn an_idle_connection_of_either_http_version_is_closed_after_the_keep_aliv
         .await
         .unwrap();
     broker.pushed("acme/orders", "x").await;
-    // In spite of its pings.
+    // Pings do not keep the connection open.
     for _ in 0..10 {
         second.write_all(&h2::frame(h2::PING, 0, 0, &[0; 8])).await.unwrap();
     }

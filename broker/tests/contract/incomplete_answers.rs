@@ -78,7 +78,7 @@ async fn a_message_whose_answer_was_written_whole_stays_leased_after_its_receive
         let mut stream = pull_and_read_head(&broker).await;
         stream.read_exact(&mut vec![0; content.len()]).await.unwrap();
         drop(stream);
-        // Its connection is gone, and its lease is not.
+        // The lease outlives the connection.
         broker.wait_for_metric("restante_connections", 0.0).await;
         let found = stats(&broker, "orders").await;
         assert_eq!((found.leased, found.ready), (1, 0), "{content:?}");

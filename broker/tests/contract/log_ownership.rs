@@ -1,4 +1,4 @@
-//! Reports of the state of the disk: a log that was truncated, and one that two brokers wrote.
+//! The broker and its log: truncated logs, removed lock files, and two brokers that write one folder.
 
 use std::fs;
 
@@ -132,7 +132,7 @@ async fn a_second_broker_on_the_folder_ends_the_first_with_74_and_no_message_is_
     }
     let (status_of_first, last) = broker.exit_status_and_last_line();
     assert_eq!(status_of_first, Some(74), "{last}");
-    // By the second's writes to the log, or by its lock if that came first.
+    // The first broker notices the second's writes to the log, or its lock if it checks that first.
     assert!(
         ["another broker has taken over the log: the file 'lock'", "data/lock "]
             .iter()
@@ -170,7 +170,7 @@ async fn a_broker_whose_lock_file_was_removed_begins_no_new_segment() {
 fn changed_by_a_refusal(broker: &Broker) -> Vec<String> {
     let files = || {
         let mut files = bytes_of(&broker.data_folder());
-        // It names the last owner of the folder.
+        // The lock names the last owner of the folder.
         files.remove("lock");
         files
     };

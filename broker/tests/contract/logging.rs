@@ -47,9 +47,9 @@ fn piped_log_lines_have_no_colours_and_no_terminal_control_characters() {
         let output = ended(refused(folder.path()).args(["--log-format", format]));
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("ERROR") && text.contains("b.yaml"), "{text:?}");
-        let obeyed =
+        let control_character =
             text.chars().find(|letter| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}');
-        assert_eq!(obeyed, None, "{format}: {text:?}");
+        assert_eq!(control_character, None, "{format}: {text:?}");
         assert!(!text.contains(r"\x1b"), "colours that were escaped: {text:?}");
     }
 }

@@ -127,7 +127,7 @@ async fn a_start_without_addresses_warns_with_name_and_uid_of_each_channel_that_
     assert!(warning.contains("the operator sends its UID") && warning.contains("dump"), "{warning}");
     assert_all_messages(&broker.data_folder());
     broker.start();
-    // No channel is deleted for its absence, and a returning one has its messages.
+    // A channel that is missing from the set is not deleted, and has its messages when it returns.
     sync(&broker, &channels()[..1]).await;
     assert_eq!(broker.pulled("acme/one").await.0, b"0");
     assert_problem(broker.pull("acme/two", "wait=0").send().await.unwrap(), 404, ProblemType::AddressUnknown)
@@ -190,7 +190,7 @@ async fn a_deleted_channel_stays_deleted_though_the_address_store_lost_the_delet
     };
     assert_eq!(of(&broker.data_folder()), ["kept"]);
     broker.start();
-    // A set that still has it does not revive it.
+    // A set that still contains the channel does not create it again.
     sync(&broker, &[channel("gone"), channel("kept")]).await;
     let pushed = broker.push("acme/gone", "late").send().await.unwrap();
     assert!(pushed.status().is_client_error(), "{pushed:?}");
@@ -198,7 +198,7 @@ async fn a_deleted_channel_stays_deleted_though_the_address_store_lost_the_delet
     assert_eq!(again.status(), StatusCode::OK);
     assert_problem(put(&broker, &channel("gone")).await, 410, ProblemType::ChannelDeleted).await;
     broker.kill();
-    // Nor does a start without any addresses.
+    // A start without any addresses does not create it either.
     fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
     broker.start();
     broker.kill();
@@ -220,7 +220,7 @@ async fn addresses_of_another_broker_are_refused_before_anything_is_written() {
     fs::copy(journal(&other), journal(&broker)).unwrap();
     let written = || {
         let mut files = bytes_of(&broker.data_folder());
-        // It names the last owner of the folder.
+        // The lock names the last owner of the folder.
         files.remove("lock");
         files
     };
@@ -258,7 +258,7 @@ async fn a_snapshot_beside_the_journal_of_another_broker_is_refused() {
     let mut other = with_channels(&["six", "seven", "eight"].map(channel)).await;
     other.kill();
     let salvaged = other.folder.path().join("salvaged");
-    // One with a snapshot.
+    // A salvaged address store has a snapshot.
     on(&other.data_folder(), "salvage", &[salvaged.to_str().unwrap()]);
     fs::copy(salvaged.join("addresses/snapshot"), broker.data_folder().join("addresses/snapshot")).unwrap();
     let printed = refused(&broker);

@@ -134,9 +134,9 @@ async fn a_dump_and_its_errors_have_no_terminal_control_characters_and_read_back
     let shown = on(&broker.data_folder(), "dump", &[]);
     let no_channel = on(&broker.data_folder(), "dump", &["--channel", hostile]);
     for text in [stdout(&shown), stderr(&no_channel)] {
-        let obeyed =
+        let control_character =
             text.chars().find(|letter| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}');
-        assert_eq!(obeyed, None, "{text:?}");
+        assert_eq!(control_character, None, "{text:?}");
     }
     assert_eq!(dumped(&broker.data_folder(), &[])[0]["content"], hostile);
     assert!(stderr(&no_channel).contains(r"a\u{9b}2J\x1b[2J\u{202e}b"), "{}", stderr(&no_channel));

@@ -1,5 +1,5 @@
-//! Every limit holds under load: whatever a hundred requests ask for whose clients read or send nothing, the broker
-//! stays within its memory, serves others meanwhile, and keeps nothing when they are gone.
+//! Every memory limit holds under load: while a hundred clients send requests and then read or send nothing more,
+//! the broker stays within its memory and serves other clients. When those clients are gone, it keeps nothing of them.
 
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ async fn over_http_2(
 }
 
 /// A hundred such requests, over both versions of HTTP.
-async fn holds(method: &str, path: &str, headers: &str, unfair: Unfair) {
+async fn assert_stays_within_memory(method: &str, path: &str, headers: &str, unfair: Unfair) {
     for version in ["HTTP/1.1", "HTTP/2"] {
         let broker = broker().await;
         let (before, quiet) = (broker.peak_memory(), longest_push(&broker).await);
@@ -119,33 +119,33 @@ async fn holds(method: &str, path: &str, headers: &str, unfair: Unfair) {
     }
 }
 
-macro_rules! hold {
+macro_rules! stays_within_memory {
     ($($name:ident: $unfair:ident $method:literal $path:literal $headers:literal;)*) => {
         $(#[tokio::test]
         async fn $name() {
-            holds($method, $path, $headers, Unfair::$unfair).await;
+            assert_stays_within_memory($method, $path, $headers, Unfair::$unfair).await;
         })*
     };
 }
 
-hold! {
-    pulls_whose_clients_read_nothing: ReadNothing "GET" "/v1/messages/acme/orders?wait=1" "";
-    pulls_by_post_whose_clients_read_nothing: ReadNothing "POST" "/v1/receive/acme/orders?wait=1" "";
-    batches_whose_clients_read_nothing: ReadNothing "GET" "/v1/batches/acme/orders?wait=1&max=8" "";
-    framed_batches_whose_clients_read_nothing:
+stays_within_memory! {
+    pulls_whose_clients_read_nothing_stay_within_memory: ReadNothing "GET" "/v1/messages/acme/orders?wait=1" "";
+    pulls_by_post_whose_clients_read_nothing_stay_within_memory: ReadNothing "POST" "/v1/receive/acme/orders?wait=1" "";
+    batches_whose_clients_read_nothing_stay_within_memory: ReadNothing "GET" "/v1/batches/acme/orders?wait=1&max=8" "";
+    framed_batches_whose_clients_read_nothing_stay_within_memory:
         ReadNothing "GET" "/v1/batches/acme/orders?wait=1&max=8" "accept: application/vnd.restante.batch\r\n";
-    streams_whose_clients_read_nothing:
+    streams_whose_clients_read_nothing_stay_within_memory:
         ReadNothing "GET" "/v1/messages/acme/orders?in_flight=100" "accept: text/event-stream\r\n";
-    peeks_whose_clients_read_nothing: ReadNothing "GET" "/v1/peek/acme/orders?max=8" "";
-    documents_whose_clients_read_nothing: ReadNothing "GET" "/openapi.json" "";
-    counts_whose_clients_read_nothing: ReadNothing "GET" "/v1/channels/acme/orders" "";
-    problems_whose_clients_read_nothing: ReadNothing "GET" "/v1/nothing" "";
-    pushes_whose_clients_send_nothing: SendNothing "POST" "/v1/messages/acme/orders" "";
-    pushed_batches_whose_clients_send_nothing:
+    peeks_whose_clients_read_nothing_stay_within_memory: ReadNothing "GET" "/v1/peek/acme/orders?max=8" "";
+    documents_whose_clients_read_nothing_stay_within_memory: ReadNothing "GET" "/openapi.json" "";
+    counts_whose_clients_read_nothing_stay_within_memory: ReadNothing "GET" "/v1/channels/acme/orders" "";
+    problems_whose_clients_read_nothing_stay_within_memory: ReadNothing "GET" "/v1/nothing" "";
+    pushes_whose_clients_send_nothing_stay_within_memory: SendNothing "POST" "/v1/messages/acme/orders" "";
+    pushed_batches_whose_clients_send_nothing_stay_within_memory:
         SendNothing "POST" "/v1/batches/acme/orders" "content-type: application/json\r\n";
-    settlements_whose_clients_send_nothing:
+    settlements_whose_clients_send_nothing_stay_within_memory:
         SendNothing "POST" "/v1/settlements" "content-type: application/json\r\n";
-    pulls_whose_clients_announce_a_body_and_send_nothing:
+    pulls_whose_clients_announce_a_body_and_send_nothing_stay_within_memory:
         SendNothing "POST" "/v1/receive/acme/orders?wait=1" "";
 }
 

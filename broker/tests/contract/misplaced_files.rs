@@ -98,7 +98,7 @@ impl Place {
         }
     }
 
-    /// The word in the report.
+    /// The expected text of the report.
     fn report(self) -> &'static str {
         match self {
             Self::Pipe => "it is a pipe",
@@ -244,7 +244,7 @@ impl Cell {
         self.bounded(&command).output().unwrap()
     }
 
-    /// The faults in how a start, `check`, `dump` and `salvage` end.
+    /// Deviations from the expected outcomes of a start, `check`, `dump` and `salvage`.
     fn faults(&self, needed: Needed) -> Vec<String> {
         let mut faults = Vec::new();
         let mut expect = |what: &str, is: bool, printed: &str| {

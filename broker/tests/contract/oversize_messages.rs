@@ -1,5 +1,5 @@
-//! Pushes that never fit: 413 with the limit, in every form and however full the channel is. With 429 or 503 the sender
-//! would retry for ever.
+//! Messages above a limit that no retry can help with: 413 with the limit, by every way to push, even if the channel is
+//! full. With 429 or 503 the sender would retry for ever.
 
 use reqwest::{Client, Method, RequestBuilder, Response};
 use restante_wire::{Address, ChannelConfig, Problem, ProblemType, batch::PushResults, channel::WhenFull};
@@ -31,7 +31,7 @@ fn with_headers(push: RequestBuilder) -> RequestBuilder {
     push.header("meta-long", "m".repeat(200))
 }
 
-/// Asserts the refusal of a message: it names the limit, and nothing in it suggests a retry.
+/// Asserts the refusal of a message: the detail names the limit, and there is no `Retry-After`.
 async fn refused(response: Response, limit: &str) -> Problem {
     assert!(!response.headers().contains_key("retry-after"), "{response:?}");
     let problem = assert_problem(response, 413, ProblemType::MessageTooLarge).await;

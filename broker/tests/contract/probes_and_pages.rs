@@ -101,7 +101,7 @@ async fn location_begins_with_the_path_of_the_external_url_and_the_broker_serves
     assert!(lease.starts_with("/shared/mq/v1/leases/"), "{lease}");
     let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
     assert_eq!(settled.status(), StatusCode::NO_CONTENT);
-    // The path can be used unchanged to acknowledge.
+    // The path of a lease can be used unchanged in Acknowledge.
     let (_, second) = broker.pulled("acme/orders").await;
     let response = broker.pull("acme/orders", "wait=0").header("acknowledge", &second).send().await.unwrap();
     assert!(response.headers().get("acknowledge-failed").is_none(), "{response:?}");

@@ -41,12 +41,12 @@ impl Measured {
     pub(crate) fn begin() -> Self {
         let alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut measured = Self { before: 0, _alone: alone };
-        measured.again();
+        measured.restart();
         measured
     }
 
-    /// Begins again.
-    pub(crate) fn again(&mut self) {
+    /// Begins another measurement.
+    pub(crate) fn restart(&mut self) {
         self.before = ALLOCATED.load(Relaxed);
         MOST.store(self.before, Relaxed);
     }
@@ -57,7 +57,7 @@ impl Measured {
     }
 
     /// The peak of allocated bytes.
-    pub(crate) fn most(&self) -> usize {
+    pub(crate) fn peak(&self) -> usize {
         MOST.load(Relaxed).saturating_sub(self.before)
     }
 }

@@ -23,7 +23,7 @@ async fn a_channel_that_was_emptied_takes_less_than_a_kilobyte() {
     let core = bench.start().await;
     // Buffers of the log do not belong to a channel.
     bench.push(&core, (0..CHANNELS).map(|_| (0, message(1)))).await;
-    measured.again();
+    measured.restart();
     bench.push(&core, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
     let full = unused + measured.bytes() / CHANNELS;
     let pull = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };

@@ -8,7 +8,7 @@ use super::{
 };
 
 const MILLION: usize = 1_000_000;
-/// Bytes per message, including the structures that hold it, however its neighbours differ from it.
+/// Bytes per message, including its part of the shared structures, among messages of any other size and TTL.
 const BYTES_MAX: f64 = 24.0;
 /// Bytes per message among others of about its size and time to live.
 const ALIKE_BYTES_MAX: f64 = 8.0;
@@ -27,14 +27,14 @@ async fn a_million_messages_take_the_documented_memory_also_during_a_restart() {
     assert!(each <= ALIKE_BYTES_MAX, "{each} bytes a message");
 
     drop(core);
-    measured.again();
+    measured.restart();
     let core = bench.start().await;
-    let stand_in_the_way =
+    let remaining =
         core.with(|core| core.close(&bench.entries[0], false).unwrap().map(|(messages, _)| messages));
-    assert_eq!(stand_in_the_way, Err(MILLION as u64 + 1), "all are there");
-    let (each, most) = (measured.bytes() as f64 / MILLION as f64, measured.most() as f64 / MILLION as f64);
+    assert_eq!(remaining, Err(MILLION as u64 + 1), "all are there");
+    let (each, peak) = (measured.bytes() as f64 / MILLION as f64, measured.peak() as f64 / MILLION as f64);
     assert!(each <= ALIKE_BYTES_MAX, "{each} bytes a message after a restart");
-    assert!(most <= BYTES_MAX, "{most} bytes a message during a restart");
+    assert!(peak <= BYTES_MAX, "{peak} bytes a message during a restart");
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn messages_of_any_size_and_ttl_in_many_channels_take_the_documented_memor
     let core = bench.start().await;
     bench.push(&core, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
     let measured = Measured::begin();
-    // Multiples of large primes: as good as chance.
+    // Multiples of large primes, instead of random numbers.
     let pushes = (0..MILLION / 4).map(|index| {
         let chance = index * 7_368_787;
         let ttl = (index % 2 == 0).then_some(1000 * (3600 + (chance % 31_000_000) as u64));
@@ -65,7 +65,7 @@ async fn messages_of_message_groups_and_delayed_messages_take_the_documented_mem
     let group = |index: usize| Some(format!("group-{}", index % (MESSAGES / 10)).into());
     bench.push(&core, (0..MESSAGES).map(|index| (0, Push { group: group(index), ..message(1) }))).await;
     let of_groups = measured.bytes() / MESSAGES;
-    measured.again();
+    measured.restart();
     let delay = |index: usize| Some(3_600_000 + (index * 7_368_787 % 1_000_000) as u64);
     bench.push(&core, (0..MESSAGES).map(|index| (1, Push { delay: delay(index), ..message(1) }))).await;
     let delayed = measured.bytes() / MESSAGES;

@@ -8,7 +8,7 @@ use restante_wire::{
 use serde_json::{Value, json};
 
 use super::{
-    Outcome::{self, Obeyed, Refused},
+    Outcome::{self, Accepted, Refused},
     assert_complete, assert_outcome, fields,
 };
 use crate::{
@@ -111,7 +111,7 @@ async fn each_invalid_value_of_a_redrives_and_a_purges_fields_has_one_outcome() 
                 (json!(""), BODY),
                 (json!("nonsense"), BODY),
                 (json!(nobody), Refused(P::ChannelUnknown)),
-                (json!(null), Obeyed(200)),
+                (json!(null), Accepted(200)),
             ],
         ),
         (
@@ -123,7 +123,7 @@ async fn each_invalid_value_of_a_redrives_and_a_purges_fields_has_one_outcome() 
                 (json!(0), BODY),
                 (json!(-1), BODY),
                 (json!(1.5), BODY),
-                (json!(null), Obeyed(200)),
+                (json!(null), Accepted(200)),
             ],
         ),
         (
@@ -150,8 +150,8 @@ async fn each_invalid_value_of_a_redrives_and_a_purges_fields_has_one_outcome() 
         let outcome = async |body: String, expected: Outcome| {
             assert_outcome(&format!("{of} {body}"), ask(&broker, "POST", &path, &body).await, expected).await
         };
-        outcome(format!("{{\"{field}\": {good}}}"), Obeyed(200)).await;
-        outcome(format!("\u{feff}{{\"{field}\": {good}}}"), Obeyed(200)).await;
+        outcome(format!("{{\"{field}\": {good}}}"), Accepted(200)).await;
+        outcome(format!("\u{feff}{{\"{field}\": {good}}}"), Accepted(200)).await;
         let detail = outcome(format!("{{\"{field}x\": {good}}}"), BODY).await;
         assert!(
             detail.contains(&format!("{field}x is an unknown field (did you mean {field}?)")),
@@ -276,7 +276,7 @@ async fn each_invalid_value_of_a_channels_fields_has_one_outcome() {
         assert_outcome(&format!("put {cell}"), ask(&broker, "PUT", "channels/UID", body).await, expected)
             .await
     };
-    outcome("good", &good.to_string(), Obeyed(200)).await;
+    outcome("good", &good.to_string(), Accepted(200)).await;
     for (path, beyond) in bounds {
         let (parent, field) = path.rsplit_once('.').map_or(("", path), |(parent, field)| (parent, field));
         let changed = |change: &dyn Fn(&mut Value)| {

@@ -8,7 +8,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// Asks a type for its fields, and gives it no value.
+/// A deserializer that collects the fields of a struct and returns no value.
 struct FieldCollector<'a>(&'a mut Vec<String>);
 
 #[derive(Debug)]

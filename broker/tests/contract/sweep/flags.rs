@@ -117,7 +117,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Arguments of the maintenance commands. They name files, whose faults `maintenance.rs` tests.
-const CARE: &[&str] = &[
+const MAINTENANCE_ARGUMENTS: &[&str] = &[
     "check folder",
     "check json",
     "dump folder",
@@ -195,7 +195,7 @@ fn each_argument_of_a_maintenance_command_has_a_row_and_others_are_refused() {
             .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()));
         known.map(|argument| format!("{} {}", command.get_name(), argument.get_id())).collect::<Vec<_>>()
     });
-    assert_complete(inputs, CARE.iter().map(|row| (*row).to_owned()));
+    assert_complete(inputs, MAINTENANCE_ARGUMENTS.iter().map(|row| (*row).to_owned()));
     for (words, named) in [
         ("check", "<DIR>"),
         ("check data --jsno", "--jsno"),

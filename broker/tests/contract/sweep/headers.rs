@@ -5,7 +5,7 @@ use restante_wire::ProblemType as P;
 
 use super::{
     Cell::{self, Nothing, Values},
-    Outcome::{self, Obeyed, Refused},
+    Outcome::{self, Accepted, Refused},
     assert_complete, assert_outcome,
     requests::{broker, of, operations},
 };
@@ -34,8 +34,8 @@ enum Value {
 }
 
 const MALFORMED: Outcome = Refused(P::HeaderMalformed);
-const PUSHED: Outcome = Obeyed(201);
-const PULLED: Outcome = Obeyed(204);
+const PUSHED: Outcome = Accepted(201);
+const PULLED: Outcome = Accepted(204);
 const ANY_TEXT: Cell<&str> = Nothing("it is any text");
 const NUMBER: Cell<&str> = Nothing("it is a number");
 const EFFECTIVE: Cell<&str> = Nothing("it has its effect with all others");
@@ -75,7 +75,7 @@ const fn kept(name: &'static str, duplicate: Outcome) -> Row {
 /// Unknown preferences are ignored (RFC 7240 section 2); the wait is lowered to the channel's bound.
 const fn prefer(
     of: &'static str,
-    obeyed: Outcome,
+    accepted: Outcome,
     values: &'static [(&'static str, Outcome)],
     beyond: &'static [(Value, Outcome)],
 ) -> Row {
@@ -85,7 +85,7 @@ const fn prefer(
         query: "",
         good: "wait=0",
         duplicate: MALFORMED,
-        empty: obeyed,
+        empty: accepted,
         wrong_type: Values(&[("wait=soon", MALFORMED), ("wait", MALFORMED), ("wait=1.5", MALFORMED)]),
         unknown_value: Values(values),
         out_of_bounds: Values(beyond),
@@ -210,7 +210,7 @@ async fn each_invalid_value_of_a_header_has_one_outcome() {
             let cell = format!("{id}?{query} {name}: {values:.40?}, {kind}");
             assert_outcome(&cell, request.send().await.unwrap(), expected).await;
         };
-        ask("good", query, &[good], Obeyed(operation.status())).await;
+        ask("good", query, &[good], Accepted(operation.status())).await;
         ask("duplicate", query, &[good, good], row.duplicate).await;
         ask("empty", query, &[""], row.empty).await;
         for (value, expected) in row.wrong_type.values() {
@@ -243,8 +243,8 @@ async fn each_media_type_has_one_outcome() {
         ("push", &["a/b"][..], PUSHED),
         ("push", &[""], PUSHED),
         ("push", &["a/b", "a/b"], MALFORMED),
-        ("pushBatch", &["application/json"], Obeyed(200)),
-        ("pushBatch", &["APPLICATION/JSON;charset=utf-8"], Obeyed(200)),
+        ("pushBatch", &["application/json"], Accepted(200)),
+        ("pushBatch", &["APPLICATION/JSON;charset=utf-8"], Accepted(200)),
         ("pushBatch", &["text/plain"], unsupported),
         ("pushBatch", &[""], unsupported),
         ("pushBatch", &[], unsupported),

@@ -8,8 +8,8 @@ use restante_wire::{
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    Outcome::{self, Obeyed, Refused},
-    assert_complete, assert_speaks_plainly, fields,
+    Outcome::{self, Accepted, Refused},
+    assert_complete, assert_no_rust_terms, fields,
 };
 use crate::{broker::Broker, operator::with_orders};
 
@@ -23,7 +23,7 @@ struct Row {
 }
 
 const MALFORMED: Outcome = Refused(P::ItemMalformed);
-const STORED: Outcome = Obeyed(201);
+const STORED: Outcome = Accepted(201);
 
 fn row(
     field: &'static str,
@@ -161,11 +161,11 @@ async fn pushed(broker: &Broker, media_type: &str, body: Vec<u8>) -> PushResult 
 
 fn assert_result(cell: &str, result: &PushResult, expected: Outcome) -> String {
     let Some(problem) = &result.problem else {
-        assert_eq!(Obeyed(result.status), expected, "{cell}: {result:?}");
+        assert_eq!(Accepted(result.status), expected, "{cell}: {result:?}");
         return String::new();
     };
     assert_eq!(problem.problem_type().map(Refused), Some(expected), "{cell}: {problem}");
-    assert_speaks_plainly(cell, &problem.detail);
+    assert_no_rust_terms(cell, &problem.detail);
     problem.detail.clone()
 }
 

@@ -24,8 +24,8 @@ use restante_wire::{Problem, ProblemType};
 enum Outcome {
     /// Refused with a problem of this type.
     Refused(ProblemType),
-    /// Accepted, with this status.
-    Obeyed(u16),
+    /// With this status.
+    Accepted(u16),
 }
 
 /// A cell of a table: values with their outcomes, or the reason why there are none.
@@ -49,7 +49,7 @@ impl<T> Cell<T> {
 /// Asserts that the answer is the outcome of the cell. Returns the detail of a problem.
 async fn assert_outcome(cell: &str, response: Response, expected: Outcome) -> String {
     let status = response.status().as_u16();
-    if let Outcome::Obeyed(wanted) = expected {
+    if let Outcome::Accepted(wanted) = expected {
         assert_eq!(status, wanted, "{cell}: {response:?}");
         return String::new();
     }
@@ -57,12 +57,12 @@ async fn assert_outcome(cell: &str, response: Response, expected: Outcome) -> St
     let problem: Problem = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{cell}: {status} {text}"));
     let kind = problem.problem_type().unwrap_or_else(|| panic!("{cell}: {problem}"));
     assert_eq!(Outcome::Refused(kind), expected, "{cell}: {problem}");
-    assert_speaks_plainly(cell, &problem.detail);
+    assert_no_rust_terms(cell, &problem.detail);
     problem.detail
 }
 
 /// Faults are described in the terms of HTTP and JSON, never of Rust's types.
-fn assert_speaks_plainly(cell: &str, detail: &str) {
+fn assert_no_rust_terms(cell: &str, detail: &str) {
     for word in [
         "struct ",
         "enum",

@@ -5,7 +5,7 @@ use restante_wire::ProblemType as P;
 
 use super::{
     Cell::{self, Nothing, Values},
-    Outcome::{self, Obeyed, Refused},
+    Outcome::{self, Accepted, Refused},
     assert_complete, assert_outcome,
     requests::{broker, of, operations},
 };
@@ -36,19 +36,19 @@ const fn wait(of: &'static str) -> Row {
         good: "0",
         wrong_type: "soon",
         unknown_value: NUMBER,
-        out_of_bounds: Values(&[("-1", MALFORMED), ("1.5", MALFORMED), ("4294967296", Obeyed(204))]),
+        out_of_bounds: Values(&[("-1", MALFORMED), ("1.5", MALFORMED), ("4294967296", Accepted(204))]),
         without_effect: EFFECTIVE,
     }
 }
 
-const fn lease(of: &'static str, obeyed: &'static [(&'static str, Outcome)]) -> Row {
+const fn lease(of: &'static str, accepted: &'static [(&'static str, Outcome)]) -> Row {
     Row {
         of,
         name: "lease",
         good: "30",
         wrong_type: "long",
         unknown_value: NUMBER,
-        out_of_bounds: Values(obeyed),
+        out_of_bounds: Values(accepted),
         without_effect: EFFECTIVE,
     }
 }
@@ -65,8 +65,8 @@ const fn ack(of: &'static str) -> Row {
     }
 }
 
-const PULLED: &[(&str, Outcome)] = &[("0", MALFORMED), ("-1", MALFORMED), ("4294967296", Obeyed(204))];
-const RENEWED: &[(&str, Outcome)] = &[("0", MALFORMED), ("-1", MALFORMED), ("4294967296", Obeyed(200))];
+const PULLED: &[(&str, Outcome)] = &[("0", MALFORMED), ("-1", MALFORMED), ("4294967296", Accepted(204))];
+const RENEWED: &[(&str, Outcome)] = &[("0", MALFORMED), ("-1", MALFORMED), ("4294967296", Accepted(200))];
 
 const ROWS: &[Row] = &[
     wait("pull"),
@@ -78,7 +78,7 @@ const ROWS: &[Row] = &[
         good: "1",
         wrong_type: "many",
         unknown_value: NUMBER,
-        out_of_bounds: Values(&[("0", MALFORMED), ("101", MALFORMED), ("100", Obeyed(200))]),
+        out_of_bounds: Values(&[("0", MALFORMED), ("101", MALFORMED), ("100", Accepted(200))]),
         // It belongs to streams, which accept neither wait nor ack.
         without_effect: Values(&[("in_flight=1&wait=1", UNKNOWN), ("in_flight=1&ack=auto", UNKNOWN)]),
     },
@@ -94,7 +94,7 @@ const ROWS: &[Row] = &[
         good: "5",
         wrong_type: "all",
         unknown_value: NUMBER,
-        out_of_bounds: Values(&[("0", MALFORMED), ("1001", MALFORMED), ("1000", Obeyed(204))]),
+        out_of_bounds: Values(&[("0", MALFORMED), ("1001", MALFORMED), ("1000", Accepted(204))]),
         without_effect: EFFECTIVE,
     },
     Row {
@@ -103,7 +103,7 @@ const ROWS: &[Row] = &[
         good: "5",
         wrong_type: "5s",
         unknown_value: NUMBER,
-        out_of_bounds: Values(&[("5001", MALFORMED), ("5000", Obeyed(204))]),
+        out_of_bounds: Values(&[("5001", MALFORMED), ("5000", Accepted(204))]),
         without_effect: EFFECTIVE,
     },
     Row {
@@ -115,16 +115,16 @@ const ROWS: &[Row] = &[
             ("expired", MALFORMED),
             ("Dead", MALFORMED),
             ("dead-letter", MALFORMED),
-            ("dead-letters", Obeyed(200)),
+            ("dead-letters", Accepted(200)),
         ]),
         out_of_bounds: Nothing("it is a word"),
         // All parameters of a peek have their effect on dead letters too; a cursor continues in the states that it came
         // from.
         without_effect: Values(&[
-            ("state=dead-letters&max=1", Obeyed(200)),
+            ("state=dead-letters&max=1", Accepted(200)),
             ("state=dead-letters&max=0", MALFORMED),
             ("state=dead-letters&max=1001", MALFORMED),
-            ("state=dead-letters&after=AgAAAAAAAAAAAA", Obeyed(200)),
+            ("state=dead-letters&after=AgAAAAAAAAAAAA", Accepted(200)),
             ("state=dead-letters&after=AQAAAAAAAAAA", MALFORMED),
             ("state=dead&after=AgAAAAAAAAAAAA", MALFORMED),
             ("state=dead-letters&lease=5", UNKNOWN),
@@ -137,7 +137,7 @@ const ROWS: &[Row] = &[
         good: "AQAAAAAAAAAA",
         wrong_type: "7",
         unknown_value: Values(&[("AgAAAAAAAAAA", MALFORMED)]),
-        out_of_bounds: Values(&[("AQAAAAAAAAAAAA", MALFORMED), ("AQ__________", Obeyed(200))]),
+        out_of_bounds: Values(&[("AQAAAAAAAAAAAA", MALFORMED), ("AQ__________", Accepted(200))]),
         without_effect: EFFECTIVE,
     },
     Row {
@@ -146,7 +146,7 @@ const ROWS: &[Row] = &[
         good: "5",
         wrong_type: "all",
         unknown_value: NUMBER,
-        out_of_bounds: Values(&[("0", MALFORMED), ("1001", MALFORMED), ("1000", Obeyed(200))]),
+        out_of_bounds: Values(&[("0", MALFORMED), ("1001", MALFORMED), ("1000", Accepted(200))]),
         without_effect: EFFECTIVE,
     },
     Row {
@@ -163,7 +163,7 @@ const ROWS: &[Row] = &[
         name: "uncounted",
         good: "true",
         wrong_type: "1",
-        unknown_value: Values(&[("yes", MALFORMED), ("True", MALFORMED), ("false", Obeyed(204))]),
+        unknown_value: Values(&[("yes", MALFORMED), ("True", MALFORMED), ("false", Accepted(204))]),
         out_of_bounds: Nothing("it is true or false"),
         without_effect: EFFECTIVE,
     },
@@ -198,7 +198,7 @@ async fn each_invalid_value_of_a_query_parameter_has_one_outcome() {
             let request = if settles { request.header("restante-settle", "yes") } else { request };
             assert_outcome(&format!("{id}?{query}, {kind}"), request.send().await.unwrap(), expected).await
         };
-        ask("good", &format!("{name}={good}"), Obeyed(if stream { 200 } else { operation.status() })).await;
+        ask("good", &format!("{name}={good}"), Accepted(if stream { 200 } else { operation.status() })).await;
         let detail = ask("unknown name", &format!("{name}x={good}"), UNKNOWN).await;
         assert!(detail.contains(&format!("did you mean {name}?")), "{detail}");
         ask("duplicate", &format!("{name}={good}&{name}={good}"), MALFORMED).await;
@@ -230,8 +230,8 @@ async fn a_parameter_without_effect_on_its_route_is_refused_and_the_detail_names
         for name in all.iter().filter(|name| !known.contains(name)).chain([&"nonsense".to_owned()]) {
             let cell = format!("{}?{name}", operation.id);
             let response = operation.request(&broker, &format!("{name}=1")).await.send().await.unwrap();
-            if operation.passes_over() {
-                assert_outcome(&cell, response, Obeyed(operation.status())).await;
+            if operation.ignores_parameters() {
+                assert_outcome(&cell, response, Accepted(operation.status())).await;
                 continue;
             }
             if operation.id.starts_with("count") || ["documentHead", "channelHead"].contains(&&*operation.id)
@@ -254,10 +254,11 @@ async fn a_parameter_without_effect_on_its_route_is_refused_and_the_detail_names
 #[tokio::test]
 async fn probes_and_pages_ignore_every_query() {
     let broker = broker().await;
-    for operation in operations(&broker).await.iter().filter(|operation| operation.passes_over()) {
+    for operation in operations(&broker).await.iter().filter(|operation| operation.ignores_parameters()) {
         for query in ["x", "x=1&x=2", "=", "&&", "%ff", "utm_source=mail", "wait=soon", "wait=1&wait=2"] {
             let response = operation.request(&broker, query).await.send().await.unwrap();
-            assert_outcome(&format!("{}?{query}", operation.id), response, Obeyed(operation.status())).await;
+            assert_outcome(&format!("{}?{query}", operation.id), response, Accepted(operation.status()))
+                .await;
         }
     }
 }

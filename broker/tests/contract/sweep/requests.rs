@@ -83,7 +83,7 @@ impl Operation {
 
     /// Whether it ignores parameters and headers: probes of load balancers have some of their own, and links to pages
     /// as well.
-    pub(super) fn passes_over(&self) -> bool {
+    pub(super) fn ignores_parameters(&self) -> bool {
         ["live", "liveHead", "ready", "readyHead", "page", "pageHead"].contains(&&*self.id)
     }
 

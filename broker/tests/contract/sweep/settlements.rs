@@ -8,8 +8,8 @@ use restante_wire::{
 use serde_json::{Value, json};
 
 use super::{
-    Outcome::{self, Obeyed, Refused},
-    assert_complete, assert_outcome, assert_speaks_plainly, fields,
+    Outcome::{self, Accepted, Refused},
+    assert_complete, assert_no_rust_terms, assert_outcome, fields,
 };
 use crate::{
     broker::{Broker, header},
@@ -47,7 +47,7 @@ fn rows() -> Vec<Row> {
             good: json!(0),
             wrong_type: json!("0"),
             others: vec![
-                (json!(null), Obeyed(204)),
+                (json!(null), Accepted(204)),
                 (json!(-1), BODY),
                 (json!(1.5), BODY),
                 (json!(43201), ITEM),
@@ -59,7 +59,7 @@ fn rows() -> Vec<Row> {
             field: "uncounted",
             good: json!(true),
             wrong_type: json!("true"),
-            others: vec![(json!(false), Obeyed(204)), (json!(null), BODY), (json!(1), BODY)],
+            others: vec![(json!(false), Accepted(204)), (json!(null), BODY), (json!(1), BODY)],
         },
         lease("reject"),
         Row {
@@ -68,7 +68,7 @@ fn rows() -> Vec<Row> {
             good: json!("no such part"),
             wrong_type: json!(5),
             others: vec![
-                (json!(null), Obeyed(204)),
+                (json!(null), Accepted(204)),
                 (json!(""), ITEM),
                 (json!("a\nb"), ITEM),
                 (json!("r".repeat(256)), ITEM),
@@ -81,10 +81,10 @@ fn rows() -> Vec<Row> {
             good: json!(30),
             wrong_type: json!("30"),
             others: vec![
-                (json!(null), Obeyed(200)),
+                (json!(null), Accepted(200)),
                 (json!(0), ITEM),
                 (json!(-1), BODY),
-                (json!(4294967295_u64), Obeyed(200)),
+                (json!(4294967295_u64), Accepted(200)),
                 (json!(4294967296_u64), BODY),
             ],
         },
@@ -115,10 +115,10 @@ async fn assert_lease(broker: &Broker, body: &str, expected: Outcome) -> String 
     assert_eq!(all.len(), 1, "{body}: {results:?}");
     let outcome = match &all[0].problem {
         Some(problem) => {
-            assert_speaks_plainly(body, &problem.detail);
+            assert_no_rust_terms(body, &problem.detail);
             Refused(problem.problem_type().unwrap())
         }
-        None => Obeyed(all[0].status),
+        None => Accepted(all[0].status),
     };
     assert_eq!(outcome, expected, "{body}: {results:?}");
     String::new()
@@ -153,7 +153,7 @@ async fn each_invalid_value_of_a_settlements_fields_has_one_outcome() {
         let with = if *field == "lease" { "" } else { "\"lease\": \"LEASE\", " };
         let body = |more: String| format!("{{\"{list}\": [{{{with}{more}}}]}}");
         let status = if *list == "renew" { 200 } else { 204 };
-        assert_lease(&broker, &body(format!("\"{field}\": {good}")), Obeyed(status)).await;
+        assert_lease(&broker, &body(format!("\"{field}\": {good}")), Accepted(status)).await;
         let detail = assert_lease(&broker, &body(format!("\"{field}x\": {good}")), BODY).await;
         assert!(
             detail.contains(&format!("{list}[0].{field}x is an unknown field (did you mean {field}?)")),

@@ -139,8 +139,8 @@ impl Budget {
         self.max.store(max, Relaxed);
     }
 
-    /// The amount that is left.
-    pub fn left(&self) -> u64 {
+    /// The amount that is available.
+    pub fn available(&self) -> u64 {
         self.max().saturating_sub(self.used())
     }
 
@@ -201,7 +201,7 @@ impl Share {
         // A thing that has the whole budget to itself is not bounded by its holder's share: a budget may be small, and
         // one message large.
         let is_free = self.budget().used() <= before || self.0.of_many;
-        let fits = amount <= if is_free { self.budget().left() } else { room };
+        let fits = amount <= if is_free { self.budget().available() } else { room };
         fits && (is_free || used + amount <= self.bound(room - amount))
             && self.parent_may_take(before, amount)
     }
@@ -221,9 +221,9 @@ impl Share {
     /// The amount that is left in the parent.
     fn room_around(&self) -> u64 {
         match &self.0.of {
-            Of::Budget(budget) => budget.left(),
+            Of::Budget(budget) => budget.available(),
             Of::Share(whole) => {
-                whole.bound(whole.room_around()).saturating_sub(whole.used()).min(self.budget().left())
+                whole.bound(whole.room_around()).saturating_sub(whole.used()).min(self.budget().available())
             }
         }
     }

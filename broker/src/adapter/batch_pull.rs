@@ -37,14 +37,14 @@ pub async fn batches(State(context): State<Arc<Context>>, request: Request) -> R
     let address = address_in(request.uri(), path::BATCHES)?;
     let adapter = Adapter::at(&context, &address)?;
     if request.method() == Method::POST {
-        adapter.destination(&address)?.take_batch(&address, request).await
+        adapter.destination(&address)?.push_batch(&address, request).await
     } else {
-        adapter.source(&address)?.give_batch(request).await
+        adapter.source(&address)?.respond_with_batch(request).await
     }
 }
 
 impl PullAdapter {
-    async fn give_batch(self, request: Request) -> Result<Response, HttpError> {
+    async fn respond_with_batch(self, request: Request) -> Result<Response, HttpError> {
         let (parts, body) = request.into_parts();
         let no_body = body::expect_none(body, self.context.body_timeout)?;
         if parts.method == Method::HEAD {
@@ -75,10 +75,10 @@ impl PullAdapter {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
         let until = Instant::now() + Duration::from_millis(linger.into());
-        self.take_more(&mut held, pull, max).await?;
+        self.lease_more(&mut held, pull, max).await?;
         if linger > 0 && held.deliveries().len() + held.unreadable() < max {
             tokio::select! {
-                () = sleep_until(until) => self.take_more(&mut held, pull, max).await?,
+                () = sleep_until(until) => self.lease_more(&mut held, pull, max).await?,
                 () = self.context.drain.begun() => {}
             }
         }
@@ -106,7 +106,7 @@ impl PullAdapter {
     }
 
     /// Adds ready messages to the batch, up to `max` messages and the size limit of a batch.
-    async fn take_more(
+    async fn lease_more(
         &self,
         held: &mut LeasedMessages,
         pull: &crate::core::Pull,
@@ -144,7 +144,7 @@ enum Position {
 
 impl Messages for Batch {
     async fn start_next(&mut self, printer: &mut Printer) -> Result<bool, Stopped> {
-        let Some((delivery, leased)) = self.held.leaves() else {
+        let Some((delivery, leased)) = self.held.take_first() else {
             let is_open = !self.in_frames && self.position == Position::Between;
             if is_open {
                 printer.put(b"]}");

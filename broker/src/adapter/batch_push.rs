@@ -29,7 +29,7 @@ const READ_TIMES: u64 = 2;
 
 impl PushAdapter {
     /// Stores the messages of a request: independently of each other, with one sync.
-    pub(super) async fn take_batch(self, address: &Address, request: Request) -> Result<Response, HttpError> {
+    pub(super) async fn push_batch(self, address: &Address, request: Request) -> Result<Response, HttpError> {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
         let kind = Kind::of(&parts.headers)?;

@@ -30,7 +30,7 @@ pub(super) fn delivered<M>(
         head.lease_seconds = Some(lease_seconds(delivery, clock.now()));
         head.lease_expires_at = Some(clock.rfc3339(granted.ends_at));
     }
-    tell_headers(&content.headers, &mut head);
+    add_headers(&content.headers, &mut head);
     head
 }
 
@@ -69,7 +69,7 @@ pub(super) fn seen(
             DeadLetterNote { cause, reason, since, channel: Some(channel), held_in: None }
         });
     }
-    tell_headers(&content.headers, &mut head);
+    add_headers(&content.headers, &mut head);
     head
 }
 
@@ -80,7 +80,7 @@ pub(super) fn lease_seconds<C, M>(delivery: &Delivery<C, M>, now: Millis) -> u64
 }
 
 /// Adds the kept headers: some have a field of their own, the others are in `headers` by name.
-fn tell_headers(encoded: &bytes::Bytes, head: &mut DeliveredHead) {
+fn add_headers(encoded: &bytes::Bytes, head: &mut DeliveredHead) {
     let mut headers = HeaderMap::new();
     message::decode_kept(encoded, &mut headers);
     for name in headers.keys() {

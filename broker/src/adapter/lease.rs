@@ -22,7 +22,7 @@ pub async fn settle(State(context): State<Arc<Context>>, request: Request) -> Re
     Query::parse(request.uri().query(), &[])?;
     let (channel, claim) = claim(&context, request, "").await?;
     let settled = context.cores.ask(channel, &claim, move |core, claim| core.settle(channel, *claim));
-    kept(&context, channel, settled.await?).await?;
+    wait_until_committed(&context, channel, settled.await?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -35,7 +35,7 @@ pub async fn release(State(context): State<Arc<Context>>, request: Request) -> R
     let (channel, claim) = claim(&context, request, "/release").await?;
     let released =
         context.cores.ask(channel, &claim, move |core, claim| core.release(channel, *claim, release));
-    kept(&context, channel, released.await?).await?;
+    wait_until_committed(&context, channel, released.await?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -50,7 +50,7 @@ pub async fn reject(State(context): State<Arc<Context>>, request: Request) -> Re
     let rejected = context
         .cores
         .ask(channel, &reason, move |core, reason| core.reject(channel, claim, reason.as_deref()));
-    kept(&context, channel, rejected.await?).await?;
+    wait_until_committed(&context, channel, rejected.await?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -60,7 +60,7 @@ pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Res
     let (channel, claim) = claim(&context, request, "/renew").await?;
     let renewed = context.cores.ask(channel, &claim, move |core, claim| core.renew(channel, *claim, seconds));
     let Renewed { granted, lease, ticket } = renewed.await?.map_err(refusal::settle)?;
-    kept(&context, channel, Ok(ticket)).await?;
+    wait_until_committed(&context, channel, Ok(ticket)).await?;
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(lease / 1000));
     headers.insert(
@@ -72,13 +72,13 @@ pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Res
 }
 
 /// Waits until the operation is on disk.
-async fn kept(
+async fn wait_until_committed(
     context: &Context,
     channel: u32,
     outcome: Result<Ticket, SettleRefusal>,
 ) -> Result<(), HttpError> {
     let ticket = outcome.map_err(refusal::settle)?;
-    context.cores.kept(channel, ticket).await.map_err(|_| refusal::store_failed())
+    context.cores.wait_until_committed(channel, ticket).await.map_err(|_| refusal::store_failed())
 }
 
 /// Checks a rejection's reason: a header returns it, so it must be a valid header value.

@@ -52,7 +52,7 @@ impl LeasedMessages {
             let handed = (!self.is_repeated).then(|| next.granted.claim());
             let content = self.cores.content(channel, sequence, handed, &mut next.content).await?;
             let next = self.coming.pop_front();
-            let content = content.whole();
+            let content = content.readable();
             // A new message that cannot be read has become a dead letter, and its lease is gone. A repeated one keeps
             // its lease.
             self.unreadable += usize::from(self.is_repeated && content.is_none());
@@ -111,13 +111,13 @@ impl LeasedMessages {
     /// Waits until the leases are written.
     pub(super) async fn written(&self) -> Result<(), StoreFailed> {
         for delivery in &self.deliveries {
-            self.cores.kept(delivery.channel, delivery.ticket.clone()).await?;
+            self.cores.wait_until_committed(delivery.channel, delivery.ticket.clone()).await?;
         }
         Ok(())
     }
 
     /// Takes the first message out for sending, with the guard that releases it if it is not sent.
-    pub(super) fn leaves(&mut self) -> Option<(Delivery<StoredMessage, ()>, ReleaseGuard)> {
+    pub(super) fn take_first(&mut self) -> Option<(Delivery<StoredMessage, ()>, ReleaseGuard)> {
         let Delivery { channel, granted, token, content, ticket, memory } = self.deliveries.pop_front()?;
         let mut leased = ReleaseGuard::new(&self.cores);
         leased.add(self.releases_unsent.then(|| (channel, granted.claim())), memory);
@@ -126,7 +126,7 @@ impl LeasedMessages {
 
     /// The body of an answer with the first message's content.
     pub(super) fn into_body(mut self, content: Bytes) -> LeasedBody {
-        let leased = self.leaves().map(|(_, leased)| leased);
+        let leased = self.take_first().map(|(_, leased)| leased);
         LeasedBody::new(leased.unwrap_or_else(|| ReleaseGuard::new(&self.cores)), content)
     }
 }
@@ -151,7 +151,7 @@ pub(super) async fn wait_for_all(
     tickets: Vec<Ticket>,
 ) -> Result<(), StoreFailed> {
     for ticket in tickets {
-        cores.kept(channel, ticket).await?;
+        cores.wait_until_committed(channel, ticket).await?;
     }
     Ok(())
 }

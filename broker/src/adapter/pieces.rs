@@ -99,7 +99,7 @@ impl Printer {
     }
 
     /// Continues the started message until the message or the piece is complete.
-    async fn go_on(&mut self) {
+    async fn print_rest(&mut self) {
         while self.out.len() < PIECE_BYTES
             && let Some((printing, _)) = &mut self.current
         {
@@ -141,7 +141,7 @@ pub(super) async fn next(
     messages: &mut impl Messages,
 ) -> Result<Option<Piece>, Stopped> {
     loop {
-        printer.go_on().await;
+        printer.print_rest().await;
         if printer.out.len() >= PIECE_BYTES || !messages.start_next(printer).await? {
             return Ok(printer.take());
         }

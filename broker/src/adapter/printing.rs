@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    fn whole(body: &[u8]) -> Vec<u8> {
+    fn json_of(body: &[u8]) -> Vec<u8> {
         serde_json::to_vec(&DeliveredItem { content: Content(body.to_vec()), head: head() }).unwrap()
     }
 
@@ -180,7 +180,7 @@ mod tests {
     fn a_large_message_is_printed_in_small_parts() {
         for body in [vec![b'x'; 1 << 20], vec![0xff; 1 << 20], vec![1; 1 << 20]] {
             let (all, longest) = printed(Printing::json(&head(), body.clone().into()));
-            assert!(all == whole(&body) && longest <= 6 * PART_BYTES, "{longest}");
+            assert!(all == json_of(&body) && longest <= 6 * PART_BYTES, "{longest}");
             let (all, longest) = printed(Printing::frame(&head(), body.clone().into()));
             assert!(all == frame(&body) && longest <= PART_BYTES, "{longest}");
         }
@@ -194,7 +194,7 @@ mod tests {
             times in 0_usize..9000,
         ) {
             for body in [start.clone(), text.repeat(times).into_bytes(), [text.repeat(times).as_bytes(), &start].concat()] {
-                prop_assert!(printed(Printing::json(&head(), body.clone().into())).0 == whole(&body));
+                prop_assert!(printed(Printing::json(&head(), body.clone().into())).0 == json_of(&body));
                 prop_assert!(printed(Printing::frame(&head(), body.clone().into())).0 == frame(&body));
             }
         }

@@ -56,11 +56,11 @@ impl PullAdapter {
         settle_by_get::check(&request, &parts)?;
         Ok(Box::pin(async move {
             body::none(no_body).await?;
-            self.give(&request).await
+            self.respond(&request).await
         }))
     }
 
-    async fn give(&self, request: &PullRequest) -> Result<Response, HttpError> {
+    async fn respond(&self, request: &PullRequest) -> Result<Response, HttpError> {
         match self.waited(request).await? {
             // On the heap, so that the future of a waiting receiver does not reserve memory for its answer.
             (Some(held), headers) => Box::pin(self.answer(held, headers, request)).await,

@@ -88,7 +88,7 @@ impl PushAdapter {
             }
             _ => self.push(push, None).await.map_err(|refusal| self.refused(address, refusal))?,
         };
-        let kept = self.context.cores.kept(self.channels[0].number, ticket).await;
+        let kept = self.context.cores.wait_until_committed(self.channels[0].number, ticket).await;
         kept.map_err(|_| refusal::store_failed())?;
         Ok(self.stored(id, replayed, wait))
     }

@@ -76,7 +76,7 @@ impl PullAdapter {
     ) -> Result<Option<LeasedMessages>, HttpError> {
         let pulled = self.pull(pull).await;
         // The settles and the next lease share one sync.
-        self.kept(settled).await?;
+        self.wait_until_committed(settled).await?;
         match pulled? {
             Pulled::Leased(held) => Ok(Some(held)),
             Pulled::Waits(_) if wait_seconds == 0 => Ok(None),
@@ -149,10 +149,10 @@ impl PullAdapter {
     }
 
     /// Waits until the settles are on disk.
-    async fn kept(&self, Settled(tickets): &Settled) -> Result<(), HttpError> {
+    async fn wait_until_committed(&self, Settled(tickets): &Settled) -> Result<(), HttpError> {
         for (channel, ticket) in tickets {
-            let kept = self.context.cores.kept(*channel, ticket.clone()).await;
-            kept.map_err(|_| refusal::store_failed())?;
+            let committed = self.context.cores.wait_until_committed(*channel, ticket.clone()).await;
+            committed.map_err(|_| refusal::store_failed())?;
         }
         Ok(())
     }

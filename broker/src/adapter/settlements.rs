@@ -81,7 +81,7 @@ pub async fn settle_many(
         });
     }
     for (channel, ticket) in tickets {
-        context.cores.kept(channel, ticket).await.map_err(|_| refusal::store_failed())?;
+        context.cores.wait_until_committed(channel, ticket).await.map_err(|_| refusal::store_failed())?;
     }
     let mut results = results.into_iter();
     let mut part = |count: usize| results.by_ref().take(count).collect();

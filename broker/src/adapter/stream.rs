@@ -169,7 +169,7 @@ impl Messages for Events {
             printer.put(b"\n\n");
             return Ok(false);
         }
-        let Some((delivery, leased)) = self.next().await.and_then(|mut held| held.leaves()) else {
+        let Some((delivery, leased)) = self.next().await.and_then(|mut held| held.take_first()) else {
             return Ok(false);
         };
         let head = item::delivered(&delivery, &self.source.context.clock, true);

@@ -58,7 +58,7 @@ impl Disk {
     /// Reads both files without changing them.
     pub(super) fn read(folder: &Path) -> Result<(Self, Contents), OpenError> {
         let InspectedStore { contents, id, snapshot, journal, cut_at, .. } =
-            inspection::inspect(folder)?.whole(folder)?;
+            inspection::inspect(folder)?.require_undamaged(folder)?;
         let generation = snapshot.map_or(0, |snapshot| snapshot.generation);
         let disk = Self {
             folder: folder.to_owned(),

@@ -134,7 +134,7 @@ impl InspectedStore {
     }
 
     /// For a start, which accepts a store without any damage only: returns the first damage as an error.
-    pub(super) fn whole(self, folder: &Path) -> Result<Self, OpenError> {
+    pub(super) fn require_undamaged(self, folder: &Path) -> Result<Self, OpenError> {
         let mut damage = self.damage;
         if damage.is_empty() {
             return Ok(Self { damage, ..self });

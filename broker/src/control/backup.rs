@@ -142,7 +142,7 @@ impl Archive {
         }
         // Once there is room for pieces again, the client has the first byte: the connection writes what it has before
         // it waits.
-        self.all_taken().await?;
+        self.wait_until_written().await?;
         let cut = channels.cut().await?;
         writer.taken_at(clock::rfc3339(channels.now()));
         // After the cut, so that the address store has every channel that has messages in the log.
@@ -167,7 +167,7 @@ impl Archive {
             self.send_file(&mut writer, &name, Arc::new(Copied::Part(part)), bytes, padded).await?;
         }
         self.send(writer.finish()).await?;
-        self.give(Piece::Last).await?;
+        self.send_piece(Piece::Last).await?;
         Ok(self.sent_bytes)
     }
 
@@ -201,7 +201,7 @@ impl Archive {
             return Ok(());
         }
         let bytes = piece.len() as u64;
-        self.give(Piece::Bytes(piece)).await?;
+        self.send_piece(Piece::Bytes(piece)).await?;
         self.sent_bytes += bytes;
         // A fast client cannot collect more than the reserve of every client.
         let allowed =
@@ -210,7 +210,7 @@ impl Archive {
         Ok(())
     }
 
-    async fn give(&self, piece: Piece) -> Result<(), Ended> {
+    async fn send_piece(&self, piece: Piece) -> Result<(), Ended> {
         match timeout_at(self.allowed_until, self.pieces.send(piece)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::HungUp),
@@ -219,7 +219,7 @@ impl Archive {
     }
 
     /// Waits until the connection has taken and written all pieces.
-    async fn all_taken(&mut self) -> Result<(), Ended> {
+    async fn wait_until_written(&mut self) -> Result<(), Ended> {
         match timeout_at(self.allowed_until, self.pieces.reserve_many(PIECES_MAX)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Ended::HungUp),
@@ -275,7 +275,7 @@ mod tests {
         assert!(matches!(ended, Ended::Slow), "{ended}");
         assert!((STALL..STALL + Duration::from_secs(2)).contains(&began.elapsed()), "{:?}", began.elapsed());
         drop(taken);
-        assert!(matches!(archive.give(Piece::Last).await, Err(Ended::HungUp)));
+        assert!(matches!(archive.send_piece(Piece::Last).await, Err(Ended::HungUp)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -293,7 +293,7 @@ mod tests {
             archive.send(Bytes::from(vec![0; PIECE_BYTES])).await.unwrap();
         }
         assert!(began.elapsed() > 10 * STALL);
-        archive.give(Piece::Last).await.unwrap();
+        archive.send_piece(Piece::Last).await.unwrap();
         taking.await.unwrap();
     }
 }

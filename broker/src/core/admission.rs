@@ -121,7 +121,7 @@ impl<L: Log> Core<L> {
         }
         if !channel.disk.0.may_take(bytes) {
             channel.disk.0.budget().count_refusal();
-            let (stored, left) = (channel.state.bytes(), channel.disk.0.budget().left());
+            let (stored, left) = (channel.state.bytes(), channel.disk.0.budget().available());
             return Err(PushRefusal::DiskShare { entry: channel.entry.clone(), stored, left });
         }
         channel.make_room(bytes, turn)

@@ -60,7 +60,9 @@ impl<L: Log> Core<L> {
 
     fn move_now(&mut self, number: u32, sequence: Sequence, came: ReadResult) -> Result<(), StoreFailed> {
         // An unreadable dead letter stays in its channel.
-        let Some(recorded) = self.finish_read(number, sequence, None, came)?.whole() else { return Ok(()) };
+        let Some(recorded) = self.finish_read(number, sequence, None, came)?.readable() else {
+            return Ok(());
+        };
         let message = self.channels.get(&number).and_then(|channel| channel.state.message(sequence));
         // It may have been redriven or purged meanwhile.
         let is_dead = message.is_some_and(|message| matches!(message.phase, Phase::Dead(_)));

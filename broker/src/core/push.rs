@@ -155,8 +155,8 @@ impl<L: Log> Core<L> {
     ) -> Result<Option<Pushed>, PushRefusal> {
         let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
         let now = self.alive()?;
-        let goes_out = entries.iter().any(|entry| !self.here.owns(entry.number));
-        self.replayed_answer(key, &push.key_records, turn, holder(entries), goes_out, now)
+        let needs_relay = entries.iter().any(|entry| !self.here.owns(entry.number));
+        self.replayed_answer(key, &push.key_records, turn, holder(entries), needs_relay, now)
     }
 
     /// Appends a message that all of its channels have admitted.
@@ -182,12 +182,12 @@ impl<L: Log> Core<L> {
             let sequence = self.channels[&entry.number].state.next_sequence();
             Target { channel: entry.number, sequence, expires_ms: expires(entry) }.encode(&mut rest);
         }
-        let goes_out = others().next().is_some();
-        if goes_out {
+        let needs_relay = others().next().is_some();
+        if needs_relay {
             Target { channel: out.0, sequence: out.1, expires_ms: None }.encode(&mut rest);
             others().for_each(|entry| Target::to_come(entry.number, expires(entry)).encode(&mut rest));
         }
-        let encoded = (entries.len() + usize::from(goes_out)) * Target::BYTES;
+        let encoded = (entries.len() + usize::from(needs_relay)) * Target::BYTES;
         let targets = Targets::new(&targets[..encoded]);
         let record = Record::Message {
             targets,
@@ -224,7 +224,7 @@ impl<L: Log> Core<L> {
         self.shared.share(position, stored_here);
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
         let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
-        if goes_out {
+        if needs_relay {
             let in_relay = self.in_relay(others().map(|entry| entry.number), content.bytes() as u64);
             ticket = self.relay(position, ticket, in_relay);
         }

@@ -247,11 +247,11 @@ impl<L: Log> Core<L> {
     fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
         self.keep_receipt(record)?;
-        let goes_out = targets.iter().any(|target| self.goes_out(&target, position));
+        let has_parcel = targets.iter().any(|target| self.has_parcel(&target, position));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
-                || (goes_out && (target.is_to_come() || is_relay_number(target.channel)))
+                || (has_parcel && (target.is_to_come() || is_relay_number(target.channel)))
         };
         let live: Vec<Target> = targets.iter().filter(lives).collect();
         let Some(first) = live.first().map(|target| target.channel) else {
@@ -288,7 +288,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Whether a target is the parcel of this record, and still exists.
-    pub(super) fn goes_out(&self, target: &Target, position: Position) -> bool {
+    pub(super) fn has_parcel(&self, target: &Target, position: Position) -> bool {
         is_relay_number(target.channel)
             && self.relay_out.is_at((target.channel, target.sequence), Some(position))
     }

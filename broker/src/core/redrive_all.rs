@@ -96,7 +96,7 @@ impl<L: Log> Cores<L> {
             if let (Some(coming), Some(sequence)) = (turn.coming, next) {
                 let (came, number) = (coming.await, entry.number);
                 brought =
-                    core.run(move |core| core.finish_read(number, sequence, None, came)).await??.whole();
+                    core.run(move |core| core.finish_read(number, sequence, None, came)).await??.readable();
                 if brought.is_none() {
                     unreadable += 1;
                     next = Some(sequence + 1);
@@ -145,8 +145,10 @@ impl<L: Log> Cores<L> {
                 brought = None;
                 if let (Some(coming), Some(sequence)) = (turn.coming, next) {
                     let (came, number) = (coming.await, request.stored_in.number);
-                    brought =
-                        core.run(move |core| core.finish_read(number, sequence, None, came)).await??.whole();
+                    brought = core
+                        .run(move |core| core.finish_read(number, sequence, None, came))
+                        .await??
+                        .readable();
                     if brought.is_none() {
                         done.leave(&request.stored_in, LeftBecause::Unreadable, 1);
                         next = Some(sequence + 1);

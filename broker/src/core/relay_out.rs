@@ -230,7 +230,7 @@ async fn remove_when_safe<L: Log>(
 ) -> Result<(), StoreFailed> {
     let receipts = receipts?;
     for (channel, ticket) in &receipts {
-        cores.kept(*channel, ticket.clone()).await?;
+        cores.wait_until_committed(*channel, ticket.clone()).await?;
     }
     let removed = loop {
         match cores.own().with(|core| core.release_parcel(id))? {

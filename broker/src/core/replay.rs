@@ -182,7 +182,7 @@ impl Replay {
                     };
                     if is_relay_number(channel) {
                         let to_come = targets.iter().filter(Target::is_to_come).collect();
-                        self.goes_out((channel, sequence), LeavingParcel { message, to_come });
+                        self.add_parcel((channel, sequence), LeavingParcel { message, to_come });
                     } else {
                         self.message(channel, sequence, message);
                     }
@@ -313,7 +313,7 @@ impl Replay {
         self.release(older);
     }
 
-    fn goes_out(&mut self, message: ParcelId, leaving: LeavingParcel) {
+    fn add_parcel(&mut self, message: ParcelId, leaving: LeavingParcel) {
         let older = self.leaving.insert(message, leaving);
         self.release(older.map(|older| older.message));
     }

@@ -126,7 +126,7 @@ impl<L: Log> Router<L> {
     }
 
     /// Waits for a ticket of a channel's shard.
-    pub async fn kept(&self, channel: u32, ticket: Ticket) -> Result<(), StoreFailed> {
+    pub async fn wait_until_committed(&self, channel: u32, ticket: Ticket) -> Result<(), StoreFailed> {
         if self.0.here.owns(channel) {
             return ticket.wait().await;
         }

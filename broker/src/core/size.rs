@@ -32,8 +32,8 @@ impl<L: Log> Core<L> {
         if bytes <= longest / 2 {
             return Ok(());
         }
-        let goes_out = entries.iter().any(|entry| !self.here.owns(entry.number));
-        let record = record_bytes(push, entries.len() + usize::from(goes_out)) as u64;
+        let needs_relay = entries.iter().any(|entry| !self.here.owns(entry.number));
+        let record = record_bytes(push, entries.len() + usize::from(needs_relay)) as u64;
         if record > longest {
             return Err(PushRefusal::TooLarge { bytes: record, limit: SizeLimit::Segment(longest) });
         }

@@ -52,7 +52,7 @@ pub struct UnreadableMessage {
 
 impl ReadBack {
     /// The message, if it is readable.
-    pub fn whole(self) -> Option<StoredMessage> {
+    pub fn readable(self) -> Option<StoredMessage> {
         match self {
             Self::Whole(recorded) => Some(recorded),
             Self::Unreadable(_) => None,
@@ -182,7 +182,7 @@ impl<L: Log> Core<L> {
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
-                || self.goes_out(target, position)
+                || self.has_parcel(target, position)
         };
         let target = targets.iter().find(lives)?;
         let channel = self.channels.get(&target.channel);

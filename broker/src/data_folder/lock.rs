@@ -183,13 +183,13 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         assert!(lock.is_ours().unwrap_err().to_string().contains("process id"));
         fs::remove_file(&path).unwrap();
-        for look in [Lock::is_ours, Lock::is_in_place] {
-            assert!(look(&lock).unwrap_err().to_string().contains("was removed"));
+        for inspect in [Lock::is_ours, Lock::is_in_place] {
+            assert!(inspect(&lock).unwrap_err().to_string().contains("was removed"));
         }
         let second = acquire(&path, Duration::ZERO).unwrap();
         second.is_ours().unwrap();
-        for look in [Lock::is_ours, Lock::is_in_place] {
-            assert!(look(&lock).unwrap_err().to_string().contains("another file"));
+        for inspect in [Lock::is_ours, Lock::is_in_place] {
+            assert!(inspect(&lock).unwrap_err().to_string().contains("another file"));
         }
     }
 

@@ -171,7 +171,7 @@ pub async fn read_parts(
 /// The time for a body, in addition to the time that its size allows: `timeout` while half of the memory is free, and
 /// down to a tenth of it as the memory fills.
 fn patience(timeout: Duration, memory: &Budget) -> Duration {
-    let left = memory.left() as f64 * 2.0 / memory.max().max(1) as f64;
+    let left = memory.available() as f64 * 2.0 / memory.max().max(1) as f64;
     timeout.mul_f64(left.clamp(0.1, 1.0))
 }
 

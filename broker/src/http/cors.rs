@@ -100,10 +100,10 @@ impl Cors {
 /// The requested headers that the contract knows, each once.
 fn known_headers(headers: &HeaderMap) -> Vec<&str> {
     let values = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
-    let asked = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let request_with = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let mut known_headers = Vec::new();
     // No valid request has more of them.
-    for name in asked.map(str::trim).take(REQUEST_HEADERS.len() + header::KEPT_HEADERS_MAX) {
+    for name in request_with.map(str::trim).take(REQUEST_HEADERS.len() + header::KEPT_HEADERS_MAX) {
         let lower = name.to_ascii_lowercase();
         if (REQUEST_HEADERS.contains(&&*lower) || header::is_kept(&lower)) && !known_headers.contains(&name) {
             known_headers.push(name);
@@ -134,7 +134,7 @@ mod tests {
 
     const APP: &str = "https://app.example.com";
 
-    fn asked(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<()> {
+    fn request_with(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<()> {
         let request = Request::builder().method(method).uri(path);
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
     }
@@ -145,7 +145,7 @@ mod tests {
 
     fn preflight(path: &str, headers: &[(&str, &str)]) -> Option<Response> {
         let asking = [("origin", APP), ("access-control-request-method", "GET")];
-        let request = asked(Method::OPTIONS, path, &[&asking, headers].concat());
+        let request = request_with(Method::OPTIONS, path, &[&asking, headers].concat());
         let routes = routes();
         Cors::of(&rules(APP), &request).unwrap().preflight(routes.names(), &request)
     }
@@ -188,7 +188,7 @@ mod tests {
             (Method::GET, &[("origin", APP), method]),
             (Method::OPTIONS, &[method]),
         ] {
-            let request = asked(asked_by, "/v1/messages/a/b", headers);
+            let request = request_with(asked_by, "/v1/messages/a/b", headers);
             assert!(Cors::of(&rules(APP), &request).unwrap().preflight(routes.names(), &request).is_none());
         }
     }
@@ -198,7 +198,7 @@ mod tests {
         for (name, value) in headers {
             response.headers_mut().append(*name, HeaderValue::from_static(value));
         }
-        if let Some(cors) = Cors::of(rules, &asked(Method::GET, "/", &[("origin", origin)])) {
+        if let Some(cors) = Cors::of(rules, &request_with(Method::GET, "/", &[("origin", origin)])) {
             cors.allow(&mut response);
         }
         response

@@ -92,7 +92,7 @@ impl Line {
 
     /// Records that bytes of a request's head have come. Not for HTTP/2, where bytes outside of streams need not belong
     /// to a head.
-    pub(super) fn heard(&self) {
+    pub(super) fn record_head_bytes(&self) {
         if self.busy.load(Relaxed) == 0 && !self.head_begun.load(Relaxed) {
             self.head_begun.store(true, Relaxed);
             self.since.store(NOT_YET, Relaxed);
@@ -209,7 +209,7 @@ mod tests {
     async fn the_head_timeout_of_the_first_request_starts_with_the_connection() {
         let line = line();
         advance(LATER).await;
-        line.heard();
+        line.record_head_bytes();
         assert_eq!(seconds_left(&line), Some(5));
     }
 
@@ -226,10 +226,10 @@ mod tests {
         drop(line.answering());
         assert_eq!(seconds_left(&line), Some(620));
         advance(LATER).await;
-        line.heard();
+        line.record_head_bytes();
         assert_eq!(seconds_left(&line), Some(10));
         advance(LATER).await;
-        line.heard();
+        line.record_head_bytes();
         assert_eq!(seconds_left(&line), Some(5));
     }
 

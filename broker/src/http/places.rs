@@ -63,7 +63,7 @@ impl Places {
         };
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = share.take_uncounted(1).or_else(|| {
-            let is_full = share.budget().left() == 0;
+            let is_full = share.budget().available() == 0;
             let closing = lines.ask_longest_idle_to_close(|of| is_full || of.is(&share));
             self.closed_idle.inc_by(closing as u64);
             if closing == 0 {

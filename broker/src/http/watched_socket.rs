@@ -131,10 +131,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedSocket<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let heard = &buffer.filled()[before..];
+        let record_head_bytes = &buffer.filled()[before..];
         match &mut self.frames {
-            Some(frames) => frames.read(heard).map_err(io::Error::other)?,
-            None if !heard.is_empty() => self.line.heard(),
+            Some(frames) => frames.read(record_head_bytes).map_err(io::Error::other)?,
+            None if !record_head_bytes.is_empty() => self.line.record_head_bytes(),
             None => {}
         }
         Poll::Ready(Ok(()))

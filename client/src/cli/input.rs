@@ -33,7 +33,7 @@ impl Input {
     }
 
     /// Reads to the end, at most the largest message.
-    pub(crate) async fn whole(self) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn read_all(self) -> Result<Vec<u8>, Failure> {
         let Self { reader, path } = self;
         let mut body = Vec::new();
         match reader.take(MESSAGE_BYTES_MAX + 1).read_to_end(&mut body).await {
@@ -90,7 +90,7 @@ mod tests {
     #[tokio::test]
     async fn input_above_the_largest_message_is_refused_before_it_fills_the_memory() {
         let endless = || Input::from_reader(tokio::io::repeat(b'x'), "test".into());
-        assert!(matches!(endless().whole().await, Err(Failure::TooLarge { .. })));
+        assert!(matches!(endless().read_all().await, Err(Failure::TooLarge { .. })));
         assert!(matches!(endless().line().await, Err(Failure::TooLarge { .. })));
     }
 }

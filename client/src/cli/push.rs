@@ -25,7 +25,7 @@ pub(crate) async fn run(client: &Client, args: PushArgs, deadline: Duration) -> 
         match (args.batch, args.lines) {
             (true, _) => batches(&sender, &args, input, deadline).await,
             (false, true) => lines(&sender, &args, input, deadline).await,
-            (false, false) => whole(&sender, &args, input, deadline).await,
+            (false, false) => read_all(&sender, &args, input, deadline).await,
         }
     };
     tokio::select! {
@@ -39,8 +39,8 @@ pub(crate) fn retrying(error: &RequestError, delay: Duration) {
     say(&format!("{error}; retrying in {:.1} s", delay.as_secs_f64()));
 }
 
-async fn whole(sender: &Sender, args: &PushArgs, input: Input, deadline: Duration) -> Result<(), Failure> {
-    let message = message(args, input.whole().await?.into(), None)?;
+async fn read_all(sender: &Sender, args: &PushArgs, input: Input, deadline: Duration) -> Result<(), Failure> {
+    let message = message(args, input.read_all().await?.into(), None)?;
     print(&mut stdout(), &sender.send_with(message, options(args, deadline)).await?).await
 }
 

@@ -19,7 +19,7 @@ use crate::config::{ReplyArgs, RequestArgs};
 pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, Failure> {
     let RequestArgs { address, body, reply_to, timeout, raw } = args;
     let replying = async {
-        let message = with_body_args(&body, Input::open(body.file.clone()).await?.whole().await?.into())?;
+        let message = with_body_args(&body, Input::open(body.file.clone()).await?.read_all().await?.into())?;
         // These headers are set by options, not by --header.
         let message = message.once("Reply-To")?.once("Correlation-Id")?;
         match client.request(&address, message, &reply_to, timeout).await {
@@ -45,7 +45,7 @@ pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, 
 /// Sends a reply.
 pub(crate) async fn reply(client: &Client, args: ReplyArgs, deadline: Duration) -> Result<Exit, Failure> {
     let ReplyArgs { body, to, correlation_id, request } = args;
-    let text = Input::open(body.file.clone()).await?.whole().await?;
+    let text = Input::open(body.file.clone()).await?.read_all().await?;
     let mut message = with_body_args(&body, text.into())?
         .once("Correlation-Id")?
         .header("Correlation-Id", &correlation_id)?;

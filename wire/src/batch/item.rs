@@ -70,11 +70,19 @@ pub struct ItemHead {
     pub group: Option<String>,
     /// `Message-Delay`.
     #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
-    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "super::whole_number::seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub delay_seconds: Option<u32>,
     /// `Message-TTL`.
     #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
-    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "super::whole_number::seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ttl_seconds: Option<u32>,
     /// The other kept headers.
     #[serde(
@@ -215,9 +223,9 @@ struct WrittenItem {
     content_encoding: Option<String>,
     idempotency_key: Option<String>,
     group: Option<String>,
-    #[serde(default, deserialize_with = "super::whole::seconds")]
+    #[serde(default, deserialize_with = "super::whole_number::seconds")]
     delay_seconds: Option<u32>,
-    #[serde(default, deserialize_with = "super::whole::seconds")]
+    #[serde(default, deserialize_with = "super::whole_number::seconds")]
     ttl_seconds: Option<u32>,
     #[serde(default, deserialize_with = "super::headers::each_once")]
     headers: Headers,

@@ -7,7 +7,7 @@ mod read;
 #[cfg(feature = "schema")]
 mod schema;
 mod settlements;
-mod whole;
+mod whole_number;
 
 use serde::{Deserialize, Serialize};
 

@@ -52,7 +52,11 @@ pub struct Release {
     pub lease: String,
     /// Seconds until the message is ready again; default: the channel's back-off.
     #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
-    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "super::whole_number::seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub delay: Option<u32>,
     /// Whether the delivery does not count towards `maxDeliveries`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -81,7 +85,11 @@ pub struct Renew {
     pub lease: String,
     /// The new duration from now, in seconds; default: the channel's `leaseSeconds`.
     #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
-    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "super::whole_number::seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seconds: Option<u32>,
 }
 

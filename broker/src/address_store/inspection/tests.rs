@@ -49,7 +49,7 @@ fn entries_before_an_unreadable_part_of_the_journal_count_and_a_start_reports_th
         (JOURNAL, &(readable..length), 7)
     );
     assert!(damage.reason.contains("the disk cannot read it"), "{damage:?}");
-    let Err(OpenError::Io { path, source, .. }) = inspected.whole(folder) else {
+    let Err(OpenError::Io { path, source, .. }) = inspected.require_undamaged(folder) else {
         panic!("a start must fail")
     };
     assert_eq!((path, source.raw_os_error()), (folder.join(JOURNAL), Some(5)));

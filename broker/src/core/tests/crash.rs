@@ -114,7 +114,7 @@ impl World {
                 let _ = self.many.core(channel).renew(channel, claim, Some(3600)).map(drop);
             }
             Operation::Redrive => self.redrive(),
-            Operation::GoOn(steps) => (0..*steps).for_each(|_| self.many.go_on()),
+            Operation::RunTurns(steps) => (0..*steps).for_each(|_| self.many.run_turn()),
             Operation::Begin(core) => self.many.begin(core % self.many.cores.len()),
             Operation::HoldBack(core) => self.many.hold_back(core % self.many.cores.len()),
             Operation::ReleaseSyncs(core) => self.many.release(core % self.many.cores.len()),
@@ -226,7 +226,7 @@ impl World {
         let killed = power_cut.is_none() && again.is_none();
         let promises: BTreeMap<_, _> =
             answers.into_iter().map(|(name, answers)| (name, answers.promised(killed))).collect();
-        let mut left = self.many.left(power_cut);
+        let mut left = self.many.disks_after_end(power_cut);
         self.set_clocks();
         if let Some(chance) = &mut again
             && chance.below(2) == 0
@@ -238,9 +238,9 @@ impl World {
         if let Some(mut chance) = again {
             for _ in 0..chance.below(12) {
                 self.many.begin(chance.below(cores as u64) as usize);
-                self.many.go_on();
+                self.many.run_turn();
             }
-            let left = self.many.left(Some(chance));
+            let left = self.many.disks_after_end(Some(chance));
             self.many = self.many.start(left, cores);
         }
         for (name, channel, claim) in held {

@@ -28,7 +28,7 @@ fn gives_up() -> (Many, [usize; 2], Delivery) {
 fn go_on_without(many: &mut Many, [behind, other]: [usize; 2]) {
     for _ in 0..4 {
         many.begin(behind);
-        many.go_on();
+        many.run_turn();
         many.begin(other);
     }
 }
@@ -75,7 +75,7 @@ fn a_dead_letter_reaches_another_shard_when_its_move_is_on_disk() {
         assert_eq!(counts(&many)[1], 0, "{way}: it is not on disk");
         // Only the move requests a sync.
         many.release(cores[0]);
-        (0..8).for_each(|_| many.go_on());
+        (0..8).for_each(|_| many.run_turn());
         assert_eq!(counts(&many), [0, 1], "{way}");
     }
 }
@@ -139,7 +139,7 @@ fn a_channel_is_not_deleted_as_empty_while_a_dead_letter_is_in_relay_to_it() {
     go_on_without(&mut many, cores);
     assert_eq!(close(&many, 1, false), Err(1), "it is not on disk");
     many.release(cores[0]);
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 2);
     assert_eq!(close(&many, 1, false), Err(1), "after a start");
     many.commit();
@@ -160,7 +160,7 @@ fn a_dead_letter_is_not_relayed_to_a_channel_that_is_being_deleted() {
     many.commit();
     assert_eq!(counts(&many), [1, 0]);
     // Nor after a start, while the address store still has it.
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 2);
     let _ = many.core(many.entries[0].number).redrive(&many.entries[0], Some(&many.entries[1]), 0, 1, None);
     many.commit();

@@ -95,7 +95,9 @@ fn a_commit_wakes_another_thread_once_for_all_tasks_that_wait_for_it() {
     };
     let tickets: Vec<_> = (0..3).map(push).collect();
     let cores = waiting.cores.clone();
-    let mut kept = Box::pin(join_all(tickets.into_iter().map(|ticket| cores.kept(entry.number, ticket))));
+    let mut kept = Box::pin(join_all(
+        tickets.into_iter().map(|ticket| cores.wait_until_committed(entry.number, ticket)),
+    ));
     assert!(poll(&mut kept).is_pending());
     many.commit_one(1);
     assert_eq!(waiting.was_woken(), 0, "before the committing turn ends");

@@ -20,7 +20,7 @@ fn a_message_in_relay_to_a_lost_channel_arrives_in_its_orphan() {
     let first = many.core_of(many.entries[0].number);
     let _ = many.push(&[0, 1], message("to both")).unwrap();
     many.commit_one(first);
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     let (_folder, store) = forgetful();
     many.store = store;
     let mut many = many.start(left, 2);
@@ -38,7 +38,7 @@ fn a_deletion_outlives_the_records_of_its_channel_in_older_logs() {
     let mut many = many_shards::Many::new(["gone", "two", "three"].map(channel).to_vec(), 1);
     let _ = many.push(&[0], message("gone")).unwrap();
     many.commit();
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     let mut many = many.start(left, 2);
     let entry = many.entries[0].clone();
     let (core, other) = (many.core_of(entry.number), [1, 2]);
@@ -47,7 +47,7 @@ fn a_deletion_outlives_the_records_of_its_channel_in_older_logs() {
     // The other shard leaves the older log unchanged, while this one reclaims all of its own log.
     let beside = other.into_iter().find(|index| many.core_of(many.entries[*index].number) == core);
     relay::rotate(&mut many, beside.expect("one of them belongs to the same shard"));
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     let (_folder, store) = forgetful();
     many.store = store;
     let many = many.start(left, 2);
@@ -91,7 +91,7 @@ fn after_a_power_cut_a_channel_has_its_acknowledged_messages_and_a_deleted_one_n
         let _ = many.push(&[1], message("maybe")).unwrap();
         let _ = many.push(&[2], message("maybe")).unwrap();
         many.cores[core].lock().commit();
-        let (entries, left) = (many.entries.clone(), many.left(Some(Chance::new(seed))));
+        let (entries, left) = (many.entries.clone(), many.disks_after_end(Some(Chance::new(seed))));
         let (_folder, store) = forgetful();
         if seed % 3 == 0 {
             many.store = store;

@@ -110,7 +110,7 @@ impl Many {
     }
 
     /// The disks, after the broker can no longer write to them.
-    pub(super) fn left(&self, power_cut: Option<Chance>) -> Disks {
+    pub(super) fn disks_after_end(&self, power_cut: Option<Chance>) -> Disks {
         match power_cut {
             None => self.disks.iter().map(|(log, disk)| (*log, disk.after_kill())).collect(),
             Some(mut chance) => after_power_cut(&self.disks, &mut chance),
@@ -218,7 +218,7 @@ impl Many {
     }
 
     /// Runs the tasks of all shards by one step.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn run_turn(&mut self) {
         (0..self.cores.len()).for_each(|core| self.go_on_alone(core));
     }
 
@@ -286,7 +286,7 @@ impl Many {
             {
                 return;
             }
-            self.go_on();
+            self.run_turn();
         }
     }
 

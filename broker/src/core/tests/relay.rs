@@ -51,10 +51,10 @@ fn a_parcel_is_kept_until_the_other_shard_has_it_on_disk() {
         // The other shard has it in its open batch, and does not commit.
         for _ in 0..4 {
             many.commit_one(first);
-            many.go_on();
+            many.run_turn();
         }
         assert!(is_kept(&pushed.ticket), "every shard has it");
-        let left = many.left(Some(Chance::new(seed)));
+        let left = many.disks_after_end(Some(Chance::new(seed)));
         many = many.start(left, 2);
         many.commit();
         for channel in [0, 1] {
@@ -69,13 +69,13 @@ fn a_stored_parcel_is_remembered_until_its_removal_is_on_disk() {
     let pushed = many.push(&[0, 1], message("to both")).unwrap();
     while !many.cores[first].lock().relay_out.is_empty() {
         (0..2).for_each(|core| many.commit_one(core));
-        many.go_on();
+        many.run_turn();
     }
     assert!(is_kept(&pushed.ticket));
     // The removal is not written yet when the copy is settled and reclaimed.
     settle_next(&mut many, 1);
     rotate(&mut many, 1);
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 2);
     many.commit();
     assert_eq!(contents(&mut many, 0), ["to both"]);
@@ -91,7 +91,7 @@ fn parcels_arrive_in_their_order_also_after_a_start() {
         }
         many.commit_one(first);
         if starts_anew {
-            let left = many.left(None);
+            let left = many.disks_after_end(None);
             many = many.start(left, 2);
         }
         many.commit();
@@ -108,7 +108,7 @@ fn parcels_of_several_starts_arrive_in_their_order() {
         let _ = many.push(&[0, 1], message(number)).unwrap();
         many.commit_one(first);
         let pushed_at = many.cores[first].lock().clock().now();
-        let left = many.left(None);
+        let left = many.disks_after_end(None);
         many = many.start(left, 2);
         while many.cores[first].lock().clock().now() == pushed_at {
             std::thread::yield_now();
@@ -131,7 +131,7 @@ fn scrapes_show_parcels_also_after_a_start() {
     let _ = many.push(&[0, 1], message("to both")).unwrap();
     many.commit_one(first);
     assert_eq!(relay_messages(&many), 1);
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 2);
     assert_eq!(relay_messages(&many), 1, "before anything is committed");
     many.commit();
@@ -159,7 +159,7 @@ fn a_parcel_survives_the_compaction_of_its_log() {
     let _ = many.push(&[0, 1], message("to both")).unwrap();
     settle_next(&mut many, 0);
     rotate(&mut many, 0);
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 2);
     many.commit();
     assert!(contents(&mut many, 0).is_empty());
@@ -171,14 +171,14 @@ fn a_removed_parcel_of_an_older_log_is_not_sent_again() {
     let (mut many, [first, _]) = two();
     let _ = many.push(&[0, 1], message("to both")).unwrap();
     many.commit_one(first);
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 3);
     many.commit();
     (0..2).for_each(|channel| settle_next(&mut many, channel));
     many.commit();
     // The older log stays while the third shard needs it; everything written since is reclaimed.
     (0..2).for_each(|channel| rotate(&mut many, channel));
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 3);
     many.commit();
     assert!(contents(&mut many, 0).is_empty() && contents(&mut many, 1).is_empty());
@@ -189,11 +189,11 @@ fn a_parcel_is_not_mistaken_for_one_of_an_earlier_start() {
     let (mut many, [first, _]) = two();
     let _ = many.push(&[0, 1], message("before")).unwrap();
     many.commit();
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 2);
     let _ = many.push(&[0, 1], message("after")).unwrap();
     many.commit_one(first);
-    let left = many.left(None);
+    let left = many.disks_after_end(None);
     many = many.start(left, 2);
     many.commit();
     assert_eq!(contents(&mut many, 1), ["before", "after"]);

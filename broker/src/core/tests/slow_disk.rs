@@ -79,7 +79,7 @@ impl Running {
         let sequence = handed.sequence;
         let content =
             self.reach.content(delivery.channel, sequence, Some(handed), &mut delivery.content).await;
-        content.unwrap().whole().unwrap().content.body
+        content.unwrap().readable().unwrap().content.body
     }
 
     async fn pulled(&self, channel: usize) -> Bytes {

@@ -61,7 +61,7 @@ fn pulled(bench: &mut Bench<Cold>) -> Option<String> {
         Reading::Here(recorded) => Some(recorded),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            bench.core.finish_read(channel, granted.sequence, Some(granted.claim()), came).unwrap().whole()
+            bench.core.finish_read(channel, granted.sequence, Some(granted.claim()), came).unwrap().readable()
         }
         Reading::Unreadable(_) => None,
     };

@@ -108,7 +108,7 @@ fn read_back(
 fn pull_all(bench: &mut Bench<Cold>) -> Vec<usize> {
     let mut numbers = Vec::new();
     while let Some(Delivery { channel, granted, content, .. }) = bench.pull(0, 60_000) {
-        let read = read_back(bench, channel, granted.sequence, Some(granted.claim()), content).whole();
+        let read = read_back(bench, channel, granted.sequence, Some(granted.claim()), content).readable();
         numbers.extend(read.map(|StoredMessage { content, .. }| {
             let number = (0..MESSAGES).find(|number| content.body == body(*number));
             number.expect("the body was pushed")
@@ -210,7 +210,7 @@ fn return_dead_letters(bench: &mut Bench<Cold>) {
         let turn = bench.core.return_dead_letters(&request, State::Ready, from, 100, brought.take()).unwrap();
         at = turn.next;
         if let (Some(coming), Some(sequence)) = (turn.coming, turn.next) {
-            brought = read_back(bench, number, sequence, None, Reading::Coming(coming)).whole();
+            brought = read_back(bench, number, sequence, None, Reading::Coming(coming)).readable();
             at = if brought.is_some() { Some(sequence) } else { Some(sequence + 1) };
         }
     }

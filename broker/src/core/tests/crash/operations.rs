@@ -15,7 +15,7 @@ pub(super) enum Operation {
     Renew(usize),
     Redrive,
     /// The relay takes this number of steps.
-    GoOn(usize),
+    RunTurns(usize),
     /// Begins a commit on one shard.
     Begin(usize),
     /// Nothing more that one shard writes reaches its disk.
@@ -43,7 +43,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (0..8_usize).prop_map(Operation::Release),
         1 => (0..8_usize).prop_map(Operation::Renew),
         1 => Just(Operation::Redrive),
-        8 => (1..4_usize).prop_map(Operation::GoOn),
+        8 => (1..4_usize).prop_map(Operation::RunTurns),
         10 => (0..8_usize).prop_map(Operation::Begin),
         2 => (0..8_usize).prop_map(Operation::HoldBack),
         1 => (0..8_usize).prop_map(Operation::ReleaseSyncs),
@@ -76,7 +76,7 @@ fn moved_while_held_back() -> impl Strategy<Value = Vec<Operation>> {
     (0..3_usize, leaves, 1..4_usize).prop_map(|(core, leaves, steps)| {
         let mut operations = vec![Operation::Pull(0), Operation::HoldBack(core), leaves];
         for core in [core, core + 1, core + 2] {
-            operations.extend([Operation::Begin(core), Operation::GoOn(steps)]);
+            operations.extend([Operation::Begin(core), Operation::RunTurns(steps)]);
         }
         operations
     })

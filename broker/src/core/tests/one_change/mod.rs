@@ -33,7 +33,7 @@ fn hold(shape: Shape, seed: u64) {
         let copy = folder.copy();
         let change = Change::draw(copy.path(), &mut Chance::new(seed << 32 | number));
         change.make(copy.path());
-        if let Err(wrong) = tally.look(&folder, copy.path(), shape.cores()) {
+        if let Err(wrong) = tally.check_start(&folder, copy.path(), shape.cores()) {
             tally.wrong.push(format!("change {number}, {change:?}: {wrong}"));
         }
     }
@@ -50,7 +50,7 @@ fn hold(shape: Shape, seed: u64) {
 
 impl Tally {
     /// Checks a changed folder, and starts on it.
-    fn look(&mut self, folder: &Folder, changed: &Path, cores: usize) -> Result<(), String> {
+    fn check_start(&mut self, folder: &Folder, changed: &Path, cores: usize) -> Result<(), String> {
         let sound = maintenance::is_sound(changed);
         let before = files(changed);
         let found = match start(changed, cores) {
@@ -156,7 +156,7 @@ fn log_folders_that_are_swapped_missing_empty_or_files_are_reported() {
         let copy = folder.copy();
         change(copy.path());
         let mut tally = Tally::default();
-        tally.look(&folder, copy.path(), 2).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+        tally.check_start(&folder, copy.path(), 2).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
         assert_eq!(tally.refused, 1, "{what}");
     }
 }
@@ -169,6 +169,6 @@ fn check_follows_a_symbolic_link_to_a_log_like_a_start() {
     fs::remove_dir_all(&log).unwrap();
     std::os::unix::fs::symlink(elsewhere.path().join("log-2-1of2"), &log).unwrap();
     let mut tally = Tally::default();
-    tally.look(&folder, copy.path(), 2).unwrap();
+    tally.check_start(&folder, copy.path(), 2).unwrap();
     assert_eq!(tally.sound, 1);
 }

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tries_go_on_until_the_deadline_and_not_beyond() {
+    async fn tries_continue_until_the_deadline_and_not_beyond() {
         let start = Instant::now();
         let mut tries = 0;
         let result: Result<(), _> = until_answered(

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_whose_locks_exclude_nobody_is_refused() {
+    fn a_file_system_without_working_locks_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let error = acquire_with(&folder.path().join("lock"), Duration::ZERO, |_| Ok(true)).unwrap_err();
         assert!(matches!(&error, DataFolderError::NoLocks { .. }), "{error}");

@@ -279,7 +279,7 @@ async fn invalid_settlements_are_400_with_the_path_of_the_field() {
 }
 
 #[tokio::test]
-async fn a_thousand_items_go_through_one_sync() {
+async fn a_batch_of_1000_items_needs_one_sync() {
     let broker = with_orders(|_| ()).await;
     let syncs = broker.metric("restante_store_sync_seconds_count").await;
     let messages: Vec<_> = (0..1000).map(|number| json!({"content": number.to_string()})).collect();
@@ -448,7 +448,7 @@ async fn settlements_that_do_not_parse_are_400_and_do_nothing() {
 }
 
 #[test]
-fn an_item_reads_as_it_was_written() {
+fn an_item_is_serialised_with_only_its_set_fields() {
     let item = Item {
         content: Content(b"text".to_vec()),
         head: ItemHead { group: Some("g".into()), ..ItemHead::default() },
@@ -457,7 +457,7 @@ fn an_item_reads_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn ids_of_one_millisecond_ascend() {
+async fn message_ids_ascend_within_one_millisecond() {
     let broker = with_orders(|_| ()).await;
     let items = vec![json!({ "content": "x" }); 500];
     let results = pushed(&broker, &json!({ "messages": items })).await.results;

@@ -73,7 +73,7 @@ async fn the_openapi_document_can_be_opened_in_a_browser() {
 }
 
 #[tokio::test]
-async fn the_fetch_of_node_is_served() {
+async fn the_fetch_function_of_node_is_served() {
     let broker = Broker::serving(ORDERS);
     // Node sends only these of a browser's headers.
     let headers = [("sec-fetch-mode", "cors"), ("accept-language", "*"), ("user-agent", "node")];

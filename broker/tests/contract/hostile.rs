@@ -230,7 +230,7 @@ async fn probes_are_answered_while_one_client_holds_more_connections_than_their_
 }
 
 #[tokio::test]
-async fn header_floods_are_refused_within_bounds() {
+async fn header_floods_are_431_and_take_bounded_memory() {
     let broker = Broker::serving(ORDERS);
     others_are_served(&broker).await;
     let before = memory(&broker).await;

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_miss_nothing_where_a_slow_watcher_does() {
+    fn counts_include_events_that_a_slow_watcher_misses() {
         let events = Events::new();
         let mut watch = events.watch();
         for _ in 0..EVENTS_KEPT + 10 {

@@ -204,7 +204,7 @@ fn a_crash_between_snapshot_and_journal_loses_nothing() {
 }
 
 #[test]
-fn one_file_without_the_other_is_refused() {
+fn a_snapshot_without_its_journal_and_a_journal_without_its_snapshot_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let store = open(folder.path());

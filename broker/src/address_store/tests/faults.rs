@@ -146,7 +146,7 @@ fn a_store_that_another_broker_may_write_to_accepts_no_change_and_writes_nothing
 }
 
 #[test]
-fn half_a_change_that_cannot_be_removed_fails_the_store_and_is_cut_off_at_the_restart() {
+fn a_partial_change_that_cannot_be_removed_fails_the_store_and_is_cut_off_at_the_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (store, faults) = faulty(folder.path());
     faults.half_of_each_write.store(true, Relaxed);

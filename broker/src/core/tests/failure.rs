@@ -22,7 +22,7 @@ fn in_flight(bench: &mut Bench<Stream>, count: usize) -> Vec<Ticket> {
 }
 
 #[test]
-fn answers_are_released_in_the_order_of_their_batches_in_whatever_order_those_commit() {
+fn answers_are_released_in_the_order_of_their_batches_even_if_later_batches_commit_first() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
     for _ in 0..20 {
         let tickets = in_flight(&mut bench, 6);

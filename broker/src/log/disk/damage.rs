@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_before_a_frame_that_knows_it_to_be_on_disk_is_damage_also_between_runs() {
+    fn a_gap_that_a_later_frame_records_as_on_disk_is_damage_also_between_runs() {
         let mark = mark(5, 5, false);
         assert_eq!(damage_of(&[(5, 1, 5), (6, 1, 6), (8, 1, 8)], mark), [(DamageKind::Frames, Some(7..8))]);
         assert_eq!(damage_of(&[(6, 1, 6)], mark), [(DamageKind::Frames, Some(5..6))]);
@@ -306,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn an_end_before_the_last_frame_known_to_be_on_disk_is_damage() {
+    fn a_log_that_ends_before_its_last_recorded_frame_is_damaged() {
         let frames = [(5, 1, 5), (6, 1, 6)];
         assert_eq!(damage_of(&frames, mark(5, 7, false)), []);
         assert_eq!(damage_of(&frames, mark(5, 9, false)), [(DamageKind::Frames, Some(7..9))]);
     }
 
     #[test]
-    fn a_start_after_the_first_frame_that_was_not_freed_is_damage() {
+    fn a_log_that_begins_after_its_first_retained_frame_is_damaged() {
         let frames = [(5, 1, 5), (6, 1, 6)];
         assert_eq!(damage_of(&frames, mark(2, 7, false)), [(DamageKind::File, Some(2..5))]);
         assert_eq!(
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_synced_is_reported_and_half_of_one_still_proves_what_was_on_disk() {
+    fn a_missing_file_synced_is_reported_and_half_of_one_still_proves_which_frames_were_on_disk() {
         let frames = [(5, 1, 5), (6, 1, 6)];
         assert_eq!(
             damage_of(&frames, SyncPointState::Missing),

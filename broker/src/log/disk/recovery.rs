@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_that_no_frame_knows_to_be_on_disk_is_a_torn_tail_even_if_whole_frames_follow() {
+    fn a_gap_that_no_frame_records_as_on_disk_is_a_torn_tail_even_if_whole_frames_follow() {
         let end = ends(&[(5, 5), (6, 6), (8, 7), (9, 7)]);
         assert_eq!(end, End { next_frame: 7, synced: 7, void_frames: 2 });
     }

@@ -167,7 +167,7 @@ fn with_a_damaged_body_the_log_opens_and_reading_that_message_names_its_place() 
 }
 
 /// Only batch 5 knows that batches 1 to 3 are on disk, and batch 4 is torn.
-fn torn_before_the_frame_that_knows() -> Simulated {
+fn torn_before_a_frame_that_records_it_as_on_disk() -> Simulated {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     for sync in [Sync::Later, Sync::Later, Sync::Now, Sync::Later, Sync::Later] {
@@ -181,7 +181,7 @@ fn torn_before_the_frame_that_knows() -> Simulated {
 
 #[test]
 fn a_second_crash_loses_nothing_that_a_torn_tail_left() {
-    let mut disk = torn_before_the_frame_that_knows();
+    let mut disk = torn_before_a_frame_that_records_it_as_on_disk();
     for start in 1..4 {
         let mut owner = Owner::open(disk.clone()).unwrap();
         assert_eq!(owner.messages.keys().copied().collect::<Vec<_>>(), [1, 2, 3], "at start {start}");
@@ -191,8 +191,8 @@ fn a_second_crash_loses_nothing_that_a_torn_tail_left() {
 }
 
 #[test]
-fn a_damaged_frame_is_noticed_if_only_a_void_frame_knows_that_it_was_on_disk() {
-    let disk = torn_before_the_frame_that_knows();
+fn a_damaged_frame_is_detected_if_only_a_void_frame_records_that_it_was_on_disk() {
+    let disk = torn_before_a_frame_that_records_it_as_on_disk();
     drop(Owner::open(disk.clone()).unwrap());
     let disk = disk.after_kill();
     flip_in_head(&disk, 3);

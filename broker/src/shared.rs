@@ -213,7 +213,7 @@ impl Share {
         }
     }
 
-    /// The most that the holder may have while `left` is left around it.
+    /// The most that the holder may have while the amount `left` is available around it.
     fn bound(&self, left: u64) -> u64 {
         left.saturating_mul(self.budget().times)
     }

@@ -30,7 +30,7 @@ impl<L: Log> Core<L> {
         Ok(None)
     }
 
-    /// The answer that a key got before. `goes_out`: the message is also for channels of other shards.
+    /// The answer that a key got before. `needs_relay`: the message is also for channels of other shards.
     pub(super) fn replayed_answer(
         &mut self,
         key: PushKey,

@@ -46,7 +46,7 @@ impl<L: Log> SharedCore<L> {
     /// Runs a closure with the shard; it cannot await.
     pub fn with<T>(&self, act: impl FnOnce(&mut Core<L>) -> T) -> T {
         let mut core = self.0.lock().expect("a panic under this lock ends the process");
-        let _whole = AbortOnPanic;
+        let _guard = AbortOnPanic;
         act(&mut core)
     }
 }

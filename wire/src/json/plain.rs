@@ -72,7 +72,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     Some((inner[..end].to_owned(), &inner[end + 1..]))
 }
 
-/// A hint at the known name that is most similar to `said`, or else all known names.
+/// A hint at the known name that is most similar to `given`, or else all known names.
 fn choices(given: &str, rest: &str, what: &str) -> String {
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     if known.is_empty() {

@@ -5,8 +5,8 @@ const COMPARED_BYTES_MAX: usize = 64;
 /// Shorter words are not matched as parts of names: they begin or end too many of them.
 const PART_BYTES_MIN: usize = 3;
 
-/// The known name that is most similar to `given`, if one is similar enough. Case, hyphens and underscores do not count,
-/// a part of a name matches the name (`delay` for `delaySeconds`), and one letter in three may be wrong.
+/// The known name that is most similar to `given`, if one is similar enough. Case, hyphens and underscores do not
+/// count, a part of a name matches the name (`delay` for `delaySeconds`), and one letter in three may be wrong.
 pub fn near<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = folded(given);
     if given.is_empty() || given.len() > COMPARED_BYTES_MAX {

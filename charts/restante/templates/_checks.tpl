@@ -7,7 +7,7 @@ Checks that values.schema.json could express only as a pattern, without saying w
 {{- range $name := list "messagechannels.restante.dev" "messagebrokers.restante.dev" -}}
 {{- $definition := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name -}}
 {{- if and $definition $definition.metadata.deletionTimestamp -}}
-{{- fail (printf "the custom resource definition %s is being deleted, and waits for its objects: let go of them as docs/install.md says under \"Removing finalizers by hand\", wait until it is gone, and install again" $name) -}}
+{{- fail (printf "the custom resource definition %s is being deleted, and waits for its objects: remove their finalizers as docs/install.md describes under \"Removing finalizers by hand\", wait until the definition is deleted, and install again" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

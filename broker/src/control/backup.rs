@@ -140,7 +140,7 @@ impl Archive {
             self.send(contents.into()).await?;
             self.send(writer.end()).await?;
         }
-        // Once there is room for pieces again, the client has the first byte: the connection writes what it has before
+        // Once there is room for pieces again, the client has the first byte: the connection writes all its bytes before
         // it waits.
         self.wait_until_written().await?;
         let cut = channels.cut().await?;

@@ -20,7 +20,7 @@ pub struct ChannelStats {
     pub ready: u64,
     /// Leased messages.
     pub leased: u64,
-    /// Delayed messages: those whose delay or back-off has not ended.
+    /// Messages whose delay or back-off has not ended.
     #[serde(default)]
     pub delayed: u64,
     /// Dead letters that are stored in this channel in the state dead.

@@ -13,7 +13,8 @@ pub use template::{
     TolerationOperator,
 };
 
-/// A broker. The operator manages its StatefulSet, Services, credential and volume.
+/// An HTTP message broker that stores and serves MessageChannels: one pod and one volume. The operator manages its
+/// StatefulSet, Services and volume, and the Secret with the token of the control API.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "restante.dev",
@@ -25,7 +26,7 @@ pub use template::{
     category = "restante",
     derive = "PartialEq",
     cel,
-    doc = "A broker. The operator manages its StatefulSet, Services, credential and volume.",
+    doc = "An HTTP message broker that stores and serves MessageChannels: one pod and one volume. The operator manages its StatefulSet, Services and volume, and the Secret with the token of the control API.",
     validation = Rule::new("size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')")
         .message("metadata.name must be one DNS label of at most 40 characters, without dots"),
     // The objects of MessageBroker x are named restante-x, restante-x-headless and restante-x-control.
@@ -57,13 +58,13 @@ pub use template::{
     validation = Rule::new(
         "!has(self.trustedProxies) || self.trustedProxies.all(c, isIP(c) || (isCIDR(c) && cidr(c) == cidr(c).masked()))"
     )
-        .message("trustedProxies must be addresses, or networks such as 10.0.0.0/8 or fd00::/8 without bits beyond their prefix"),
+        .message("trustedProxies must be addresses or networks such as 10.0.0.0/8 or fd00::/8, with all host bits zero"),
 )]
 pub struct MessageBrokerSpec {
     /// Storage engine (default: the embedded engine with a volume of 10Gi).
     #[serde(default)]
     pub engine: Engine,
-    /// Number of broker pods (default: 1). Must be 1 with the embedded engine.
+    /// Number of broker pods (default: 1). Must be 1 in this version.
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 16))]
     pub replicas: i32,
@@ -78,9 +79,9 @@ pub struct MessageBrokerSpec {
         )
     )]
     pub external_url: Option<String>,
-    /// Additional host names of the broker, at most 16. On an open broker, the `Host` of a request must be an IP
-    /// address, localhost, a name of the Service, the host of externalURL, or one of these. Any other is refused with
-    /// 403, so that no web page can reach the broker under a name of its own (DNS rebinding). `*` allows any.
+    /// Additional host names of the broker, at most 16. The `Host` of a request must be an IP address, localhost, a
+    /// name of the Service, the host of externalURL, or one of these names. Any other is refused with 403, so that no
+    /// web page can reach the broker under a host name of the page's owner (DNS rebinding). `*` allows any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -91,7 +92,7 @@ pub struct MessageBrokerSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allowed_hosts: Vec<String>,
-    /// Web origins whose pages may use an open broker, such as https://app.example.com, at most 16. A request with any
+    /// Web origins whose pages may use the broker, such as https://app.example.com, at most 16. A request with any
     /// other `Origin` is refused with 403. `*` allows any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -104,7 +105,7 @@ pub struct MessageBrokerSpec {
     )]
     pub allowed_origins: Vec<String>,
     /// Networks or single addresses of the proxies in front of the broker, such as 10.0.0.0/8, at most 64. The broker
-    /// trusts the headers X-Forwarded-For and X-Forwarded-Prefix of these, and ignores them from any other client.
+    /// uses X-Forwarded-For and X-Forwarded-Prefix only in requests from these addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -141,9 +142,9 @@ impl Default for Engine {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Embedded {
-    /// Number of worker threads, 1 to 64 (default: 1). Each worker owns a part of the channels and a log of its own,
-    /// which takes at least four segments of 64Mi of the volume. The container needs one CPU per worker. A change
-    /// restarts the pod; messages on disk stay.
+    /// Number of worker threads, 1 to 64 (default: 1). Each worker owns a part of the channels and has its own log,
+    /// which needs at least 256Mi on the volume; without that room the broker does not start. The container needs one
+    /// CPU per worker. A change restarts the pod; messages on disk stay.
     #[serde(default = "cores")]
     #[schemars(range(min = 1, max = 64))]
     pub cores: i32,
@@ -159,8 +160,10 @@ pub struct MessageBrokerStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, StorageDiffers and StoreReplaced; DefaultDiffers while the chart's values for the default broker are
-    /// refused; Stalled when the broker needs an edit, or an object has been missing for long.
+    /// Ready: a broker pod with the current spec is ready. StorageDiffers: the volume differs from the spec.
+    /// StoreReplaced: the broker has another data folder than before. DefaultDiffers: the chart's values `broker.*`
+    /// were refused, so the MessageBroker keeps its earlier spec. Stalled: only an edit of the MessageBroker helps, or
+    /// an obstacle outside of it has lasted for two minutes, such as another object with the name of a child.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -168,25 +171,26 @@ pub struct MessageBrokerStatus {
     )]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
-    /// The URL with which the URLs of all channels begin.
+    /// Base URL of the broker: pushURL and pullURL of its channels begin with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub url: Option<String>,
     /// Number of ready broker pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Number of channels in the broker's address store, at most half a minute old.
+    /// Number of channels that the broker has, at most half a minute old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<i64>,
-    /// Number of orphans: channels that have no MessageChannel any more, and whose messages the broker retains.
+    /// Number of orphans: channels whose messages the broker retains although they have no MessageChannel any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<i64>,
-    /// The revision of the broker's address store: the sum of the hashes of its channels.
+    /// Identifies the set of channels that the broker has: a hash of their configurations. Changes with each of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub address_revision: Option<String>,
-    /// The id of the broker's data folder when it was first seen or last accepted. If the broker reports another one,
-    /// the condition StoreReplaced is True.
+    /// Id of the broker's data folder: the first that the operator saw, or the last that you accepted (annotation
+    /// restante.dev/accept-store). While the broker has a data folder with another id, the condition StoreReplaced is
+    /// True.
     #[serde(default, rename = "storeID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     pub store_id: Option<String>,

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
         .message("storage.size must be 64Mi to 100Ti"),
 )]
 pub struct Storage {
-    /// The claim's size, 64Mi to 100Ti (default: 10Gi).
+    /// The claim's size, 64Mi to 100Ti (default: 10Gi). The volume needs room for 256Mi per worker (`cores`), or the
+    /// broker does not start.
     #[serde(default = "size")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub size: Quantity,

@@ -67,7 +67,8 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// User and groups of the pods.
+    /// User and groups of the pods (default: 65532 each, or the cluster's choice with the chart's value
+    /// podSecurity.users=cluster).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<PodSecurity>,
 }
@@ -107,7 +108,7 @@ pub struct LocalReference {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Toleration {
-    /// The taint's key. If absent, with operator Exists: every taint.
+    /// The taint's key. If absent, `operator` must be Exists, and every taint is tolerated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 316))]
     pub key: Option<String>,
@@ -118,10 +119,10 @@ pub struct Toleration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub value: Option<String>,
-    /// The taint's effect. If absent: every effect.
+    /// The taint's effect. If absent, every effect is tolerated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<TolerationEffect>,
-    /// How long NoExecute is tolerated, in seconds. If absent: without limit.
+    /// How long NoExecute is tolerated, in seconds. If absent, there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toleration_seconds: Option<i64>,
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterSpec {
-    /// The dead-letter channel. Without one, and while it does not exist or is full, dead letters stay in their own
-    /// channel, in the state dead.
+    /// The dead-letter channel. A message that becomes a dead letter moves there at once. If no dead-letter channel is
+    /// named, or if it is missing, full or being deleted at that moment, the message stays in its own channel, in the
+    /// state dead, until it is redriven or purged, or `ttlSeconds` ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_ref: Option<ChannelRef>,
     /// How long a dead letter stays in its own channel before the broker deletes it, in seconds, 0 to 31536000

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
         .message("delivery.leaseSeconds (default: 30) must be at most delivery.maxLeaseSeconds (default: 3600)"),
 )]
 pub struct DeliverySpec {
-    /// Default wait of a pull, in seconds, 0 to 300 (default: 10): how long the broker holds a pull that names no wait
-    /// while the channel is empty. The predetermined time period of the claim.
+    /// Default wait of a pull, in seconds, 0 to 300 (default: 10): how long the broker holds a pull without `?wait=` if
+    /// no message is ready.
     #[serde(default = "wait_seconds")]
     #[schemars(range(min = 0, max = WAIT_SECONDS_MAX))]
     pub wait_seconds: i32,
@@ -27,7 +27,7 @@ pub struct DeliverySpec {
     #[serde(default = "max_wait_seconds")]
     #[schemars(range(min = 0, max = WAIT_SECONDS_MAX))]
     pub max_wait_seconds: i32,
-    /// Default lease duration, in seconds, 1 to 43200 (default: 30). Applies to a pull that names no lease.
+    /// Default lease duration, in seconds, 1 to 43200 (default: 30). Applies to a pull without `?lease=`.
     #[serde(default = "lease_seconds")]
     #[schemars(range(min = 1, max = LEASE_SECONDS_MAX))]
     pub lease_seconds: i32,
@@ -41,12 +41,13 @@ pub struct DeliverySpec {
     #[serde(default = "max_deliveries")]
     #[schemars(range(min = 1, max = DELIVERIES_MAX))]
     pub max_deliveries: i32,
-    /// The pause before a message is delivered again.
+    /// The pause before a released message is ready again, if the release names no delay. A message whose lease expires
+    /// is ready at once.
     #[serde(default)]
     pub backoff: BackoffSpec,
     /// Delivery order (default: Fifo). Fifo: the ready message that was stored first is delivered next; any number of
-    /// messages are leased at once. Strict: at most one message is leased at a time; the next follows once it has left
-    /// the channel.
+    /// messages are leased at once. Strict: one message at a time. The next message is delivered when the one before is
+    /// settled or a dead letter, or has expired.
     #[serde(default)]
     pub order: Order,
 }
@@ -65,7 +66,7 @@ impl Default for DeliverySpec {
     }
 }
 
-/// The pause before a message is delivered again, after a release without a delay or an expired lease.
+/// The pause before a released message is ready again, if the release names no delay.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -73,11 +74,12 @@ impl Default for DeliverySpec {
         .message("backoff.initialSeconds (default: 1) must be at most backoff.maxSeconds (default: 300)"),
 )]
 pub struct BackoffSpec {
-    /// How the pause grows (default: Exponential). Exponential: it doubles with each delivery. Constant: it does not
-    /// grow.
+    /// How the pause grows (default: Exponential). Exponential: it doubles with each delivery of the message. Constant:
+    /// it is always `initialSeconds`.
     #[serde(default)]
     pub policy: BackoffPolicy,
-    /// The pause after the first delivery, in seconds, 0 to 43200 (default: 1). 0 means no pause after any delivery.
+    /// The pause after a release of the first delivery, in seconds, 0 to 43200 (default: 1). 0 means no pause after any
+    /// delivery.
     #[serde(default = "initial_seconds")]
     #[schemars(range(min = 0, max = BACKOFF_SECONDS_MAX))]
     pub initial_seconds: i32,

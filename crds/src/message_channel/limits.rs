@@ -21,19 +21,21 @@ pub struct LimitsSpec {
     #[serde(default = "messages")]
     #[schemars(range(min = 1, max = MESSAGES_MAX))]
     pub messages: i64,
-    /// Maximum size of the channel in bytes, 1 to 100Ti (default: 1Gi): bodies and kept headers, of which Content-Type
-    /// is one. A push that exceeds this by itself is refused with 413.
+    /// Maximum size of the channel in bytes, 1 to 100Ti (default: 1Gi): bodies and stored headers, Content-Type
+    /// included. A message that is larger than this by itself is refused with 413.
     #[serde(default = "bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub bytes: Quantity,
-    /// Maximum size of one message's body in bytes, 1 to 16Mi (default: 1Mi), and at most `bytes`: if `bytes` is less
-    /// than 1Mi, set this too. A larger push is refused with 413. Kept headers count in `bytes` but not here: for a
-    /// body of messageBytes to fit, `bytes` must be larger by the size of the headers, at most 2304.
+    /// Maximum size of one message's body in bytes, 1 to 16Mi (default: 1Mi). A larger body is refused with 413. Must
+    /// be at most `bytes`: if you set `bytes` below 1Mi, set messageBytes too. Stored headers count in `bytes` but not
+    /// here, up to 2304 bytes per message (2 KiB, and 4 bytes for each of at most 64 headers). So `bytes` should exceed
+    /// messageBytes by 2304 bytes.
     #[serde(default = "message_bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub message_bytes: Quantity,
     /// Default and maximum time to live of a message, in seconds, 0 to 31536000 (default: 1209600, two weeks). A push
-    /// may name a shorter one in Message-TTL. 0 means that messages do not expire, unless a push names a Message-TTL.
+    /// may name a shorter one in Message-TTL; a longer one is refused with 400. 0 means no maximum: messages without a
+    /// Message-TTL never expire.
     #[serde(default = "ttl_seconds")]
     #[schemars(range(min = 0, max = TTL_SECONDS_MAX))]
     pub ttl_seconds: i32,
@@ -42,8 +44,9 @@ pub struct LimitsSpec {
     #[serde(default = "max_delay_seconds")]
     #[schemars(range(min = 0, max = DELAY_SECONDS_MAX))]
     pub max_delay_seconds: i32,
-    /// Maximum rate of pushes per second, with bursts of the same number, 0 to 1000000 (default: 0). 0 means no limit.
-    /// Pushes beyond the limit are refused with 429.
+    /// Maximum number of pushed messages per second, 0 to 1000000 (default: 0). Each message of a batch counts. After a
+    /// pause, the messages of one second are accepted at once; messages beyond the limit are refused with 429. 0 means
+    /// no limit.
     #[serde(default)]
     #[schemars(range(min = 0, max = PUSHES_PER_SECOND_MAX))]
     pub pushes_per_second: i32,

@@ -74,7 +74,7 @@ pub use status::{Backlog, MessageChannelStatus};
         .message("access.anonymous must be true: this version of the broker checks no credentials, and every client that can reach it may use the channel"),
 )]
 pub struct MessageChannelSpec {
-    /// The channel's MessageBroker (default: default, in the default operator's namespace). Immutable.
+    /// The MessageBroker that stores the channel. If absent: the one named `default`. Immutable.
     #[serde(default)]
     pub broker_ref: BrokerRef,
     /// Addresses to which senders push messages (default: [<name>]). Relative: `orders` in namespace `acme` becomes
@@ -112,14 +112,16 @@ pub struct MessageChannelSpec {
     /// Where dead letters go, and how long they stay.
     #[serde(default)]
     pub dead_letter: DeadLetterSpec,
-    /// The limits of the channel. `whenFull` decides about a push that exceeds them.
+    /// Limits of the channel and of its messages. `whenFull` decides what happens when a push would exceed `messages`
+    /// or `bytes`.
     #[serde(default)]
     pub limits: LimitsSpec,
     /// What happens to an expired message (default: Drop). Drop: it is deleted. DeadLetter: it becomes a dead letter.
     #[serde(default)]
     pub expired: Expired,
     /// What happens to a push when the channel is full (default: Reject). Reject: the push is refused with 429.
-    /// DropOldest: the broker deletes the oldest ready messages to make room, never leased, delayed or dead ones.
+    /// DropOldest: the broker deletes the oldest ready messages to make room, never leased, delayed or dead ones. If
+    /// the ready messages are too few to make room, nothing is deleted and the push is refused with 429.
     #[serde(default)]
     pub when_full: WhenFull,
     /// How long the broker remembers the Idempotency-Key of a push, in seconds, 0 to 604800 (default: 300). 0 means
@@ -131,8 +133,9 @@ pub struct MessageChannelSpec {
     /// and a restart of the broker empties the channel. Immutable.
     #[serde(default)]
     pub durability: Durability,
-    /// Request headers that are stored with a message and delivered with it, besides the standard ones, such as
-    /// stripe-signature. At most 16 names in lower case, or prefixes of names followed by `*`, such as x-github-*.
+    /// Additional request headers to store and deliver with a message, such as stripe-signature. At most 16 names in
+    /// lower case, or prefixes of names followed by `*`, such as x-github-*. Always kept are Content-Type,
+    /// Content-Encoding, Content-Language, ce-*, Meta-*, Reply-To, Correlation-Id, traceparent, tracestate and baggage.
     /// Forbidden are credentials, hop-by-hop headers, headers that proxies add (forwarded, x-forwarded-*), response
     /// headers, and the broker's own headers (message-*, lease-*).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -145,8 +148,9 @@ pub struct MessageChannelSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub keep_headers: Vec<String>,
-    /// What happens to the messages when the channel is deleted (default: Block). Block: the channel stays in service
-    /// until it is empty. Drain: the same, but pushes are refused with 410. Delete: the messages are deleted too.
+    /// What happens to the messages when the channel is deleted (default: Block). Block: the deletion waits, and the
+    /// channel stays in service, until the channel has no messages, not even dead letters. Drain: the same, but pushes
+    /// are refused with 410. Delete: the channel is deleted at once, with its messages.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
     /// Who may use the channel. Required, so that a channel is never open by oversight.
@@ -161,8 +165,9 @@ pub struct BrokerRef {
     #[serde(default = "broker_name")]
     #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The MessageBroker's namespace, which is also its operator's (default: the namespace of the operator that
-    /// programmed the channel; until then, of the default operator, which ClusterRole restante-default-operator names).
+    /// Namespace of the MessageBroker and of its operator. If absent: the namespace of the operator that already serves
+    /// the channel (see status.broker). For a new channel: the namespace of the cluster's default operator, which the
+    /// annotation restante.dev/operator of the ClusterRole restante-default-operator names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,

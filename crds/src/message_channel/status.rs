@@ -11,8 +11,11 @@ pub struct MessageChannelStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted, Programmed and Ready; DeletionBlocked while a deletion waits; Stalled when the channel needs an edit,
-    /// or an object has been missing for long.
+    /// Accepted: the spec is valid, no other channel has its addresses, and its dead-letter channel, if any, exists and
+    /// leads to no cycle. Programmed: the broker has this generation of the channel. Ready: the broker serves the
+    /// channel, and Accepted and Programmed are True. DeletionBlocked: a deletion waits, and the message says for what.
+    /// Stalled: only an edit of the channel helps, or it has waited for two minutes for another object, such as its
+    /// broker, its dead-letter channel or the channel that has its address.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -21,13 +24,13 @@ pub struct MessageChannelStatus {
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
     /// The MessageBroker that stores the channel and its messages: `<namespace>/<name>`. A channel without
-    /// spec.brokerRef.namespace stays with this broker when its operator is uninstalled. Without this field, the
-    /// channel belongs to the default operator.
+    /// spec.brokerRef.namespace stays with the broker named here, even after the operator of that broker is
+    /// uninstalled. If it has neither spec.brokerRef.namespace nor status.broker, the channel belongs to the default
+    /// operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 104))]
     pub broker: Option<String>,
-    /// The absolute address to which senders push. Of several destinations, the first and the number of others:
-    /// acme/orders,+2.
+    /// The absolute address to which senders push. If there are several, the first, and how many more: acme/orders,+2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 260))]
     pub destination: Option<String>,
@@ -35,7 +38,7 @@ pub struct MessageChannelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub source: Option<String>,
-    /// The URL to which senders POST messages; of several destinations, the URL of the first.
+    /// The URL to which senders POST messages. If there are several destinations, the URL of the first.
     #[serde(default, rename = "pushURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub push_url: Option<String>,
@@ -43,8 +46,8 @@ pub struct MessageChannelStatus {
     #[serde(default, rename = "pullURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub pull_url: Option<String>,
-    /// Approximate numbers of messages and receivers, at most a minute old. Absent while the operator cannot serve the
-    /// broker, and after two minutes without an answer from it. The metrics have the exact numbers.
+    /// Approximate numbers of messages and receivers, at most a minute old. Absent if the operator cannot manage the
+    /// MessageBroker, or if the broker has not answered for two minutes. The metrics have the exact numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
 }
@@ -62,7 +65,7 @@ pub struct Backlog {
     /// Messages that wait for the end of their delay or back-off (default: 0).
     #[serde(default)]
     pub delayed: i64,
-    /// Dead letters (default: 0).
+    /// Dead letters in this channel (default: 0).
     #[serde(default)]
     pub dead: i64,
     /// Waiting receivers.

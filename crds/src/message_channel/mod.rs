@@ -129,8 +129,8 @@ pub struct MessageChannelSpec {
     #[serde(default = "deduplication_window_seconds")]
     #[schemars(range(min = 0, max = DEDUPLICATION_WINDOW_SECONDS_MAX))]
     pub deduplication_window_seconds: i32,
-    /// What a 201 guarantees (default: Fsync). Fsync: the message is on disk. Memory: the message is in memory only,
-    /// and a restart of the broker empties the channel. Immutable.
+    /// What a 201 guarantees (default: Fsync). Fsync: the message is on disk. Memory: the broker has the message, and does
+    /// not wait for the disk; a restart of the broker empties the channel. Immutable.
     #[serde(default)]
     pub durability: Durability,
     /// Additional request headers to store and deliver with a message, such as stripe-signature. At most 16 names in

@@ -19,10 +19,13 @@ async fn the_example_manifests_are_served_unchanged() {
 async fn an_invalid_manifest_is_reported_with_file_line_and_field() {
     let broker = Broker::prepared(&[]);
     for (text, wanted) in [
-        (ORDERS.replace("messages: 100", "messages: many"), ["channels.yaml", "7", "messages"]),
-        (ORDERS.replace("messages: 100", "paused: true"), ["channels.yaml", "7", "paused"]),
-        (ORDERS.replace("kind: MessageChannel", "kind: Deployment"), ["channels.yaml", "3", "Deployment"]),
-        (ORDERS.replace("name: orders", "name: a.b"), ["channels.yaml", "4", "name"]),
+        (ORDERS.replace("messages: 100", "messages: many"), ["channels.yaml, line 7,", "messages"]),
+        (ORDERS.replace("messages: 100", "paused: true"), ["channels.yaml, line 7,", "paused"]),
+        (
+            ORDERS.replace("kind: MessageChannel", "kind: Deployment"),
+            ["channels.yaml, line 3,", "Deployment"],
+        ),
+        (ORDERS.replace("name: orders", "name: a.b"), ["channels.yaml, line 4,", "metadata.name"]),
     ] {
         broker.write_manifests(&text);
         let manifests = broker.manifests().display().to_string();

@@ -137,11 +137,10 @@ fn document(node: &Node) -> Result<Manifest, Vec<ManifestError>> {
 }
 
 fn channel(node: &Node, value: Value) -> Result<MessageChannel, Vec<ManifestError>> {
-    let mut channel: MessageChannel = schema::check(&schema::CHANNEL, node, value)?;
-    let name = channel.name_any();
-    let namespace = channel.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.into());
-    for (field, label) in [("name", &name), ("namespace", &namespace)] {
-        if !is_dns_label(label) {
+    // Before the schema, whose rule for names knows no line.
+    for field in ["name", "namespace"] {
+        let label = value.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+        if let Some(label) = label.filter(|label| !is_dns_label(label)) {
             return Err(vec![node.error(
                 &["metadata", field],
                 format!(
@@ -151,6 +150,9 @@ fn channel(node: &Node, value: Value) -> Result<MessageChannel, Vec<ManifestErro
             )]);
         }
     }
+    let mut channel: MessageChannel = schema::check(&schema::CHANNEL, node, value)?;
+    let name = channel.name_any();
+    let namespace = channel.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.into());
     let metadata = &mut channel.metadata;
     metadata.uid = Some(uid(&namespace, &name).to_string());
     metadata.namespace = Some(namespace);

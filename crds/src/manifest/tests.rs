@@ -183,6 +183,7 @@ fn a_name_that_is_not_a_dns_label_is_refused() {
             format!("{HEAD}spec:\n  access: {{anonymous: true}}\n").replace("orders", &format!("{name:?}"));
         let errors = parse(&text).unwrap_err();
         assert!(errors[0].message.contains("one DNS label"), "{errors:?}");
+        assert_eq!((errors[0].line, errors[0].field.as_str()), (4, "metadata.name"), "{errors:?}");
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the kept headers exceed a limit: {count} headers with {bytes} bytes, of at most {KEPT_HEADERS_MAX} headers with \
-     {KEPT_HEADERS_BYTES_MAX} bytes; put large values into the content"
+     {KEPT_HEADERS_BYTES_MAX} bytes; put large values into the body"
 )]
 pub struct HeadersTooLarge {
     /// Number of headers to keep.

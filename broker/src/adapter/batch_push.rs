@@ -89,7 +89,7 @@ impl PushAdapter {
         let max = self.message_bytes_max();
         if body.len() as u64 > max {
             let detail = format!(
-                "the content has {} bytes, which exceeds the channel's limit of {max} (limits.messageBytes); send \
+                "the body has {} bytes, which exceeds the channel's limit of {max} (limits.messageBytes); send \
                  less, or raise the limit",
                 body.len()
             );

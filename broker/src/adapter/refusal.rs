@@ -39,7 +39,7 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
         ),
         PushRefusal::KeyMismatch => (
             ProblemType::IdempotencyMismatch,
-            "this Idempotency-Key was used for another message: content, content headers, group, delay, TTL, ce-* or \
+            "this Idempotency-Key was used for another message: body, content headers, group, delay, TTL, ce-* or \
              Meta-* differ; use a separate key for each message"
                 .into(),
         ),

@@ -37,7 +37,7 @@ const FAMILIES: [Family; 11] = [
     },
     Family {
         name: "restante_channel_bytes",
-        help: "Bytes of the contents and kept headers of the channel's messages",
+        help: "Bytes of the bodies and kept headers of the channel's messages",
         kind: "gauge",
         values: |sample| vec![("", stats(sample).bytes)],
     },

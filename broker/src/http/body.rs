@@ -264,7 +264,7 @@ fn too_slow(bytes: u64, seconds: u64, outcome: &str) -> HttpError {
 
 fn message_too_large(size: u64, max: u64) -> HttpError {
     let detail = format!(
-        "the content has {size} bytes or more, which exceeds the channel's limit of {max} (limits.messageBytes); send \
+        "the body has {size} bytes or more, which exceeds the channel's limit of {max} (limits.messageBytes); send \
          less, or raise the limit"
     );
     HttpError::new(ProblemType::MessageTooLarge, detail)

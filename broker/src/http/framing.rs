@@ -49,7 +49,7 @@ pub(crate) fn check_codings(headers: &HeaderMap) -> Result<(), HttpError> {
                 coding => {
                     let detail = format!(
                         "the transfer coding {:?} is not supported; send the body plain or chunked, and name a \
-                         compression of the content in Content-Encoding",
+                         compression of the body in Content-Encoding",
                         String::from_utf8_lossy(coding)
                     );
                     return Err(HttpError::new(ProblemType::TransferCodingUnsupported, detail));

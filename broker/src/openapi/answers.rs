@@ -89,7 +89,7 @@ pub(super) fn of_a_stranger(response: ResponseBuilder) -> ResponseBuilder {
         )
         .header(
             "Content-Security-Policy",
-            required("Browsers must not run the content.", schemas::one_of(&["sandbox"])),
+            required("Browsers must not run the body.", schemas::one_of(&["sandbox"])),
         )
 }
 

@@ -29,7 +29,7 @@ pub fn push() -> Operation {
          kept headers, and 2 KiB in all. The request takes no query parameters.",
     );
     let body = RequestBodyBuilder::new()
-        .description(Some("The content, of any media type."))
+        .description(Some("The body, of any media type."))
         .content("application/octet-stream", bytes())
         .content("*/*", anything())
         .required(Some(Required::False));

@@ -113,7 +113,7 @@ pub fn split_frames(mut bytes: &[u8]) -> Result<Vec<Frame<'_>>, FramesError> {
     Ok(frames)
 }
 
-/// Parses a body into heads and contents. Fails if any head is invalid.
+/// Parses a body into heads and bodies. Fails if any head is invalid.
 pub fn decode_frames<Head: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<(Head, &[u8])>, FramesError> {
     let frames = split_frames(bytes)?.into_iter().enumerate();
     let read = frames.map(|(frame, Frame { head, content })| {

@@ -22,7 +22,7 @@ use crate::Problem;
 
 /// The maximum number of items in one batch.
 pub const BATCH_ITEMS_MAX: usize = 1000;
-/// The maximum size of one batch, in bytes: of the body of a push, of the contents and kept headers in the answer to a
+/// The maximum size of one batch, in bytes: of the body of a push, of the bodies and kept headers in the answer to a
 /// pull.
 pub const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
 

@@ -112,7 +112,7 @@ pub struct DeadLetter {
 pub struct Limits {
     /// The maximum number of messages, in any state.
     pub messages: u64,
-    /// The maximum size of all contents and kept headers, in bytes.
+    /// The maximum size of all bodies and kept headers, in bytes.
     pub bytes: u64,
     /// The maximum size of one message's content, in bytes.
     pub message_bytes: u64,

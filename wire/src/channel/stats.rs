@@ -26,7 +26,7 @@ pub struct ChannelStats {
     /// Dead letters that are stored in this channel in the state dead.
     #[serde(default)]
     pub dead: u64,
-    /// Bytes of the contents and kept headers of all these messages.
+    /// Bytes of the bodies and kept headers of all these messages.
     pub bytes: u64,
     /// Age in seconds of the oldest message that is not dead; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -79,7 +79,7 @@ pub enum DamageKind {
     #[error("the disk cannot read it")]
     Unreadable,
     /// The content of one message, and nothing else.
-    #[error("the content of a message {}", if *.by_disk { "cannot be read by the disk" } else { "has changed" })]
+    #[error("the body of a message {}", if *.by_disk { "cannot be read by the disk" } else { "has changed" })]
     Content {
         /// Whether the disk reports an error, instead of other bytes.
         by_disk: bool,

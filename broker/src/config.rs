@@ -154,7 +154,7 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_IDEMPOTENCY_KEYS_MAX", value_name = "NUMBER", default_value_t = Memory::of_this_process().keys())]
     pub idempotency_keys_max: usize,
 
-    /// Size of the log's segment files, from 1MiB to 2GiB. A log has at least three, and a message must fit in one.
+    /// Size of the log's segment files, from 1MiB to 2GiB. A log has at least four, and a message must fit in one.
     #[arg(long, env = "RESTANTE_SEGMENT_SIZE", value_name = "SIZE", default_value = "64MiB", value_parser = segment_size)]
     pub segment_size: ByteSize,
 

@@ -37,7 +37,7 @@ use crate::{
 /// How often a comment shows proxies and the receiver that the stream is alive: well within the 60 s after which
 /// proxies time out.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
-/// How long a stream lasts: receivers that reconnect are distributed over the brokers available then.
+/// How long a stream lasts. A receiver that reconnects resolves the broker's name again, and finds it after a move.
 const LASTS: Duration = Duration::from_secs(3600);
 /// How long one wait for a message takes before the stream checks whether it should continue.
 const WAIT_SECONDS: u32 = 300;

@@ -1,4 +1,4 @@
-//! Keeps browsers out of an open broker: a page must not use the broker in the name of its visitor.
+//! Keeps browsers out of a broker without access control: a page must not use the broker in the name of its visitor.
 //!
 //! A browser sends the origin of the page in `Origin` (RFC 6454 section 7), so a request with an origin that is not
 //! listed is refused. An `<img>` or a link has no `Origin`, but all current browsers tell in `Sec-Fetch-Site` and

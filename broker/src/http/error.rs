@@ -99,7 +99,7 @@ pub fn status(kind: ProblemType) -> StatusCode {
 pub fn retry_after_seconds(kind: ProblemType) -> Option<u32> {
     use ProblemType as P;
     match kind {
-        // Another pod, or the restarted one, is ready within moments.
+        // The restarted broker, or a place among the limited ones, is there within moments.
         P::Draining | P::Busy | P::TooManyReceivers | P::NotProgrammed => Some(1),
         // The first push is stored within a sync, and a rate limit allows more pushes each second.
         P::IdempotencyInProgress | P::RateLimited => Some(1),

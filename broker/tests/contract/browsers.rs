@@ -1,4 +1,4 @@
-//! Access from browsers to an open broker: it is refused.
+//! Access from browsers to a broker without access control: it is refused.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use restante_wire::ProblemType;

@@ -104,7 +104,6 @@ pub fn request(bytes: &[u8]) {
     let _ = (read_batch(bytes), json::read::<Settlements>(bytes));
 }
 
-/// A framed batch.
 pub fn frames(bytes: &[u8]) {
     let Ok(frames) = decode_frames::<ItemHead>(bytes) else { return };
     let mut encoded = Vec::new();
@@ -118,7 +117,6 @@ pub fn addresses(bytes: &[u8]) {
     address_store::inspection::fuzz(first.is_multiple_of(2), bytes);
 }
 
-/// A backup.
 pub fn archive(bytes: &[u8]) {
     let _ = backup::read(bytes, &mut Counted::default());
 }

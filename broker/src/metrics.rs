@@ -110,7 +110,7 @@ impl Metrics {
             )?,
             unreadable: counter(
                 "restante_messages_unreadable_total",
-                "Messages that became dead letters because their bytes on disk cannot be read, counted per channel and attempt",
+                "Messages that became dead letters because their bytes on disk cannot be read; once for each channel, and again after each redrive",
             )?,
             redriven: counter("restante_messages_redriven_total", "Dead letters redriven")?,
             expired: counter("restante_messages_expired_total", "Messages expired (TTL)")?,
@@ -195,7 +195,7 @@ impl Metrics {
                 )?,
                 relay_messages: gauge(
                     "restante_relay_messages",
-                    "Messages stored by one shard and not yet by the shard of their channel",
+                    "Messages stored by one worker and not yet by the worker of their channel",
                 )?,
                 address_revision: float(
                     "restante_address_revision",
@@ -204,7 +204,7 @@ impl Metrics {
                 address_channels: gauge("restante_address_channels", "Channels in the address store")?,
                 orphan_channels: gauge(
                     "restante_orphan_channels",
-                    "Channels with messages that are missing from the last set of channels",
+                    "Orphans: channels that keep messages although the configuration no longer has them",
                 )?,
                 idempotency_keys: gauge("restante_idempotency_keys", "Remembered idempotency keys")?,
                 body_memory_bytes: gauge("restante_body_memory_bytes", "Memory of request bodies in flight, in bytes")?,

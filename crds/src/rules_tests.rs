@@ -56,7 +56,7 @@ fn durability_is_immutable() {
     let with = |durability: &str| {
         channel("orders", json!({ "durability": durability, "access": { "anonymous": true } }))
     };
-    // A channel stored by 0.1.0 has no durability, which means Fsync.
+    // A channel stored by an early development version has no durability, which means Fsync.
     let silent = channel("orders", json!({ "access": { "anonymous": true } }));
     with("Fsync").validate_cel_update(&silent).unwrap();
     with("Memory").validate_cel_update(&with("Memory")).unwrap();

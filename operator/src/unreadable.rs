@@ -43,7 +43,6 @@ impl Reported {
 /// An unreadable object, and its conditions.
 #[derive(Debug, Clone, Copy)]
 pub struct Unreadable<'a> {
-    /// The readable part.
     pub invalid: &'a InvalidObject,
     /// The types of the operator's conditions. Foreign conditions are kept.
     pub own: &'a [&'static str],

@@ -8,7 +8,7 @@ pub const MESSAGES: &str = "/v1/messages/";
 pub const RECEIVE: &str = "/v1/receive/";
 /// `POST` pushes a batch, `GET` pulls one. The address follows.
 pub const BATCHES: &str = "/v1/batches/";
-/// `GET` inspects messages without leasing them. The address follows.
+/// `GET` peeks at messages without leasing them. The address follows.
 pub const PEEK: &str = "/v1/peek/";
 /// `POST` settles, releases, rejects and renews many leases.
 pub const SETTLEMENTS: &str = "/v1/settlements";

@@ -17,7 +17,7 @@ pub const TYPE_BASE: &str = "https://restante.dev/errors/";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Problem {
-    /// [`TYPE_BASE`] and the name of the problem type: stable, for programs to compare.
+    /// `https://restante.dev/errors/` and the name of the problem type: stable, for programs to compare.
     #[serde(rename = "type")]
     #[cfg_attr(feature = "schema", schema(format = "uri"))]
     pub type_uri: String,
@@ -71,8 +71,8 @@ macro_rules! problem_types {
 problem_types! {
     /// The path holds an invalid address: see [`crate::Address`].
     AddressMalformed = "address-malformed", "The address is malformed";
-    /// No channel has this address on the side that the request needs.
-    AddressUnknown = "address-unknown", "No channel has this address";
+    /// No channel has this address in the direction of the request: as a destination, or as a source.
+    AddressUnknown = "address-unknown", "No channel has this address for this direction";
     /// A query parameter has an invalid value.
     ParameterMalformed = "parameter-malformed", "A query parameter is malformed";
     /// The path does not take this query parameter.

@@ -12,7 +12,6 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::pieces::{self, Messages, Printer, Stopped};
 
-/// An empty comment.
 const COMMENT: &[u8] = b":\n\n";
 /// The end of an event.
 const END: &[u8] = b"\n\n";

@@ -1,4 +1,4 @@
-//! Inspecting a channel without leasing: its messages and its counts.
+//! Peeking at the messages of a channel, and its statistics, without leasing.
 
 use std::sync::Arc;
 

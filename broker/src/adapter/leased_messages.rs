@@ -82,7 +82,7 @@ impl LeasedMessages {
         self.deliveries.append(&mut more.deliveries);
     }
 
-    /// The size of contents and kept headers.
+    /// The size of bodies and kept headers.
     pub(super) fn bytes(&self) -> u64 {
         self.deliveries.iter().map(|delivery| delivery.content.content.bytes() as u64).sum()
     }
@@ -144,7 +144,7 @@ impl Drop for LeasedMessages {
     }
 }
 
-/// Waits for several tickets of one channel's core; nearly always they belong to one group commit.
+/// Waits for several tickets of one channel's worker; nearly always they belong to one group commit.
 pub(super) async fn wait_for_all(
     cores: &Router,
     channel: u32,

@@ -63,7 +63,7 @@ pub type Answering = BoxFuture<'static, Result<Response, HttpError>>;
 pub struct Context {
     /// Finds the channels of an address.
     pub store: AddressStore,
-    /// Access to the channels, which live on their cores.
+    /// Access to the channels, each of which a worker owns.
     pub cores: Router,
     /// The broker's own clock.
     pub clock: Clock,
@@ -159,14 +159,14 @@ pub fn address_in(uri: &Uri, prefix: &str) -> Result<Address, HttpError> {
 fn destination_only(address: &Address) -> HttpError {
     refusal::one_sided(
         address,
-        "a destination and not a source: messages are sent to it; receive at the channel's source",
+        "a destination, not a source; pull from the channel's source instead",
     )
 }
 
 fn source_only(address: &Address) -> HttpError {
     refusal::one_sided(
         address,
-        "a source and not a destination: messages are received there; send to the channel's destination",
+        "a source, not a destination; push to the channel's destination instead",
     )
 }
 

@@ -51,7 +51,6 @@ pub(super) enum Stopped {
     /// The memory limit of answers is reached.
     #[error("the memory limit of answers is reached before the answer is complete (--answer-memory)")]
     Busy,
-    /// The disk failed.
     #[error(transparent)]
     Store(#[from] StoreFailed),
     /// The broker is shutting down.

@@ -101,12 +101,19 @@ impl Properties {
         let (delay_name, ttl_name) = self.source.names();
         let bounded = |what: &str, seconds: Option<u32>, max: u32, field: &str| {
             match seconds {
-            Some(seconds) if seconds > max => Err(self.source.error(format!(
-                "{what} is {seconds} s, which exceeds the maximum of {}: {max} s ({field}); give less, or raise the limit",
-                channel.config.qualified_name()
-            ))),
-            _ => Ok(()),
-        }
+                Some(seconds) if seconds > max => {
+                    // A header's value that exceeds u32 is read as its maximum, which the sender did not give.
+                    let given = match seconds {
+                        u32::MAX => String::new(),
+                        _ => format!("is {seconds} s, which "),
+                    };
+                    Err(self.source.error(format!(
+                        "{what} {given}exceeds the maximum of {}: {max} s ({field}); give less, or raise the limit",
+                        channel.config.qualified_name()
+                    )))
+                }
+                _ => Ok(()),
+            }
         };
         bounded(delay_name, self.delay_seconds, limits.max_delay_seconds, "limits.maxDelaySeconds")?;
         if limits.ttl_seconds > 0 {

@@ -17,10 +17,9 @@ use crate::{
 /// The query parameters of every kind of pull.
 pub(super) const PARAMETERS: [&str; 3] = ["wait", "lease", "ack"];
 
-/// A parsed pull.
 #[derive(Debug)]
 pub(super) struct PullRequest {
-    /// The lease duration and the attempt id, as the core needs them.
+    /// The lease duration and the attempt id, as the worker needs them.
     pub(super) pull: core::Pull,
     pub(super) wait: Wait,
     /// `ack=auto`: messages are settled before the answer is sent (at-most-once delivery).

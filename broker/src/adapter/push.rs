@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Answering, Context, ascii, properties::Properties, refusal};
 use crate::{
     address_store::ChannelEntry,
-    core::{Content, Push, PushRefusal, Pushed, Router, SenderPlace, WaitRefusal, keys::KeyHash},
+    core::{Content, Push, PushRefusal, Pushed, Router, SenderTurn, WaitRefusal, keys::KeyHash},
     http::{
         Caller, HttpError,
         body::{Announced, WholeBody},
@@ -51,7 +51,7 @@ struct PushRequest {
 /// The place of a waiting sender. It is given up on drop, when the sender hangs up.
 struct WaitingSender {
     cores: Router,
-    turn: SenderPlace,
+    turn: SenderTurn,
     key: Option<KeyHash>,
     wake: Arc<Notify>,
 }
@@ -145,7 +145,7 @@ impl PushAdapter {
         (StatusCode::CREATED, headers).into_response()
     }
 
-    pub(super) async fn push(&self, push: Push, turn: Option<SenderPlace>) -> Result<Pushed, PushRefusal> {
+    pub(super) async fn push(&self, push: Push, turn: Option<SenderTurn>) -> Result<Pushed, PushRefusal> {
         self.context.cores.push(&self.channels, push, turn).await
     }
 

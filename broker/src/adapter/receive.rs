@@ -42,7 +42,8 @@ impl Drop for WaitingReceiver {
 #[derive(Default)]
 pub(super) struct Settled(Vec<(u32, Ticket)>);
 
-/// Outcome of a pull. If the request has ended by the time this arrives from another core, dropping it undoes the pull.
+/// Outcome of a pull. If the request has ended by the time this arrives from another worker, dropping it undoes the
+/// pull.
 enum Pulled {
     Leased(LeasedMessages),
     Waits(WaitingReceiver),

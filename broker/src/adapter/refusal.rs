@@ -1,4 +1,4 @@
-//! Maps each refusal of the core to the error answer for the client.
+//! Maps each refusal of a worker to the error answer for the client.
 
 use restante_wire::{Address, ProblemType};
 
@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -> HttpError {
     let (kind, detail) = match refusal {
-        PushRefusal::Closed => return unknown(context, address, "no channel takes messages for"),
+        PushRefusal::Closed => return unknown(context, address, "no channel has the destination"),
         PushRefusal::Closing(channel) => (
             ProblemType::ChannelClosing,
             format!(
@@ -39,8 +39,8 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
         ),
         PushRefusal::KeyMismatch => (
             ProblemType::IdempotencyMismatch,
-            "this Idempotency-Key was used for another message: body, content headers, group, delay, TTL, ce-* or \
-             Meta-* differ; use a separate key for each message"
+            "this Idempotency-Key was used for another message: the body, Content-*, group, delay, TTL, ce-* or \
+             Meta-* differs; use a separate key for each message"
                 .into(),
         ),
         PushRefusal::KeyUnreadable => (
@@ -208,7 +208,7 @@ pub(super) fn unknown(context: &Context, address: &Address, reason: &str) -> Htt
         return HttpError::new(ProblemType::NotProgrammed, detail);
     }
     let detail = format!(
-        "{reason} {address}; check the spelling, and that a MessageChannel in namespace {} has it and is Ready",
+        "{reason} {address}; check the spelling, and that the MessageChannel exists in namespace {} and is Ready",
         address.namespace()
     );
     HttpError::new(ProblemType::AddressUnknown, detail)

@@ -141,7 +141,7 @@ impl<'a> LeaseRequest<'a> {
         Self { lease: &renew.lease, operation }
     }
 
-    /// The channel of the lease, and the operation for its core.
+    /// The channel of the lease, and the operation for its worker.
     fn of(self, context: &Context) -> Result<(u32, (Claim, Operation)), HttpError> {
         let operation = self.operation?;
         let (channel, claim) =

@@ -150,7 +150,7 @@ impl Events {
             let held = cores.ask(self.source.channel.number, &self.sent, |core, sent| {
                 sent.iter().map(|(channel, claim)| core.holds(*channel, *claim)).collect::<Vec<_>>()
             });
-            // A core that has ended holds no leases; the drain ends the stream.
+            // A worker that has ended holds no leases; the drain ends the stream.
             let mut held = held.await.unwrap_or_default().into_iter();
             self.sent.retain(|_| held.next().unwrap_or(false));
             if self.sent.len() < self.in_flight {

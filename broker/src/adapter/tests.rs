@@ -1,4 +1,4 @@
-//! No answer is sent before its effects are on disk: requests over the router, to a core that commits its groups only
+//! No answer is sent before its effects are on disk: requests over the router, to a worker that commits its groups only
 //! when the test says so.
 
 use std::{future::poll_fn, net::Ipv4Addr, pin::Pin, task::Poll, time::Duration};

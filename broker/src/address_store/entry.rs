@@ -9,7 +9,6 @@ use restante_wire::ChannelConfig;
 pub struct ChannelEntry {
     /// Assigned when the store first sees the channel's UID, and never reused. Records in the log contain it.
     pub number: u32,
-    /// The current configuration.
     pub config: ChannelConfig,
 }
 

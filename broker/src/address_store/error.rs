@@ -16,7 +16,7 @@ pub enum OpenError {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     /// Bytes that were synced have changed.
     #[error(
-        "{path} is damaged at byte {offset}: {reason}. Nothing was changed: \
+        "{path} is damaged at byte {offset}: {reason}; nothing was changed; \
          restante-broker check {folder} lists all damage; restore creates a new folder from a backup, and salvage from \
          everything readable",
         path = path.display(),
@@ -133,6 +133,5 @@ pub struct Conflict {
     pub value: String,
     /// One channel: its `namespace/name`, with its UID if both have the same name.
     pub first: String,
-    /// The other channel.
     pub second: String,
 }

@@ -11,7 +11,6 @@ use super::{
     plan::Step,
 };
 
-/// All indices.
 #[derive(Default)]
 pub(super) struct Indices {
     /// The set by destination.

@@ -28,7 +28,6 @@ pub(super) const FORMAT: u32 = 1;
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Record {
-    /// The first entry.
     Head(Head),
     /// Changes that are applied together.
     Changes(Vec<Change>),
@@ -71,7 +70,6 @@ impl JournalFile for File {
     }
 }
 
-/// An open journal.
 pub(super) struct Journal {
     pub(super) file: Box<dyn JournalFile>,
     bytes: u64,
@@ -125,8 +123,9 @@ impl Journal {
         self.file.sync().map_err(AppendError::Failed)
     }
 
-    /// Appends the mark: an empty entry, which shows that the entry before it was synced. The next change follows the
-    /// mark, so a change without one is the last entry. Damage to it is then a write that a power cut tore.
+    /// Appends the mark: an empty entry, which shows that the entry before it was synced. Every change is written after
+    /// the mark of the change before it. So only the last entry can lack its mark, and damage to such an entry is a
+    /// write that a power cut tore.
     pub(super) fn mark_synced(&mut self) -> Result<(), AppendError> {
         self.write(&payload(&Record::Changes(Vec::new())))?;
         self.lacks_mark = false;

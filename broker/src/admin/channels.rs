@@ -85,7 +85,7 @@ const FAMILIES: [Family; 11] = [
     },
     Family {
         name: "restante_channel_delivered_total",
-        help: "Deliveries of the channel's messages, each counted",
+        help: "Deliveries of the channel's messages, redeliveries included",
         kind: "counter",
         values: |(_, counters, _)| vec![("", counters.delivered.load(Relaxed))],
     },

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{address_store::AddressStore, drain::Drain};
 
-/// If a core's thread has not run for this long, the broker is not live: this is longer than any sync of a working
+/// If a worker has not run for this long, the broker is not live: this is longer than any sync of a working
 /// disk.
 const TICK_MAX: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub struct Health {
     failed: CancellationToken,
 }
 
-/// The heartbeat of one core.
+/// The heartbeat of one worker.
 pub struct CoreHealth {
     core: usize,
     started: Instant,
@@ -37,7 +37,7 @@ pub struct CoreHealth {
 }
 
 impl CoreHealth {
-    /// Records periodically that the core's thread runs. Must be a task on that thread.
+    /// Records periodically that the worker runs. Must be a task on its thread.
     pub async fn tick(self) {
         loop {
             self.ticked[self.core].store(self.started.elapsed().as_millis() as u64, Relaxed);
@@ -47,7 +47,7 @@ impl CoreHealth {
 }
 
 impl Health {
-    /// The health of a broker that has just started, and the heartbeats for its cores.
+    /// The health of a broker that has just started, and the heartbeats for its workers.
     pub fn new(
         cores: usize,
         store: AddressStore,
@@ -60,7 +60,7 @@ impl Health {
         (Self { started, ticked, store, drain, failed }, of_each)
     }
 
-    /// Liveness: whether the threads of all cores run.
+    /// Liveness: whether all workers run.
     pub fn alive(&self) -> Result<(), &'static str> {
         let silent = |ticked: &AtomicU64| {
             self.started.elapsed().saturating_sub(Duration::from_millis(ticked.load(Relaxed)))

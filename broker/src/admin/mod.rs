@@ -33,11 +33,10 @@ pub struct Admin {
     pub health: Health,
     /// The metrics of the broker as a whole.
     pub metrics: Arc<Metrics>,
-    /// The channels.
     pub store: AddressStore,
     /// The counters of the channels, and the sizes of their logs.
     pub cores: Cores,
-    /// The logs of earlier numbers of cores.
+    /// The logs from starts with other numbers of workers.
     pub older: Arc<OlderLogs<Folder>>,
     /// The limits that all callers share.
     pub callers: Callers,

@@ -5,6 +5,8 @@ use std::{
     io::{self, Read},
 };
 
+use restante_wire::json;
+
 use super::manifest::{FORMAT, FileEntry, MANIFEST, MANIFEST_CHECKSUM, Manifest, digits};
 use crate::{
     data_folder::{self, logs::LogFolder},
@@ -35,7 +37,7 @@ pub trait Sink {
 /// Why an archive is not a complete backup.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    #[error("it cannot be read as a tar archive: {0}; it is truncated, altered or not a backup")]
+    #[error("it cannot be read as a tar archive: {}; it is truncated, altered or not a backup", tar_reason(.0))]
     Tar(io::Error),
     /// A file that no backup contains.
     #[error("it contains {0:?}, which does not belong in a backup")]
@@ -65,6 +67,18 @@ pub enum ArchiveError {
     Newer { found: u32 },
     #[error("cannot {action} {name}: {source}")]
     Sink { action: &'static str, name: String, source: io::Error },
+}
+
+/// Why an archive cannot be read. The tar library quotes the file in its errors, which may be any file. An error of the
+/// operating system has another kind and is kept.
+fn tar_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let is_short = text.starts_with("unexpected EOF") || text.starts_with("failed to read entire block");
+    match error.kind() {
+        io::ErrorKind::Other if is_short => "it ends early".to_owned(),
+        io::ErrorKind::Other => "it has an invalid header".to_owned(),
+        _ => text,
+    }
 }
 
 /// The length and the checksum of a file that was read.
@@ -133,13 +147,13 @@ fn refuse_more(from: impl Read) -> Result<(), ArchiveError> {
 }
 
 fn parse(manifest: &[u8]) -> Result<Manifest, ArchiveError> {
-    let no_manifest = |error: serde_json::Error| ArchiveError::Manifest(error.to_string());
-    let value: serde_json::Value = serde_json::from_slice(manifest).map_err(no_manifest)?;
+    let no_manifest = |fault: json::Fault| ArchiveError::Manifest(fault.to_string());
+    let value: serde_json::Value = json::read(manifest).map_err(no_manifest)?;
     let format = value["format"].as_u64().and_then(|format| u32::try_from(format).ok());
     if let Some(found) = format.filter(|found| *found > FORMAT) {
         return Err(ArchiveError::Newer { found });
     }
-    serde_json::from_value(value).map_err(no_manifest)
+    json::read(manifest).map_err(no_manifest)
 }
 
 /// Whether the files match the manifest.

@@ -11,7 +11,6 @@ use super::message::Sequence;
 pub enum Ended {
     /// The receiver released it.
     Released,
-    /// It expired.
     Expired,
 }
 

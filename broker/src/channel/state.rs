@@ -63,7 +63,7 @@ impl ChannelState {
         self.backlog.count() + self.others.len() as u64
     }
 
-    /// State records that must still fit in the log before all messages are gone: one for each message without one, and
+    /// State records that emptying the channel may still write: one for each message that has no state record yet, and
     /// one for the end of each lease.
     pub fn pending_records(&self) -> u64 {
         self.messages_count() - self.recorded + self.index.count(State::Leased)
@@ -206,7 +206,7 @@ impl ChannelState {
     }
 
     /// Makes a dead letter ready again, as if it had never been delivered. False if it is not a dead letter.
-    pub fn revive(&mut self, sequence: Sequence, expires_at: Option<Millis>) -> bool {
+    pub fn redrive(&mut self, sequence: Sequence, expires_at: Option<Millis>) -> bool {
         let is_dead = self.message(sequence).is_some_and(|message| matches!(message.phase, Phase::Dead(_)));
         if is_dead {
             self.change(sequence, |message| {

@@ -32,7 +32,7 @@ pub struct Past {
 }
 
 impl Past {
-    /// Records an event at a time of the broker. Due times lie in the future and must not be passed.
+    /// Records an event at a time of the broker. Do not call it with due times, which lie in the future.
     pub fn saw(&mut self, at: Millis) {
         self.newest = self.newest.max(at);
     }

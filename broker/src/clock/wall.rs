@@ -71,7 +71,8 @@ impl WallTimes {
             self.settle();
             return Some(step);
         }
-        // Shown times change in steps only: otherwise they would creep with every slew of the clock.
+        // The offset between shown times and the broker's clock changes in steps only: otherwise shown times would
+        // drift with every slew of the wall clock.
         if step.unsigned_abs() < STEP {
             return None;
         }
@@ -82,13 +83,13 @@ impl WallTimes {
         Some(step)
     }
 
-    /// The current lead of the wall clock in shown times.
+    /// The current lead of shown times over the broker's clock.
     pub(super) fn ahead(&self) -> i64 {
         self.steps.last().map_or(0, |(_, ahead)| *ahead)
     }
 
-    /// The greatest lead, now or for at least [`STEADY_AFTER`]; none while no set wall clock was seen. A lead of a
-    /// moment does not count: nobody has relied on it.
+    /// The greatest lead of the wall clock over the broker's clock, now or for at least [`STEADY_AFTER`]; none while no
+    /// set wall clock was seen. A shorter lead in the past does not count: nobody has relied on its times.
     pub(super) fn latest(&self) -> Option<i64> {
         self.latest.map(|latest| latest.max(self.ahead()))
     }

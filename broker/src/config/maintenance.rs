@@ -4,27 +4,39 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// Last line of every command's help.
-const STATUS: &str = "Exit codes: 0 healthy; 1 damage found and reported; 2 failed.";
+// The last lines of the commands' help.
+const CHECK_STATUS: &str =
+    "Exit codes: 0 healthy; 1 damage found and reported; 2 failed; 130 or 143 interrupted by SIGINT or SIGTERM.";
+const DUMP_STATUS: &str =
+    "Exit codes: 0 complete; 1 complete except for damage; 2 failed; 130 or 143 interrupted by SIGINT or SIGTERM.";
+const SALVAGE_STATUS: &str =
+    "Exit codes: 0 created, and nothing was damaged; 1 created, without the damage that is reported; 2 failed; 130 or \
+     143 interrupted by SIGINT or SIGTERM.";
+const BACKUP_STATUS: &str =
+    "Exit codes: 0 complete; 1 complete, with damage that is on the broker's disk; 2 failed; 130 or 143 interrupted by \
+     SIGINT or SIGTERM.";
+const RESTORE_STATUS: &str =
+    "Exit codes: 0 restored; 1 restored, with damage that was in the backup; 2 failed; 130 or 143 interrupted by SIGINT \
+     or SIGTERM.";
 
 /// Command on a data folder, instead of running a broker.
 #[derive(Debug, Clone, Subcommand)]
 pub enum MaintenanceCommand {
     /// Inspect a data folder: report its contents, damage, and what can be salvaged; changes nothing
-    #[command(after_help = STATUS)]
+    #[command(after_help = CHECK_STATUS)]
     Check(CheckArguments),
     /// Write the messages of a data folder as JSON, one per line, skipping damage; changes nothing
-    #[command(after_help = STATUS)]
+    #[command(after_help = DUMP_STATUS)]
     Dump(DumpArguments),
     /// Create a new data folder from everything readable in a damaged one, which is not changed
-    #[command(after_help = STATUS)]
+    #[command(after_help = SALVAGE_STATUS)]
     Salvage(SalvageArguments),
     /// Take a backup of a running broker through its control port; it has everything acknowledged before the backup
     /// began
-    #[command(after_help = STATUS)]
+    #[command(after_help = BACKUP_STATUS)]
     Backup(BackupArguments),
     /// Create a data folder from a backup, completely or not at all
-    #[command(after_help = STATUS)]
+    #[command(after_help = RESTORE_STATUS)]
     Restore(RestoreArguments),
 }
 

@@ -18,7 +18,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// From one block of many messages to the reach of a 32-bit offset.
 pub(super) fn segment_size(text: &str) -> Result<ByteSize, String> {
-    let size: ByteSize = text.parse()?;
+    let size = size(text)?;
     if (ByteSize::mib(1)..=ByteSize(SEGMENT_BYTES_MAX)).contains(&size) {
         Ok(size)
     } else {
@@ -28,8 +28,12 @@ pub(super) fn segment_size(text: &str) -> Result<ByteSize, String> {
 
 /// A memory size; with none, nothing could be served.
 pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
-    let size: ByteSize = text.parse()?;
+    let size = size(text)?;
     if size.as_u64() > 0 { Ok(size) } else { Err("must be more than 0, such as 256MiB".into()) }
+}
+
+fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse().map_err(|_| "is not a size; write a number and a unit, such as 64MiB".into())
 }
 
 pub(super) fn cores(text: &str) -> Result<NonZeroUsize, String> {

@@ -24,7 +24,7 @@ use axum::{
     Router, middleware,
     routing::{get, post, put},
 };
-use http::Uri;
+use http::{Method, Uri};
 use restante_wire::{ProblemType, path};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -54,7 +54,6 @@ struct Control<C> {
     answers: Arc<Mutex<Answers>>,
     /// Whether the channels come from manifest files, so that this API cannot change them.
     managed_by_manifests: bool,
-    /// The data folder.
     folder: Arc<Path>,
     /// Limits backups to one at a time.
     backup_turn: Arc<Mutex<()>>,
@@ -161,21 +160,15 @@ async fn unknown_route(uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::RouteUnknown,
         format!(
-            "the path {} is unknown; the control API has {}, {}, {} and {}, and for each channel {}{{uid}} with \
-             /stats, /redrive and /purge",
-            uri.path(),
-            path::CONTROL_REVISION,
-            path::CONTROL_STATS,
-            path::CONTROL_SYNC,
-            path::CONTROL_BACKUP,
-            path::CONTROL_CHANNELS
+            "the path {} is unknown; see docs/http.md#control-api for the paths of the control API",
+            uri.path()
         ),
     )
 }
 
-async fn wrong_method(uri: Uri) -> HttpError {
+async fn wrong_method(method: Method, uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::MethodNotAllowed,
-        format!("the method is not allowed on {}; use one of the header Allow", uri.path()),
+        format!("the method {method} is not allowed on {}; use a method that the header Allow lists", uri.path()),
     )
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Channels, Control, errors};
 use crate::{address_store::ChannelEntry, core::CoreGone, http::error::HttpError};
 
-/// The number of channels whose counts are requested at a time: few enough not to delay their core, and many enough
+/// The number of channels whose counts are requested at a time: few enough not to delay their worker, and many enough
 /// that the cost per request does not matter.
 const STATS_PER_TURN: usize = 1000;
 

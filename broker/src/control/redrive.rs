@@ -45,7 +45,7 @@ pub(super) async fn redrive<C: Channels>(
     let to = to.map(|to| control.store.by_uid(to).ok_or_else(|| errors::unknown(to))).transpose()?;
     let store = control.store.clone();
     once(control, "redrive", entry, &headers, body, move |channels: C, entry| async move {
-        tracing::info!(channel = entry.config.qualified_name(), "redrives dead letters");
+        let channel = entry.config.qualified_name();
         let redrive = core::Redrive {
             dead_letter_channel: dead_letter_channel(&store, &entry),
             is_dead_letter_channel: is_dead_letter_channel(&store, &entry),
@@ -53,7 +53,9 @@ pub(super) async fn redrive<C: Channels>(
             to,
             limit: limit.unwrap_or(u64::MAX),
         };
-        channels.redrive(redrive).await.map_err(errors::not_done)
+        let redriven = channels.redrive(redrive).await.map_err(errors::not_done)?;
+        tracing::info!(channel, moved = redriven.moved, left = redriven.left, "redrove dead letters");
+        Ok(redriven)
     })
     .await
 }
@@ -78,8 +80,9 @@ pub(super) async fn purge<C: Channels>(
     });
     let states: Vec<_> = states.collect();
     once(control, "purge", entry, &headers, body, move |channels: C, entry| async move {
-        tracing::info!(channel = entry.config.qualified_name(), "purges messages");
+        let channel = entry.config.qualified_name();
         let purged = channels.purge(entry, states).await.map_err(errors::not_done)?;
+        tracing::info!(channel, purged, "purged messages");
         Ok(Purged { purged })
     })
     .await

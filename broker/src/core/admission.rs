@@ -23,9 +23,9 @@ use crate::{
 pub(super) type RateLimiter =
     governor::RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
 
-/// A sender's place in the queue for room in a channel.
+/// A sender's turn in the queue for room in a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SenderPlace {
+pub struct SenderTurn {
     /// The number of the channel.
     pub channel: u32,
     pub id: SenderId,
@@ -34,7 +34,6 @@ pub struct SenderPlace {
 /// The limit of waiting senders is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitRefusal {
-    /// The limit.
     pub max: usize,
 }
 
@@ -58,7 +57,7 @@ pub(super) fn rate_limiter(limits: &Limits) -> Option<RateLimiter> {
 impl Channel {
     /// The messages that must be dropped to make room for one of this size; empty if there is room. Refused if no room
     /// can be made.
-    fn make_room(&self, bytes: u64, turn: Option<SenderPlace>) -> Result<Vec<Sequence>, PushRefusal> {
+    fn make_room(&self, bytes: u64, turn: Option<SenderTurn>) -> Result<Vec<Sequence>, PushRefusal> {
         let limits = &self.entry.config.limits;
         let turn = turn.filter(|turn| turn.channel == self.entry.number).map(|turn| turn.id);
         let (mut messages, mut held) = (self.state.messages_count(), self.state.bytes());
@@ -113,7 +112,7 @@ impl<L: Log> Core<L> {
         &mut self,
         entry: &Arc<ChannelEntry>,
         bytes: u64,
-        turn: Option<SenderPlace>,
+        turn: Option<SenderTurn>,
     ) -> Result<Vec<Sequence>, PushRefusal> {
         let channel = self.channel(entry).ok_or(PushRefusal::Closed)?;
         if channel.entry.config.closing {
@@ -132,11 +131,11 @@ impl<L: Log> Core<L> {
         &mut self,
         entry: &Arc<ChannelEntry>,
         bytes: u64,
-        turn: Option<SenderPlace>,
+        turn: Option<SenderTurn>,
     ) -> Result<(), PushRefusal> {
         self.alive()?;
         self.admit(entry, bytes, turn)?;
-        if self.log.stats().is_scarce {
+        if self.log.stats().is_disk_full {
             return Err(PushRefusal::StoreFull);
         }
         self.spend_rate(entry)
@@ -159,7 +158,7 @@ impl<L: Log> Core<L> {
         number: u32,
         key: Option<KeyHash>,
         sender: &Share,
-    ) -> Result<Option<(SenderPlace, Arc<Notify>)>, WaitRefusal> {
+    ) -> Result<Option<(SenderTurn, Arc<Notify>)>, WaitRefusal> {
         let max = self.limits.waiting_senders;
         let Some(channel) = self.channels.get_mut(&number) else { return Ok(None) };
         if !may_wait(channel.senders.len(), channel.senders.holders(), sender, max) {
@@ -168,11 +167,11 @@ impl<L: Log> Core<L> {
         let (id, wake) = channel.senders.push(sender.clone());
         channel.publish();
         self.waiting_keys.extend(key);
-        Ok(Some((SenderPlace { channel: number, id }, wake)))
+        Ok(Some((SenderTurn { channel: number, id }, wake)))
     }
 
     /// Removes a waiting sender, and wakes the next one.
-    pub fn stop_sending(&mut self, turn: SenderPlace, key: Option<KeyHash>) {
+    pub fn stop_sending(&mut self, turn: SenderTurn, key: Option<KeyHash>) {
         if let Some(key) = key {
             self.waiting_keys.remove(&key);
         }

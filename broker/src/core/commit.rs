@@ -116,7 +116,6 @@ impl<L: Log> Core<L> {
         self.failed || (self.in_flight.is_empty() && self.log.batch_is_empty() && !self.log.needs_sync())
     }
 
-    /// Bytes of the open batch.
     pub fn open_bytes(&self) -> usize {
         self.log.open_bytes()
     }

@@ -72,7 +72,6 @@ pub enum PullRefusal {
     OtherForm,
     /// The limit of waiting receivers is reached.
     TooManyReceivers {
-        /// The limit.
         max: usize,
     },
     /// There is no memory for the answer.

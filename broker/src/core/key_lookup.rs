@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Core, Push, PushRefusal, Pushed, SenderPlace, StoreFailed, keys::PushKey};
+use super::{Core, Push, PushRefusal, Pushed, SenderTurn, StoreFailed, keys::PushKey};
 use crate::{
     clock::Millis,
     log::{Coming, Log, Position, Read, RecordHead, Sync},
@@ -35,7 +35,7 @@ impl<L: Log> Core<L> {
         &mut self,
         key: PushKey,
         key_records: &KeyRecords,
-        turn: Option<SenderPlace>,
+        turn: Option<SenderTurn>,
         of: (u32, &str),
         needs_relay: bool,
         now: Millis,

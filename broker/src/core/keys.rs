@@ -42,7 +42,7 @@ pub fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint
         hash.update(&(part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    // 0 is reserved: records of 0.1.0 have no fingerprint.
+    // 0 is reserved: records of the early format have no fingerprint.
     hash.digest128().max(1)
 }
 
@@ -73,7 +73,6 @@ pub struct KeyRecord {
     pub alone: bool,
 }
 
-/// The remembered keys.
 #[derive(Debug)]
 pub struct KeyTable {
     tables: Vec<HashTable<Slot>>,
@@ -178,7 +177,6 @@ impl KeyTable {
         }
     }
 
-    /// Removes a key.
     pub fn remove(&mut self, hash: KeyHash, position: Position) {
         let (table, tag) = locate(hash);
         let is_it = |slot: &Slot| slot.tag == tag && slot.position == position;

@@ -62,7 +62,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub use admission::{Fullness, SenderPlace, WaitRefusal};
+pub use admission::{Fullness, SenderTurn, WaitRefusal};
 pub use channel::CounterRegistry;
 pub use channel_shares::Holder;
 pub use commit_batch::{StoreFailed, Ticket};

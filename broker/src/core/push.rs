@@ -6,7 +6,7 @@ use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
 use super::{
-    Content, Core, CoreGone, Router, SenderPlace, StoreFailed, StoredMessage, Ticket,
+    Content, Core, CoreGone, Router, SenderTurn, StoreFailed, StoredMessage, Ticket,
     admission::Fullness,
     arrival::NewMessage,
     key_lookup::KeyRecords,
@@ -35,7 +35,6 @@ pub struct Push {
     pub key_records: KeyRecords,
 }
 
-/// A stored message.
 #[derive(Debug)]
 pub struct Pushed {
     pub id: Uuid,
@@ -110,7 +109,7 @@ impl<L: Log> Core<L> {
         &mut self,
         entries: &[Arc<ChannelEntry>],
         mut push: Push,
-        turn: Option<SenderPlace>,
+        turn: Option<SenderTurn>,
     ) -> Result<Pushed, PushRefusal> {
         let now = self.alive()?;
         if let Some(answered) = self.replayed(entries, &push, turn)? {
@@ -151,7 +150,7 @@ impl<L: Log> Core<L> {
         &mut self,
         entries: &[Arc<ChannelEntry>],
         push: &Push,
-        turn: Option<SenderPlace>,
+        turn: Option<SenderTurn>,
     ) -> Result<Option<Pushed>, PushRefusal> {
         let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
         let now = self.alive()?;
@@ -263,7 +262,7 @@ impl<L: Log> Core<L> {
         &mut self,
         entries: &[Arc<ChannelEntry>],
         push: Push,
-        turn: Option<SenderPlace>,
+        turn: Option<SenderTurn>,
     ) -> Result<Result<Pushed, PushRefusal>, Box<Undecided>> {
         match self.unread_key_record(&push) {
             Ok(None) => Ok(self.push(entries, push, turn)),
@@ -279,7 +278,7 @@ impl<L: Log> Router<L> {
         &self,
         entries: &Vec<Arc<ChannelEntry>>,
         mut push: Push,
-        turn: Option<SenderPlace>,
+        turn: Option<SenderTurn>,
     ) -> Result<Pushed, PushRefusal> {
         if self.are_apart(entries)
             // Boxed, like the reads below: few requests need it, and every request would reserve room for it.
@@ -345,7 +344,7 @@ impl<L: Log> Router<L> {
         &self,
         entries: &[Arc<ChannelEntry>],
         push: &mut Push,
-        turn: Option<SenderPlace>,
+        turn: Option<SenderTurn>,
     ) -> Result<Option<Pushed>, PushRefusal> {
         let first = entries[0].number;
         loop {

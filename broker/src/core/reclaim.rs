@@ -125,7 +125,7 @@ impl<L: Log> Core<L> {
     ) -> Result<Progress, StoreFailed> {
         self.reclaim.stage = Stage::Walking { from, below };
         if let Some(pause) =
-            self.reclaim.pacer.pause(self.clock.now()).filter(|_| !self.log.stats().is_scarce)
+            self.reclaim.pacer.pause(self.clock.now()).filter(|_| !self.log.stats().is_disk_full)
         {
             return Ok(Progress::Later(pause));
         }
@@ -339,7 +339,7 @@ impl<L: Log> Core<L> {
         else {
             return Ok(());
         };
-        // A release record of 0.1.0 has less than the records before it.
+        // A release record of the early format has fewer fields than the records before it.
         let whole = matches!(record, Record::Release { .. }).then(|| message.into_owned());
         let to = match &whole {
             Some(message) => self.append_copy(&records::state(number, sequence, message))?,

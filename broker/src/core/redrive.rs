@@ -71,9 +71,9 @@ impl<L: Log> Core<L> {
                 None => {
                     let expires_at = entry.config.limits.ttl_ms().map(|ttl| after(now, ttl));
                     let channel = self.channels.get_mut(&number);
-                    let revived = channel.is_some_and(|channel| channel.state.revive(sequence, expires_at));
+                    let redriven = channel.is_some_and(|channel| channel.state.redrive(sequence, expires_at));
                     self.record_state(number, sequence, Purpose::Change)?;
-                    revived
+                    redriven
                 }
             };
             if !done {

@@ -62,7 +62,7 @@ impl<L: Log> Cores<L> {
         if is_dead_letter_channel {
             self.return_all(&mut done, entry.clone(), None, to.clone(), limit).await?;
         }
-        self.revive_all(&mut done, &entry, to.clone(), limit).await?;
+        self.redrive_own(&mut done, &entry, to.clone(), limit).await?;
         if let Some(dead_letter_channel) = dead_letter_channel {
             let to = to.clone().or_else(|| Some(entry.clone()));
             let name = entry.config.qualified_name();
@@ -77,7 +77,7 @@ impl<L: Log> Cores<L> {
     }
 
     /// Makes dead letters that stayed in their channel ready again, there or in `to`.
-    async fn revive_all(
+    async fn redrive_own(
         &self,
         done: &mut Done,
         entry: &Arc<ChannelEntry>,

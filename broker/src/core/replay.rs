@@ -82,10 +82,9 @@ pub(crate) struct Replay {
     too_long: Vec<(u32, Sequence, u64)>,
 }
 
-/// Bytes that a copy of a record may add: 0.1.0 had another form of a message.
+/// Bytes that a copy of a record may add: the early format of a message is shorter.
 const COPY_ADDS_BYTES: usize = 64;
 
-/// A parcel.
 #[derive(Debug)]
 pub(super) struct LeavingParcel {
     pub(super) message: Message,

@@ -14,7 +14,6 @@ use crate::{
     log::{Log, Purpose, Record, Sync},
 };
 
-/// A renewed lease.
 #[derive(Debug)]
 pub struct Renewed {
     /// The lease with its new end.

@@ -57,7 +57,6 @@ pub struct Common {
 /// the log, a single channel can use nearly all of it.
 const DISK_TIMES: u64 = 15;
 
-/// A replayed log.
 pub struct ReplayedLog<L> {
     log: L,
     here: Placement,
@@ -141,8 +140,8 @@ impl<L: Log> ReplayedLog<L> {
             known.map(|(number, _)| *number).chain(completed.iter().map(|(number, _)| *number)).collect();
         for found in all.iter_mut() {
             found.replay.drop_channels(&deleted);
-            // A log may have lost a deletion that another channel's record implies; without room the address store
-            // lacks it as well.
+            // A log may have lost the record of a deletion, which only a later channel of the same name shows. On a full
+            // disk the deletion is missing in the address store, too.
             found.replay.closed.extend(completed.iter().copied());
         }
         Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect(), evidence.next_number)?)
@@ -252,7 +251,7 @@ impl<L: Log> Core<L> {
         let relay_out = RelayOut::new(here.relay_number(), start, leaving);
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(
-            shard = here.core,
+            worker = here.core,
             channels = channels.len(),
             messages,
             keys = idempotency.count(),

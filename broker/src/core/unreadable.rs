@@ -1,5 +1,5 @@
 //! Unreadable messages: a bad sector of a disk, or a flipped bit. Each becomes a dead letter of its own channel, which
-//! an operator can see, redrive once the disk is repaired, or purge. All other messages are served as before.
+//! an administrator can see, redrive once the disk is repaired, or purge. All other messages are served as before.
 //!
 //! If the whole disk fails, no message becomes a dead letter for it.
 
@@ -41,7 +41,6 @@ pub enum ReadBack {
     Unreadable(UnreadableMessage),
 }
 
-/// An unreadable message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableMessage {
     /// Its id, if known.

@@ -46,7 +46,6 @@ pub enum DataFolderError {
         path = path.display()
     )]
     NoLocks {
-        /// The lock file.
         path: PathBuf,
     },
     #[error(
@@ -61,7 +60,7 @@ pub enum DataFolderError {
     NoFolderToInspect { path: PathBuf },
     /// Something that no broker wrote is in the place of a file or folder.
     #[error(
-        "cannot {action} {path}: {misplaced}. Nothing was changed. restante-broker check lists all damage of the folder, \
+        "cannot {action} {path}: {misplaced}; nothing was changed; restante-broker check lists all damage of the folder, \
          and salvage creates a new one from everything readable",
         path = path.display()
     )]
@@ -72,30 +71,29 @@ pub enum DataFolderError {
     NoDataFolder { path: PathBuf },
     /// The process has no write access.
     #[error(
-        "cannot {action} {path}: {source}. The broker stores messages there and needs write access; mount the volume \
+        "cannot {action} {path}: {source}; the broker stores messages there and needs write access; mount the volume \
          read-write, and make the broker's user the owner of the folder",
         path = path.display()
     )]
     ReadOnly { action: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "cannot {action} {path}: {source}. Make room on the disk or raise its quota, and start again",
+        "cannot {action} {path}: {source}; make room on the disk or raise its quota, and start again",
         path = path.display()
     )]
     Full { action: &'static str, path: PathBuf, source: io::Error },
     /// Any other refusal of the operating system.
     #[error("cannot {action} {path}: {source}", path = path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("{path} is damaged: {reason}. If you cannot repair it, restante-broker restore creates a folder from a backup, \
+    #[error("{path} is damaged: {reason}; if you cannot repair it, restante-broker restore creates a folder from a backup, \
          and salvage from everything readable", path = path.display())]
     Damaged { path: PathBuf, reason: String },
     /// `restante.json` is missing although other parts of a data folder exist.
     #[error(
         "{path} is missing although {left} exists; put the file back, or let restante-broker salvage create a new folder \
-         from the rest. Nothing was changed",
+         from the rest; nothing was changed",
         path = path.display()
     )]
     VersionMissing {
-        /// The missing file.
         path: PathBuf,
         /// The folder that exists.
         left: &'static str,

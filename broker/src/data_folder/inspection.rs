@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use restante_wire::json;
 use uuid::Uuid;
 
 use super::{
@@ -128,10 +129,10 @@ impl InspectedFolder {
     }
 
     fn version(&mut self, text: &[u8]) -> Result<Option<Uuid>, DataFolderError> {
-        let value: serde_json::Value = match serde_json::from_slice(text) {
+        let value: serde_json::Value = match json::read(text) {
             Ok(value) => value,
-            Err(error) => {
-                self.add_damage(VERSION, error);
+            Err(fault) => {
+                self.add_damage(VERSION, fault);
                 return Ok(None);
             }
         };
@@ -142,13 +143,13 @@ impl InspectedFolder {
             self.add_damage(VERSION, "it contains no valid format number");
             return Ok(None);
         }
-        match serde_json::from_value::<Version>(value) {
+        match json::read::<Version>(text) {
             Ok(version) => {
                 (self.log_ids, self.addresses_id) = (version.logs, version.addresses);
                 Ok(Some(version.store_id))
             }
-            Err(error) => {
-                self.add_damage(VERSION, error);
+            Err(fault) => {
+                self.add_damage(VERSION, fault);
                 Ok(None)
             }
         }

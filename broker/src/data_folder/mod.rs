@@ -29,6 +29,7 @@ use std::{
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use restante_wire::json;
 use uuid::Uuid;
 
 pub use error::DataFolderError;
@@ -301,13 +302,13 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
         Ok(Some(text)) => {
             let damaged = |reason: String| DataFolderError::Damaged { path: path.clone(), reason };
             let version: serde_json::Value =
-                serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+                json::read(&text).map_err(|fault| damaged(fault.to_string()))?;
             let found = version["format"].as_u64().filter(|format| *format > 0);
             let found = found.ok_or_else(|| damaged("it contains no valid format number".into()))?;
             if found > u64::from(FORMAT) {
                 return Err(DataFolderError::Newer { path: folder.to_owned(), found, supported: FORMAT });
             }
-            serde_json::from_value(version).map_err(|error| damaged(error.to_string()))
+            json::read(&text).map_err(|fault| damaged(fault.to_string()))
         }
         Ok(None) => {
             // The file is written before the folders are created, so no crash leaves the folders without it.

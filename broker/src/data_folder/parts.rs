@@ -39,7 +39,7 @@ pub(crate) fn wrong_logs<'a>(
         )),
     });
     let strange = found.holding.iter().filter(|name| !written.contains_key(*name));
-    let reason = "it is a log that no start of this broker created; move the folder out";
+    let reason = "it is not a log of this data folder; move the folder out";
     wrong.chain(strange.map(move |name| (name.as_str(), reason)))
 }
 

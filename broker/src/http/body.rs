@@ -87,7 +87,7 @@ impl Announced {
         Self { body: Paced::new(body), bytes }
     }
 
-    /// Reads a message's content of at most `max` bytes. A body whose announced length is too large is refused before
+    /// Reads a message's body of at most `max` bytes. A body whose announced length is too large is refused before
     /// it is read.
     pub async fn read(self, max: u64, caller: &Caller, timeout: Duration) -> Result<WholeBody, HttpError> {
         let most = SizeLimit { bytes: max, memory: caller.bodies().budget().max(), of: Kind::Message };
@@ -133,7 +133,7 @@ impl Announced {
             // Copied, because a frame may keep a read buffer alive that is many times its size.
             bytes.extend_from_slice(&data);
         }
-        // The content may stay in memory for long.
+        // The body may stay in memory for long.
         bytes.shrink_to_fit();
         memory.shrink_to(bytes.len() as u64);
         Ok(WholeBody { bytes: bytes.into(), memory })
@@ -264,7 +264,7 @@ fn too_slow(bytes: u64, seconds: u64, outcome: &str) -> HttpError {
 
 fn message_too_large(size: u64, max: u64) -> HttpError {
     let detail = format!(
-        "the body has {size} bytes or more, which exceeds the channel's limit of {max} (limits.messageBytes); send \
+        "the body has at least {size} bytes, which exceeds the channel's limit of {max} (limits.messageBytes); send \
          less, or raise the limit"
     );
     HttpError::new(ProblemType::MessageTooLarge, detail)
@@ -272,11 +272,11 @@ fn message_too_large(size: u64, max: u64) -> HttpError {
 
 fn beyond_memory(of: Kind, size: u64, max: u64) -> HttpError {
     let (kind, what, instead) = match of {
-        Kind::Message => (ProblemType::MessageTooLarge, "content", "send less"),
+        Kind::Message => (ProblemType::MessageTooLarge, "body", "send less"),
         Kind::Batch => (ProblemType::BatchTooLarge, "batch", "send several"),
     };
     let detail = format!(
-        "the {what} has {size} bytes or more, which exceeds the memory that one request may take: {max} bytes \
+        "the {what} has at least {size} bytes, which exceeds the memory that one request may take: {max} bytes \
          (--body-memory); {instead}, or raise the limit"
     );
     HttpError::new(kind, detail)
@@ -284,7 +284,7 @@ fn beyond_memory(of: Kind, size: u64, max: u64) -> HttpError {
 
 fn batch_too_large(size: u64, max: u64) -> HttpError {
     let detail =
-        format!("the batch has {size} bytes or more, which exceeds the limit of {max}; send several");
+        format!("the batch has at least {size} bytes, which exceeds the limit of {max}; send several");
     HttpError::new(ProblemType::BatchTooLarge, detail)
 }
 

@@ -5,7 +5,6 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use restante_wire::{Problem, ProblemType, problem};
 
-/// An error answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
     kind: ProblemType,
@@ -29,7 +28,6 @@ impl HttpError {
         Self { detail: format!("{path}.{}", self.detail), ..self }
     }
 
-    /// The problem type.
     pub fn kind(&self) -> ProblemType {
         self.kind
     }

@@ -10,7 +10,7 @@ use crate::shared::{Allocation, Share, Shared};
 
 /// One in this many idle connections is closed at a time, because finding the oldest ones means a scan of all
 /// connections.
-const CLOSED_AT_A_TIME: usize = 64;
+const CLOSED_FRACTION: usize = 64;
 
 /// The places of a port for connections. Clones share the same places.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ impl Lines {
     fn ask_longest_idle_to_close(&self, of: impl Fn(&Share) -> bool) -> usize {
         let idle = self.lines.iter().flatten().filter(|(line, share)| !line.is_asked_to_close() && of(share));
         let mut idle: Vec<_> = idle.filter_map(|(line, _)| Some((line.idle_since()?, line))).collect();
-        let count = (idle.len() / CLOSED_AT_A_TIME).max(1).min(idle.len());
+        let count = (idle.len() / CLOSED_FRACTION).max(1).min(idle.len());
         if count == 0 {
             return 0;
         }

@@ -92,7 +92,7 @@ async fn route_unknown(request: Request) -> HttpError {
 
 async fn method_not_allowed(request: Request) -> HttpError {
     let detail = format!(
-        "the method {} is not allowed on {}; use one of the header Allow",
+        "the method {} is not allowed on {}; use a method that the header Allow lists",
         request.method(),
         request.uri().path()
     );

@@ -41,7 +41,7 @@ pub struct LogStats {
     /// Spare segments, ready for use.
     pub spares: u64,
     /// Whether pushes are refused until a segment is freed.
-    pub is_scarce: bool,
+    pub is_disk_full: bool,
     /// Bytes of further records that fit, if that is known.
     pub room_bytes: Option<u64>,
 }
@@ -133,7 +133,6 @@ pub trait Log: Send + 'static {
     where
         Self: Sized;
 
-    /// Bytes of the open batch.
     fn open_bytes(&self) -> usize;
 
     /// Whether nothing was appended since the last commit.

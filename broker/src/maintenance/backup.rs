@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<Verdict, MaintenanceErr
         bytesize::ByteSize(bytes)
     ));
     if damaged.is_empty() {
-        return Ok(Verdict::Sound);
+        return Ok(Verdict::Healthy);
     }
     for (file, BrokenFrame { offset, rest }) in &damaged {
         let place = match rest {

@@ -17,5 +17,5 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<Verdict, MaintenanceErro
         text::write(&report, &mut to)
     };
     written.and_then(|()| to.flush()).map_err(MaintenanceError::Output)?;
-    Ok(if report.sound { Verdict::Sound } else { Verdict::Damaged })
+    Ok(if report.healthy { Verdict::Healthy } else { Verdict::Damaged })
 }

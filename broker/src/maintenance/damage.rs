@@ -70,7 +70,7 @@ impl Damage {
                 "current leases cannot be settled: their messages are delivered again when the leases expire"
             }
             log if log.parse::<LogFolder>().is_ok() => {
-                "the broker refuses to start; the content of the log that belongs there is unknown"
+                "the broker refuses to start; if a log is missing, its messages are unknown"
             }
             data_folder::ADDRESSES => {
                 "the broker refuses to start; only what the log contains about the channels is known"
@@ -140,7 +140,7 @@ impl Damage {
                 "the broker refuses to start; put the file back, or move the other one out: the next start recreates it"
             }
             DamageKind::Misplaced(_) => {
-                "the broker refuses to start; the content of the file that belongs there is unknown. Put it back, or move the \
+                "the broker refuses to start; the records of the missing file are unknown. Put it back, or move the \
                  other one out and salvage the rest"
             }
             DamageKind::Record(_) => "the rest of this group commit is unknown",

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &DumpArguments) -> Result<Verdict, MaintenanceError
     for damage in &view.damage {
         say(&format!("damaged: {} ({})", damage.line(), damage.means));
     }
-    Ok(if view.damage.is_empty() { Verdict::Sound } else { Verdict::Damaged })
+    Ok(if view.damage.is_empty() { Verdict::Healthy } else { Verdict::Damaged })
 }
 
 fn chosen<'a>(view: &'a FolderView, channel: Option<&str>) -> Result<Vec<ChannelView<'a>>, MaintenanceError> {

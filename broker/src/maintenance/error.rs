@@ -21,11 +21,11 @@ pub enum MaintenanceError {
     UnknownChannel { folder: String, channel: String, known: String },
     #[error(transparent)]
     Backup(#[from] BackupError),
-    #[error("{} is an incomplete or invalid backup: {source}. Nothing was restored", file.display())]
+    #[error("{} is an incomplete or invalid backup: {source}; nothing was restored", file.display())]
     InvalidBackup { file: PathBuf, source: ArchiveError },
     /// The volume has too little room for the restored folder.
     #[error(
-        "{} is on a volume with {available} bytes available, and the backup's segments need {needed} more; free space. Nothing was restored",
+        "{} is on a volume with {available} bytes available, and the backup's segments need {needed} more; nothing was restored; free space",
         path.display()
     )]
     NoRoomToRestore {
@@ -36,12 +36,12 @@ pub enum MaintenanceError {
     },
     /// The volume has too little room for the salvaged log.
     #[error(
-        "cannot write to the new folder's log: {0}. Free at least the size of the damaged folder, and try again"
+        "cannot write to the new folder's log: {0}; free at least the size of the damaged folder, and try again"
     )]
     NoRoom(log::AppendError),
     /// The volume has too little room to create the salvaged log.
     #[error(
-        "the new folder is on a full volume: its log needs at least four segments of {segment_bytes} bytes. Free at least the size of \
+        "the new folder is on a full volume: its log needs at least four segments of {segment_bytes} bytes; free at least the size of \
          the damaged folder, or name a folder on another volume"
     )]
     NoRoomForLog { segment_bytes: u64 },
@@ -49,7 +49,7 @@ pub enum MaintenanceError {
     Write(#[from] log::LogError),
     /// The salvaged folder differs from the damaged one.
     #[error(
-        "{read} messages were read, but only {written} from the copy: nothing was created. The disk under the new folder is faulty \
+        "{read} messages were read, but only {written} from the copy; nothing was created; the disk under the new folder is faulty \
          (see dmesg), or this is a bug of Restante; salvage onto another disk"
     )]
     SalvageMismatch {

@@ -34,12 +34,12 @@ use crate::{config::MaintenanceCommand, signals};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// No damage was found.
-    Sound,
+    Healthy,
     /// Damage was found and reported.
     Damaged,
 }
 
-/// Runs a command. Exit codes: 0 healthy, 1 damage found and reported, 2 failed.
+/// Runs a command. Exit codes: 0 complete and without damage, 1 damage found and reported, 2 failed.
 ///
 /// A signal ends the command at any point with 128 plus the signal's number. Nothing is lost by that.
 pub fn run(command: MaintenanceCommand) -> ExitCode {
@@ -51,7 +51,7 @@ pub fn run(command: MaintenanceCommand) -> ExitCode {
         MaintenanceCommand::Restore(arguments) => restore::run(&arguments),
     });
     match outcome {
-        Ok(Ok(Ok(Verdict::Sound))) => ExitCode::SUCCESS,
+        Ok(Ok(Ok(Verdict::Healthy))) => ExitCode::SUCCESS,
         Ok(Ok(Ok(Verdict::Damaged))) => ExitCode::from(1),
         Ok(Ok(Err(error))) => failed(&error),
         Ok(Err(stop)) => {
@@ -80,7 +80,7 @@ fn stdout(form: Form) -> Escaped<BufWriter<StdoutLock<'static>>> {
 
 /// Whether `check` finds no damage in a data folder, or why the folder cannot be inspected.
 #[cfg(test)]
-pub(crate) fn is_sound(folder: &std::path::Path) -> Result<bool, String> {
+pub(crate) fn is_healthy(folder: &std::path::Path) -> Result<bool, String> {
     let view = view::FolderView::of(folder).map_err(|error| error.to_string())?;
-    Ok(report::Report::of(&view).sound)
+    Ok(report::Report::of(&view).healthy)
 }

@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Report {
     pub(super) folder: String,
     /// Whether there is no damage. A torn tail is not damage: nothing in it was acknowledged.
-    pub(super) sound: bool,
+    pub(super) healthy: bool,
     pub(super) store_id: Option<Uuid>,
     pub(super) addresses: Addresses,
     pub(super) log: Log,
@@ -93,7 +93,6 @@ pub(super) struct TornTail {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum NameFrom {
-    /// The address store.
     Addresses,
     /// The log: the address store has lost the channel.
     Log,
@@ -147,7 +146,7 @@ impl Report {
         let orphans = channels.iter().filter(|held| held.orphan).count();
         Self {
             folder: view.folder.path().display().to_string(),
-            sound: view.damage.is_empty(),
+            healthy: view.damage.is_empty(),
             store_id: view.folder.store_id(),
             addresses: Addresses {
                 channels: channels.len() - orphans,

@@ -55,16 +55,16 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, MaintenanceEr
     let report = Report::of(&FolderView::of_new(fresh.folder())?);
     fresh.finish()?;
     say(&format!(
-        "{} is store {} as of {}, restored whole",
-        folder.display(),
+        "restored the backup of store {} as of {} to {}, which is a new store with its own id",
         manifest.store_id,
-        manifest.taken_at
+        manifest.taken_at,
+        folder.display()
     ));
     let mut to = stdout(Form::Lines);
     let report = Report { folder: folder.display().to_string(), ..report };
     text::write(&report, &mut to).and_then(|()| to.flush()).map_err(MaintenanceError::Output)?;
     // A backup includes damage that the broker had not noticed.
-    Ok(if report.sound { Verdict::Sound } else { Verdict::Damaged })
+    Ok(if report.healthy { Verdict::Healthy } else { Verdict::Damaged })
 }
 
 /// Writes the files of an archive into a folder.

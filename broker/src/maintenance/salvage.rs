@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, MaintenanceEr
     let from = data_folder::Origin { store_id: view.folder.store_id(), taken_at: now };
     data_folder::write_version(fresh.folder(), Some(from))?;
     let (before, after) = (Report::of(&view), Report::of(&FolderView::of_new(fresh.folder())?));
-    if !after.sound || after.messages() != before.messages() {
+    if !after.healthy || after.messages() != before.messages() {
         return Err(MaintenanceError::SalvageMismatch { read: before.messages(), written: after.messages() });
     }
     fresh.finish()?;
@@ -59,14 +59,14 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, MaintenanceEr
     let before = Report { folder: left.display().to_string(), ..before };
     let mut to = stdout(Form::Lines);
     tell(&before, &after, &mut to).and_then(|()| to.flush()).map_err(MaintenanceError::Output)?;
-    Ok(if before.sound { Verdict::Sound } else { Verdict::Damaged })
+    Ok(if before.healthy { Verdict::Healthy } else { Verdict::Damaged })
 }
 
 fn tell(before: &Report, after: &Report, to: &mut impl Write) -> io::Result<()> {
     text::write(after, to)?;
     let (messages, folder) = (after.messages(), &after.folder);
     writeln!(to, "salvaged: {messages} messages are in {folder}, which is a new store with its own id")?;
-    if before.sound {
+    if before.healthy {
         return writeln!(to, "nothing was left behind: {} is not damaged", before.folder);
     }
     writeln!(to, "left behind in {}:", before.folder)?;

@@ -63,14 +63,14 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     for found in damage {
         write_damage(found, to)?;
     }
-    if report.sound {
-        return writeln!(to, "sound: nothing is damaged");
+    if report.healthy {
+        return writeln!(to, "healthy: nothing is damaged");
     }
     writeln!(to, "what can be done:")?;
     if damage.iter().all(|found| found.damage.is_of_content()) {
         return write_advice_on_contents(channels.iter().any(|channel| channel.unreadable > 0), to);
     }
-    writeln!(to, "  keep this folder unchanged until everything is recovered")?;
+    writeln!(to, "  keep a copy of this folder until everything is recovered")?;
     writeln!(to, "  restante-broker restore BACKUP NEW_DIR    the state of a backup, if you have one")?;
     writeln!(to, "  restante-broker salvage {folder} NEW_DIR    everything readable, in its latest state")?;
     writeln!(to, "  restante-broker dump {folder}    the readable messages as JSON, one per line")

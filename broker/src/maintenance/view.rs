@@ -69,6 +69,8 @@ impl FolderView {
         folder: data_folder::inspection::InspectedFolder,
         parts_are_written: bool,
     ) -> Result<Self, MaintenanceError> {
+        // Without a readable `restante.json` the ids of the logs are unknown, so no log can be recognised as wrong.
+        let parts_are_written = parts_are_written && folder.store_id().is_some();
         let mut addresses = address_store::inspection::inspect(&folder.addresses())?;
         let mut logs = Logs::inspect(&folder)?;
         let found = logs.found();

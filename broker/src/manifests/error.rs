@@ -23,7 +23,6 @@ pub enum ManifestError {
     TooLarge {
         path: PathBuf,
         bytes: u64,
-        /// The limit.
         max: u64,
     },
     /// The files have invalid documents.

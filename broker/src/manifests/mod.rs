@@ -95,22 +95,25 @@ fn conflicts(channels: &[PlacedChannel]) -> Vec<Fault> {
         let winner = channels.iter().find(is_winner);
         let place =
             winner.map_or_else(String::new, |one| format!(" in {}, line {}", one.file.display(), one.line));
-        let (state, remedy) = match conflict.reason {
-            ConflictReason::NameTaken | ConflictReason::SourceTaken => ("taken by", "change one of them"),
-            ConflictReason::DestinationTaken => {
-                ("taken by", "change one of them, or set spec.sharedDestination in both")
+        let (reason, claimed, name) =
+            (conflict.reason.as_str(), conflict.claimed, loser.config.qualified_name());
+        let winner = conflict.winner;
+        let message = match conflict.reason {
+            ConflictReason::NameTaken => {
+                format!("{reason}: another channel has the name {name}{place}: rename one of them")
             }
-            ConflictReason::DestinationFull => {
-                ("already shared by the maximum of channels, among them", "change one of them")
-            }
+            ConflictReason::SourceTaken => format!(
+                "{reason}: {claimed} is the source of {name} and of {winner}{place}: change one of them"
+            ),
+            ConflictReason::DestinationTaken => format!(
+                "{reason}: {claimed} is a destination of {name} and of {winner}{place}: change one of them, or set \
+                 spec.sharedDestination in both"
+            ),
+            ConflictReason::DestinationFull => format!(
+                "{reason}: {claimed}, a destination of {name}, is already shared by the maximum of channels, among \
+                 them {winner}{place}: change one of them"
+            ),
         };
-        let message = format!(
-            "{}: {} of {} is {state} {}{place}: {remedy}",
-            conflict.reason.as_str(),
-            conflict.claimed,
-            loser.config.qualified_name(),
-            conflict.winner,
-        );
         Fault::at(&loser.file, loser.line, message)
     })
     .collect()

@@ -124,7 +124,7 @@ const TAGS: [(&str, &str); 6] = [
     ("messages", "Send and receive single messages."),
     ("batches", "Send and receive many messages in one request."),
     ("leases", "Settle, renew, release and reject received messages."),
-    ("inspect", "Inspect messages and channels without leasing."),
+    ("peek", "Peek at messages and read the statistics of channels, without leasing."),
     ("service", "Health checks, and the pages of problem types."),
     ("document", "This OpenAPI document."),
 ];

@@ -1,4 +1,4 @@
-//! `/v1/peek/{address}` and `/v1/channels/{namespace}/{name}`: inspecting without leasing.
+//! `/v1/peek/{address}` and `/v1/channels/{namespace}/{name}`: peeking at messages and statistics, without leasing.
 
 use restante_wire::{ChannelStats, ProblemType as P, batch::PeekedBatch};
 use utoipa::openapi::{ResponseBuilder, path::Operation};
@@ -11,7 +11,7 @@ use super::{
     schemas,
 };
 
-const TAG: &str = "inspect";
+const TAG: &str = "peek";
 
 /// `GET /v1/peek/{address}`.
 pub fn peek() -> Operation {

@@ -24,7 +24,7 @@ pub fn push() -> Operation {
         "push",
         TAG,
         "Send a message to an address",
-        "The body is the message's content; the broker stores it byte for byte with its Content-Type and does not \
+        "The message's body; the broker stores it byte for byte with its Content-Type and does not \
          interpret it. Headers `ce-*`, `Meta-*` and those in the channel's keepHeaders are kept with it: at most 64 \
          kept headers, and 2 KiB in all. The request takes no query parameters.",
     );
@@ -128,7 +128,7 @@ pub(super) fn counted(id: &str, tag: &str) -> Operation {
 
 fn delivered() -> ResponseBuilder {
     let response = answers::of_a_stranger(answers::of_a_pull(
-        "A message: the body is its content, with the sender's Content-Type (absent if the sender sent none) and the \
+        "A message: its body, with the sender's Content-Type (absent if the sender sent none) and the \
          kept headers. A stream has no headers that begin with Message or Lease; an answer with ack=auto has none of \
          the lease.",
     ));

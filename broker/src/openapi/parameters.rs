@@ -123,7 +123,6 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
     ]
 }
 
-/// The lease duration.
 pub(super) fn lease() -> Parameter {
     query(
         "lease",

@@ -59,7 +59,6 @@ pub enum RunError {
     /// The log or the address store failed while the broker ran.
     #[error("storage failed: {reason}; the next start recovers what was stored")]
     StoreFailed {
-        /// The first failure.
         reason: String,
     },
 }

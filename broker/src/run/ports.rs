@@ -111,7 +111,7 @@ impl Lifetime {
                 signal = signals.next() => match signal {
                     ProcessSignal::Reload => self.reload().await,
                     ProcessSignal::Stop(_) if self.drain.has_begun() => {
-                        tracing::warn!("second stop signal: closing open connections now; every answer sent is on disk");
+                        tracing::warn!("second stop signal: closing open connections now; everything acknowledged so far is on disk");
                         return Ok(());
                     }
                     ProcessSignal::Stop(stop) => {

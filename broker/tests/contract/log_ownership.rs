@@ -46,7 +46,7 @@ async fn a_log_whose_end_was_truncated_or_zeroed_is_reported_by_check_and_refuse
             let before = bytes_of(&broker.data_folder());
             let output = on(&broker.data_folder(), "check", &["--json"]);
             let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-            assert_eq!((status(&output), &report["sound"]), (1, &false.into()), "{report}");
+            assert_eq!((status(&output), &report["healthy"]), (1, &false.into()), "{report}");
             assert!(report["damage"].to_string().contains(&file), "{report}");
             let output = ended(&mut broker.command());
             let printed = stderr(&output);

@@ -92,7 +92,7 @@ async fn a_half_truncated_journal_loses_no_message_and_no_key() {
     broker.kill();
     // From now on the address store has them again.
     let after = report(&broker.data_folder());
-    assert_eq!((&after["sound"], &after["addresses"]["orphans"]), (&true.into(), &3.into()), "{after}");
+    assert_eq!((&after["healthy"], &after["addresses"]["orphans"]), (&true.into(), &3.into()), "{after}");
     assert_all_messages(&broker.data_folder());
     broker.start();
     assert_eq!(sync(&broker, &channels()).await.status(), StatusCode::OK);
@@ -109,7 +109,7 @@ async fn a_half_truncated_journal_loses_no_message_and_no_key() {
 async fn a_start_without_addresses_warns_with_name_and_uid_of_each_channel_that_has_messages() {
     let mut broker = with_fifty_messages().await;
     fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
-    assert_eq!(report(&broker.data_folder())["sound"], false);
+    assert_eq!(report(&broker.data_folder())["healthy"], false);
     let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
     let mut child = command(&broker.data_folder(), &flags).spawn().unwrap();
     let mut printed = String::new();
@@ -246,7 +246,7 @@ async fn a_lost_address_store_can_be_put_back_after_a_start_without_it() {
     broker.kill();
     fs::remove_dir_all(&addresses).unwrap();
     fs::rename(&away, &addresses).unwrap();
-    assert_eq!(report(&broker.data_folder())["sound"], true);
+    assert_eq!(report(&broker.data_folder())["healthy"], true);
     broker.start();
     broker.kill();
     assert_all_messages(&broker.data_folder());
@@ -339,13 +339,13 @@ async fn a_start_with_damaged_addresses_has_every_message_or_refuses_as_check_pr
             Some((mask, count)) => bytes.iter_mut().skip(at).take(count).for_each(|byte| *byte ^= mask),
         }
         fs::write(&path, bytes).unwrap();
-        let is_sound = report(&folder)["sound"] == true;
+        let is_healthy = report(&folder)["healthy"] == true;
         if starts(&folder) {
             started.update(|count| count + 1);
             assert_all_messages(&folder);
         } else {
             refused.update(|count| count + 1);
-            assert!(!is_sound, "{at} {change:?}: it is sound and does not start");
+            assert!(!is_healthy, "{at} {change:?}: it is healthy and does not start");
         }
         fs::remove_dir_all(&folder).unwrap();
         Ok(())

@@ -93,7 +93,7 @@ async fn check_reports_a_folder_without_changing_it() {
     println!("{}", stdout(&output));
     let output = on(&broker.data_folder(), "check", &["--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["sound"], true);
+    assert_eq!(report["healthy"], true);
     let channel = &report["channels"][0];
     assert_eq!(channel["channel"], "acme/orders");
     let counts = ["ready", "leased", "dead"].map(|state| channel[state].as_u64().unwrap());

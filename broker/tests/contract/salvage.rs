@@ -142,7 +142,7 @@ async fn any_damaged_range_is_reported_and_nothing_outside_of_it_is_lost() {
         // Without later records, nothing shows that there was more.
         let knows =
             (0..=last).any(|number| missing.iter().any(|lost| *lost < number) && !missing.contains(&number));
-        assert!(named || !knows, "{name} {range:?}: {missing:?} lost, and told: {}", report["damage"]);
+        assert!(named || !knows, "{name} {range:?}: {missing:?} lost, and reported: {}", report["damage"]);
         fs::write(&path, &whole[&name]).unwrap();
         fs::remove_dir_all(target).unwrap();
         Ok(())
@@ -226,8 +226,12 @@ async fn a_missing_or_duplicate_file_is_reported() {
     fs::rename(&second, broker.folder.path().join("away")).unwrap();
     assert!(damage().contains("is missing"), "{}", damage());
     fs::rename(broker.folder.path().join("away"), &second).unwrap();
+    fs::write(broker.data_folder().join("restante.json"), "garbage").unwrap();
+    assert!(damage().contains("the JSON has invalid syntax at line 1"), "{}", damage());
+    assert!(!damage().contains("it is not a log of this data folder"), "{}", damage());
     fs::remove_file(broker.data_folder().join("restante.json")).unwrap();
     assert!(damage().contains("restante.json"), "{}", damage());
+    assert!(!damage().contains("it is not a log of this data folder"), "{}", damage());
     let target = broker.folder.path().join("new");
     let output = run_command(&["salvage", broker.data_folder().to_str().unwrap(), target.to_str().unwrap()]);
     assert_eq!((status(&output), numbers(&target).len()), (1, 60));

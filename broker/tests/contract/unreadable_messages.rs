@@ -162,7 +162,7 @@ async fn check_and_dump_report_an_unreadable_message_and_salvage_copies_all_othe
             );
             let text = on(&broker.data_folder(), "check", &[]);
             let prints = |part: &str| stdout(&text).contains(part);
-            assert!(!prints("savable") && !prints("keep this folder"), "{what}: {}", stdout(&text));
+            assert!(!prints("savable") && !prints("keep a copy"), "{what}: {}", stdout(&text));
             assert!(
                 prints("dead-letters redrive") && prints("dead-letters purge"),
                 "{what}: {}",

@@ -42,7 +42,7 @@ async fn redrive(client: &Client, broker: &BrokerArgs, args: RedriveArgs) -> Res
     let redriven = control.redrive(uid, &Redrive { to, limit: args.limit }, broker.deadline).await;
     let redriven = redriven.map_err(Failure::Control)?;
     let row = [redriven.moved.to_string(), redriven.left.to_string()];
-    let table = || columns([("MOVED", true), ("LEFT", true)], [row].into_iter());
+    let table = || columns([("MOVED", true), ("NOT MOVED", true)], [row].into_iter());
     format::print(&redriven, args.format.output, table).await?;
     for line in notes(&redriven, &args.channel) {
         say(&line);

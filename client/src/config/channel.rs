@@ -41,7 +41,8 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLettersCommand {
-    /// List dead letters with their causes: the channel's own in any channel, and all that lie in this channel
+    /// List dead letters with their causes: those of this channel, also after a move to its dead-letter channel, and
+    /// those of other channels stored here
     List(ListArgs),
     /// Move dead letters back to the channel they came from, oldest first, ready and with a delivery count of zero
     Redrive(RedriveArgs),

@@ -24,7 +24,7 @@ pub enum Event {
     PullRepeated,
     /// A message was received and returned to the caller.
     Received {
-        /// The message.
+        /// The message's id.
         id: Uuid,
     },
     /// A temporary error; the request is transmitted again after the delay.
@@ -36,37 +36,37 @@ pub enum Event {
     },
     /// A lease was renewed while its message is being processed.
     Renewed {
-        /// The message.
+        /// The message's id.
         id: Uuid,
         /// Granted duration from now.
         granted: Duration,
     },
     /// Renewing a lease failed. It is retried unless the [lease is lost](SettleError::is_lost).
     RenewFailed {
-        /// The message.
+        /// The message's id.
         id: Uuid,
         /// The error.
         error: SettleError,
     },
     /// A message was settled and has left the channel.
     Settled {
-        /// The message.
+        /// The message's id.
         id: Uuid,
     },
     /// A message was released; another receiver gets it.
     Released {
-        /// The message.
+        /// The message's id.
         id: Uuid,
     },
     /// A message was rejected and is a dead letter.
     Rejected {
-        /// The message.
+        /// The message's id.
         id: Uuid,
     },
     /// A [handler's](crate::Receiver::run) verdict was not applied, or came too late; the message may be delivered
     /// again.
     VerdictFailed {
-        /// The message.
+        /// The message's id.
         id: Uuid,
         /// The error.
         error: SettleError,

@@ -1,5 +1,5 @@
 //! Slows pulls down while handlers fail. A broken handler must not turn a whole backlog into dead letters before an
-//! operator notices.
+//! administrator notices.
 
 use std::time::Duration;
 

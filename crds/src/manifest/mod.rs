@@ -8,6 +8,7 @@ use std::fmt;
 
 use kube::ResourceExt;
 use serde_json::Value;
+use serde_saphyr::MessageFormatter as _;
 use uuid::Uuid;
 
 use self::node::Node;
@@ -110,7 +111,12 @@ fn yaml_error(error: &serde_saphyr::Error) -> ManifestError {
         line: location.map_or(0, |location| location.line()),
         column: location.map_or(0, |location| location.column()),
         field: String::new(),
-        message: format!("invalid YAML: {}", error.without_snippet()),
+        message: match error.without_snippet() {
+            serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+                format!("invalid YAML: the key {key} is given more than once")
+            }
+            error => format!("invalid YAML: {}", serde_saphyr::UserMessageFormatter.format_message(error)),
+        },
     }
 }
 
@@ -119,8 +125,17 @@ fn document(node: &Node) -> Result<Manifest, Vec<ManifestError>> {
     let error = |path: &[&str], message: String| vec![node.error(path, message)];
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if !value.is_object() {
+        return Err(error(&[], "the document is not a mapping; write the fields of a MessageChannel".into()));
+    }
+    if value.get("apiVersion").is_none() {
+        return Err(error(&["apiVersion"], format!("is missing; write {GROUP}/{VERSION}")));
+    }
     if api_version != format!("{GROUP}/{VERSION}") {
         return Err(error(&["apiVersion"], format!("must be {GROUP}/{VERSION}, but is {api_version:?}")));
+    }
+    if value.get("kind").is_none() {
+        return Err(error(&["kind"], "is missing; write MessageChannel".into()));
     }
     match kind {
         "MessageChannel" => channel(node, value).map(|channel| Manifest::Channel(Box::new(channel))),

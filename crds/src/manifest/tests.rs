@@ -73,6 +73,17 @@ fn a_broker_is_recognised_and_anything_else_is_an_error() {
         errors[0].to_string(),
         "line 1, column 1: apiVersion: must be restante.dev/v1alpha1, but is \"v1\""
     );
+    for (text, expected) in [
+        ("foo\n", "line 1, column 1: the document is not a mapping; write the fields of a MessageChannel"),
+        ("[]\n", "line 1, column 1: the document is not a mapping; write the fields of a MessageChannel"),
+        ("kind: MessageChannel\n", "line 1, column 1: apiVersion: is missing; write restante.dev/v1alpha1"),
+        (
+            "apiVersion: restante.dev/v1alpha1\nmetadata: {name: x}\n",
+            "line 1, column 1: kind: is missing; write MessageChannel",
+        ),
+    ] {
+        assert_eq!(parse(text).unwrap_err()[0].to_string(), expected);
+    }
 }
 
 #[test]
@@ -192,5 +203,8 @@ fn invalid_yaml_is_refused_with_its_line() {
     let errors = parse(&format!("{HEAD}spec:\n  access: {{anonymous: true\nx: [\n")).unwrap_err();
     assert!(errors[0].line >= 6 && errors[0].message.starts_with("invalid YAML"), "{errors:?}");
     let errors = parse(&format!("{HEAD}kind: again\n")).unwrap_err();
-    assert_eq!(errors[0].line, 5, "{errors:?}");
+    assert_eq!(
+        errors[0].to_string(),
+        "line 5, column 1: invalid YAML: the key kind is given more than once"
+    );
 }

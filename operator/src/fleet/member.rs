@@ -26,7 +26,6 @@ const COMMANDS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerFacts {
     pub uid: String,
-    /// The control credential.
     pub token: String,
     /// The prefix of the channels' URLs.
     pub url: String,

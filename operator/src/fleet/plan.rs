@@ -47,7 +47,6 @@ impl PodState {
         known.is_some_and(|known| Arc::ptr_eq(known, config))
     }
 
-    /// The next step.
     pub fn next(&self, desired: &Desired) -> Step {
         let Some(store) = &self.store else {
             return Step::Ask;

@@ -12,7 +12,6 @@ use crate::names::{self, ADMIN_PORT, CONTROL_PORT, DATA_PORT, TOKEN_KEY, VOLUME}
 pub struct Children {
     /// An identity without permissions: the broker never talks to Kubernetes.
     pub service_account: Value,
-    /// The control credential.
     pub credential: Value,
     /// The headless Service, for the DNS names of the pods.
     pub headless: Value,

@@ -21,7 +21,6 @@ pub enum ChildOwner {
     Ours,
     /// Ours by its labels, and without a controller, as after a restore that dropped owner references.
     Adopt,
-    /// A foreign object.
     Taken(Taken),
 }
 
@@ -31,7 +30,6 @@ pub struct Taken {
     kind: &'static str,
     /// The reference for an event.
     reference: Box<ObjectReference>,
-    /// The holder.
     by: String,
     remedy: String,
     /// Whether the object disappears by itself.

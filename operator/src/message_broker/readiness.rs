@@ -47,7 +47,6 @@ pub struct Trouble {
     pub what: String,
     /// Kubernetes' message, which may change.
     pub words: String,
-    /// The object concerned.
     pub about: ObjectReference,
 }
 

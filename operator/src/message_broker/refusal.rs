@@ -30,7 +30,6 @@ pub(super) struct Refusal<'a> {
     pub(super) words: &'a str,
     /// Whether the API server names an invalid field.
     pub(super) is_field_error: bool,
-    /// The child.
     pub(super) about: Option<&'a ObjectReference>,
     /// Namespace and name of the MessageBroker.
     pub(super) broker: (&'a str, &'a str),

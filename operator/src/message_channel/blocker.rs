@@ -69,7 +69,6 @@ impl Blocker {
         format!("{}: {}", self.what(), self.advice(channel))
     }
 
-    /// The remedy.
     pub(super) fn advice(&self, channel: &MessageChannel) -> String {
         let annotate = format!("annotate the channel with {FORCE_DELETE}={FORCE_DELETE_VALUE}");
         let remedy = match self.reason(channel) {

@@ -201,8 +201,8 @@ async fn publish_final_event(
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
     tracing::info!(channel = name, namespace, reason, "{note}");
     let reference = channel.object_ref(&());
-    let was_told = context.events.publish_about(&reference, type_, reason, note.clone(), None).await;
-    if was_told && reason != "Orphaned" {
+    let was_reported = context.events.publish_about(&reference, type_, reason, note.clone(), None).await;
+    if was_reported && reason != "Orphaned" {
         return;
     }
     let broker = ObjectRef::new(&channel.spec.broker_ref.name).within(context.ownership.namespace());

@@ -32,7 +32,7 @@ impl HeaderValues {
     }
 }
 
-/// The content of a message, byte for byte. In JSON it is `"content": "…"` if it is UTF-8, else `"content64": "…"` (RFC
+/// The body of a message, byte for byte. In JSON it is `"content": "…"` if it is UTF-8, else `"content64": "…"` (RFC
 /// 4648 section 4, with padding).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content(pub Vec<u8>);
@@ -94,7 +94,7 @@ pub struct ItemHead {
     pub headers: Headers,
 }
 
-/// A message that was received or inspected.
+/// A message that was received or peeked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveredItem {
     /// The content of the message.
@@ -113,7 +113,7 @@ impl std::ops::Deref for DeliveredItem {
     }
 }
 
-/// The headers of the answer to a pull, as fields of a message that was received or inspected.
+/// The headers of the answer to a pull, as fields of a message that was received or peeked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -131,8 +131,7 @@ pub struct DeliveredHead {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schema(value_type = BTreeMap<String, HeaderValues>))]
     pub headers: Headers,
-    /// `Message-Id`. Absent only from a peek at a dead letter whose record cannot be read, if nothing else tells the
-    /// id.
+    /// `Message-Id`. Absent only from a peek at a dead letter whose id cannot be read.
     #[cfg_attr(feature = "schema", schema(format = Uuid))]
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,

@@ -26,7 +26,7 @@ pub const BATCH_ITEMS_MAX: usize = 1000;
 /// pull.
 pub const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// The body of `POST /v1/batches/{address}`; [`read_batch`] reads it.
+/// The body of `POST /v1/batches/{address}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -61,7 +61,7 @@ mod tests {
             assert_eq!(read_batch(bad.as_bytes()).unwrap_err().to_string(), expected, "{bad}");
         }
         let malformed = read_batch(br#"{"messages": [{"content": "a"}, {]}"#).unwrap_err().to_string();
-        assert!(malformed.contains("is malformed"), "{malformed}");
+        assert!(malformed.contains("has invalid syntax"), "{malformed}");
     }
 
     #[test]

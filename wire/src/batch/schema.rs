@@ -19,7 +19,7 @@ impl PartialSchema for Content {
         let not_both = Extensions::from_iter([("not", json!({"required": ["content", "content64"]}))]);
         ObjectBuilder::new()
             .description(Some(
-                "The content of a message, byte for byte: as a string if it is UTF-8, else as base64.",
+                "The body of a message, byte for byte: as a string if it is UTF-8, else as base64.",
             ))
             .property("content", text("The content, if it is UTF-8."))
             .property(
@@ -67,7 +67,7 @@ impl ToSchema for Item {
 
 impl PartialSchema for DeliveredItem {
     fn schema() -> RefOr<Schema> {
-        with_content(DeliveredHead::schema(), "A message that was received or inspected.")
+        with_content(DeliveredHead::schema(), "A message that was received or peeked at.")
     }
 }
 

@@ -114,7 +114,7 @@ pub struct Limits {
     pub messages: u64,
     /// The maximum size of all bodies and kept headers, in bytes.
     pub bytes: u64,
-    /// The maximum size of one message's content, in bytes.
+    /// The maximum size of one message's body, in bytes.
     pub message_bytes: u64,
     /// The default and maximum time to live of a message, in seconds; 0 means no limit.
     #[serde(default = "ttl_seconds")]

@@ -28,7 +28,9 @@ pub(super) fn fault(path: &str, error: &serde_json::Error) -> Fault {
     let path = if path == "." { "" } else { path };
     let text = error.to_string();
     if error.classify() != Category::Data {
-        return Fault::new(path.trim_end_matches(".?"), format!("is malformed: {text}"));
+        // The path ends with `?` where the name of the field was not read.
+        let path = path.strip_suffix('?').map_or(path, |path| path.trim_end_matches('.'));
+        return Fault::new(path, syntax(&text, error.classify() == Category::Eof));
     }
     // The path says where the error is. Line and column of a generated document help nobody.
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
@@ -49,6 +51,9 @@ pub(super) fn fault(path: &str, error: &serde_json::Error) -> Fault {
             };
         }
     }
+    if text.starts_with("UUID parsing failed") {
+        return Fault::new(path, "must be a UUID");
+    }
     if let Some((name, rest)) = text.strip_prefix("unknown variant ").and_then(quoted) {
         return Fault::new(path, format!("has the unknown value {name:?}{}", choices(&name, rest, "values")));
     }
@@ -60,6 +65,18 @@ pub(super) fn fault(path: &str, error: &serde_json::Error) -> Fault {
             Fault::new(path, format!("must be {}, not {}", expected(wanted), unexpected(found)))
         }
         None => Fault::new(path, format!("is invalid: {text}")),
+    }
+}
+
+/// An error of JSON's syntax. serde_json's text ends with ` at line 1 column 2`.
+fn syntax(text: &str, is_end: bool) -> String {
+    let (reason, place) = text.rsplit_once(" at line ").unwrap_or((text, ""));
+    let place = place.replacen(" column ", ", column ", 1);
+    match reason {
+        _ if is_end => format!("ends early, at line {place}"),
+        "expected value" => format!("has invalid syntax at line {place}: a value is expected"),
+        "expected ident" => format!("has invalid syntax at line {place}: true, false or null is expected"),
+        reason => format!("has invalid syntax at line {place}: {reason}"),
     }
 }
 
@@ -182,20 +199,32 @@ mod tests {
     }
 
     #[test]
-    fn invalid_json_is_malformed_with_line_and_column() {
-        for bad in [
-            "",
-            "{",
-            r#"{"items": [}"#,
-            r#"{"items": []} x"#,
-            "{\"items\": \"\\ud800\"}",
-            "\u{feff}\u{feff}{}",
+    fn an_error_of_the_syntax_is_reported_with_line_and_column() {
+        for (bad, expected) in [
+            ("", "the JSON ends early, at line 1, column 0"),
+            ("{", "the JSON ends early, at line 1, column 1"),
+            ("nonsense", "the JSON has invalid syntax at line 1, column 2: true, false or null is expected"),
+            (r#"{"items": [{"lease": "#, "items[0].lease ends early, at line 1, column 21"),
+            (r#"{"items": [}"#, "items[0] has invalid syntax at line 1, column 12: a value is expected"),
+            (r#"{"items": []} x"#, "the JSON has invalid syntax at line 1, column 15: trailing characters"),
         ] {
-            let expected = read::<Outer>(bad.as_bytes()).unwrap_err().to_string();
-            assert!(
-                expected.contains("is malformed: ") && expected.contains(" at line 1 column "),
-                "{bad}: {expected}"
-            );
+            assert_eq!(read::<Outer>(bad.as_bytes()).unwrap_err().to_string(), expected, "{bad}");
+        }
+        for bad in ["{\"items\": \"\\ud800\"}", "\u{feff}\u{feff}{}"] {
+            let fault = read::<Outer>(bad.as_bytes()).unwrap_err().to_string();
+            assert!(fault.contains(" has invalid syntax at line 1, column "), "{bad}: {fault}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_uuid_is_reported_without_the_text_of_a_library() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only the error is looked at")]
+        struct Target {
+            to: Option<uuid::Uuid>,
+        }
+        for bad in [r#"{"to": "acme/orders"}"#, r#"{"to": ""}"#] {
+            assert_eq!(read::<Target>(bad.as_bytes()).unwrap_err().to_string(), "to must be a UUID", "{bad}");
         }
     }
 }

@@ -58,7 +58,7 @@ fn a_redriven_dead_letter_takes_its_old_place_in_its_group() {
     }
     let (_, claim) = next(&mut state).unwrap();
     state.reject(claim, None, &policy(), 0).unwrap();
-    assert!(state.revive(0, None));
+    assert!(state.redrive(0, None));
     assert_eq!(next(&mut state).unwrap().0, 1);
     assert_eq!(next(&mut state), None);
 }

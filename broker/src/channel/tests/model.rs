@@ -247,7 +247,7 @@ proptest! {
                     prop_assert_eq!(dead.is_some(), sequence.is_some());
                     if let Some((dead, sequence)) = dead.zip(sequence) {
                         (dead.place, dead.deliveries) = (ModelState::Ready, 0);
-                        prop_assert!(state.revive(sequence, None));
+                        prop_assert!(state.redrive(sequence, None));
                         prop_assert_eq!(state.message(sequence).unwrap().stored.enqueued_at, dead.number);
                     }
                 }

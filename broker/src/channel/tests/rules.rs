@@ -73,13 +73,13 @@ fn a_message_that_reaches_the_delivery_limit_is_a_dead_letter() {
     assert_eq!((state.count(State::Dead), state.in_line(), state.messages_count()), (1, 0, 1));
     assert_eq!(state.oldest(), None);
 
-    assert!(state.revive(0, None));
+    assert!(state.redrive(0, None));
     assert_eq!(
         state.lease_next(100, START).unwrap().deliveries(),
         1,
         "deliveries are counted from the start again"
     );
-    assert!(!state.revive(0, None), "it is not a dead letter");
+    assert!(!state.redrive(0, None), "it is not a dead letter");
 }
 
 #[test]

@@ -185,8 +185,8 @@ fn shown_times_follow_a_short_jump_of_the_wall_clock_and_ids_do_not<P: Place>() 
     bench.pass(SECOND);
     assert_eq!(shown_times(&mut bench), [3_000, 13_001, 3_000]);
     assert_eq!(date(&bench), "Mon, 30 Nov 2026 00:53:23 GMT");
-    // Messages stored meanwhile keep that shown time to the end of the run; a dump and the next start show them by the
-    // last wall clock.
+    // Messages that were stored while the wall clock was wrong keep their shown time until the run ends. A dump and the
+    // next start show them by the last wall clock.
     let clock = bench.core.clock();
     let stored = clock.now() - 1_000;
     assert_eq!(clock.wall(stored) as i64, RIGHT + 2_000 + YEAR_MS);

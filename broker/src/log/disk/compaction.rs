@@ -30,9 +30,9 @@ pub(super) struct LogUsage {
     /// Whether the oldest segment is sealed: nothing more will be appended to it.
     pub(super) sealed: bool,
     /// Whether the disk is full and pushes are refused.
-    pub(super) scarce: bool,
-    /// Whether the log has less room than its reserve.
-    pub(super) tight: bool,
+    pub(super) disk_is_full: bool,
+    /// Whether the log's own room, without the rest of the volume, is below its reserve for leases and settles.
+    pub(super) below_reserve: bool,
     /// How full the volume is, from 0 to 1.
     pub(super) fill: f64,
 }
@@ -49,12 +49,13 @@ pub(super) struct LogUsage {
 /// segment that is completely live can precede others that are dead. And the oldest segment of a deep queue is hardly
 /// live just before its receivers finish it, when copying the rest would be wasted.
 pub(super) fn wanted(usage: LogUsage) -> bool {
-    let LogUsage { total, used, live, oldest_live, segment, fits, sealed, scarce, tight, fill } = usage;
+    let LogUsage { total, used, live, oldest_live, segment, fits, sealed, disk_is_full, below_reserve, fill } = usage;
     let worth_it = total.saturating_sub(SLACK_SEGMENTS * segment) as f64 * worth(fill) > live as f64;
-    let hardly = oldest_live <= segment / NEARLY_DEAD;
+    let is_nearly_dead = oldest_live <= segment / NEARLY_DEAD;
     let garbage = used.saturating_sub(live);
-    let wins = (scarce && garbage > segment) || (tight && garbage > segment / GAIN_SHARE);
-    sealed && fits && (worth_it || hardly || wins)
+    let gains_room =
+        (disk_is_full && garbage > segment) || (below_reserve && garbage > segment / GAIN_SHARE);
+    sealed && fits && (worth_it || is_nearly_dead || gains_room)
 }
 
 /// The live share of the log below which copying pays, by how full the volume is. At half full it is a quarter: each
@@ -77,8 +78,8 @@ mod tests {
         segment: 100,
         fits: true,
         sealed: true,
-        scarce: false,
-        tight: false,
+        disk_is_full: false,
+        below_reserve: false,
         fill: 0.0,
     };
 
@@ -114,15 +115,15 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_compacted_as_soon_as_that_gains_a_segment() {
-        let full = LogUsage { scarce: true, ..MOSTLY_LIVE };
+        let full = LogUsage { disk_is_full: true, ..MOSTLY_LIVE };
         assert!(!wanted(full), "less than a segment is gained");
         assert!(wanted(LogUsage { live: 689, ..full }));
-        assert!(!wanted(LogUsage { live: 689, scarce: false, ..full }));
+        assert!(!wanted(LogUsage { live: 689, disk_is_full: false, ..full }));
     }
 
     #[test]
     fn the_reserve_of_leases_and_settles_is_restored() {
-        let full = LogUsage { scarce: true, tight: true, ..MOSTLY_LIVE };
+        let full = LogUsage { disk_is_full: true, below_reserve: true, ..MOSTLY_LIVE };
         assert!(wanted(LogUsage { live: 764, ..full }) && !wanted(LogUsage { live: 765, ..full }));
     }
 

@@ -50,7 +50,6 @@ pub enum DamageKind {
     /// The file has another length than at its creation.
     #[error("the file has {has} bytes, but was created with {made}")]
     Length {
-        /// The current length.
         has: u64,
         /// The length in its head.
         made: u64,
@@ -79,7 +78,7 @@ pub enum DamageKind {
     #[error("the disk cannot read it")]
     Unreadable,
     /// The content of one message, and nothing else.
-    #[error("the body of a message {}", if *.by_disk { "cannot be read by the disk" } else { "has changed" })]
+    #[error("the body or a header of a message {}", if *.by_disk { "cannot be read by the disk" } else { "has changed" })]
     Content {
         /// Whether the disk reports an error, instead of other bytes.
         by_disk: bool,

@@ -47,7 +47,7 @@ pub enum OpenError {
     },
     /// Records that were on disk are gone.
     #[error(
-        "{} is damaged at offset {offset}: {}. Nothing was changed. {}",
+        "{} is damaged at offset {offset}: {}; nothing was changed; {}",
         file.display(),
         describe(what, *frame),
         advice(file.parent().unwrap_or(file))
@@ -62,7 +62,7 @@ pub enum OpenError {
     },
     /// The file of a segment is gone.
     #[error(
-        "the log in {} lacks the file of a segment: frames {} to {} were on disk in it. Nothing was changed. Put the file back, or \
+        "the log in {} lacks the file of a segment: frames {} to {} were on disk in it; nothing was changed; put the file back, or \
          {}",
         folder.display(),
         frames.start,
@@ -83,7 +83,7 @@ pub enum OpenError {
     InUse { folder: PathBuf },
     /// The head of a segment is unreadable.
     #[error(
-        "{} is damaged at offset 0: its head is unreadable. Nothing was changed. {}",
+        "{} is damaged at offset 0: its head is unreadable; nothing was changed; {}",
         file.display(),
         advice(file.parent().unwrap_or(file))
     )]

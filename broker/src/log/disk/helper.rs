@@ -38,7 +38,6 @@ impl<Job: Send + 'static, Report: Send + 'static> Helper<Job, Report> {
         Ok(Self { jobs, reports, _thread })
     }
 
-    /// Gives the thread a job.
     pub(super) fn give(&self, job: Job) {
         // A panicked thread sends no more reports, and the log notices that.
         let _ = self.jobs.send(job);

@@ -68,7 +68,7 @@ impl<F: super::storage::StorageFile> Job<F> {
         let heads = match Heads::of(&segment, &extent, partial) {
             Ok(heads) => heads,
             Err(error) => {
-                // Reads of the damaged part will fail; this warns the operator earlier.
+                // Reads of the damaged part will fail; this warns the administrator earlier.
                 tracing::error!(file = %file.display(), %error, "a segment of the log is damaged");
                 return;
             }

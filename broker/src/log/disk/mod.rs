@@ -380,7 +380,7 @@ impl<S: Storage> Log for DiskLog<S> {
             total_bytes,
             live_bytes: self.live_bytes,
             spares: self.spares.len() as u64,
-            is_scarce: self.is_scarce(),
+            is_disk_full: self.is_disk_full(),
             room_bytes: self.spares.room_bytes().map(|room| room + not_live),
         }
     }

@@ -6,7 +6,6 @@ use crate::log::Position;
 /// first. 31 bits of 64 MiB segments are 128 PiB of writes.
 const OWN: u32 = 1 << 31;
 
-/// A segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SegmentId {
     /// A segment of an older log, by its index among all of them at this start.

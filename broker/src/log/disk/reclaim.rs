@@ -38,8 +38,8 @@ impl<S: Storage> DiskLog<S> {
             segment: self.segment_bytes,
             fits: self.room().copies_leave(0),
             sealed: self.is_sealed(*epoch),
-            scarce: self.is_scarce(),
-            tight: self.is_tight(),
+            disk_is_full: self.is_disk_full(),
+            below_reserve: self.is_below_reserve(),
             fill: self.spares.fill(),
         });
         let (next, _) = segments.next()?;

@@ -86,12 +86,12 @@ impl<S: Storage> DiskLog<S> {
     }
 
     /// Whether pushes are refused, because the remaining room is reserved for records that empty the log.
-    pub(super) fn is_scarce(&self) -> bool {
+    pub(super) fn is_disk_full(&self) -> bool {
         !(self.spares.wait_for_more() || (self.room().is_ample() && self.spares.leave_enough()))
     }
 
     /// Whether the log's own room is too small for pushes, whatever the volume has.
-    pub(super) fn is_tight(&self) -> bool {
+    pub(super) fn is_below_reserve(&self) -> bool {
         !(self.spares.wait_for_more() || self.room().is_ample())
     }
 

@@ -26,7 +26,6 @@ use crate::log::{Log, Position, Record, RecordHead, Scanned, record::RecordError
 
 /// A part of a segment that is being read.
 pub(super) struct Scanning {
-    /// The requested range.
     range: ReadRange,
     part: oneshot::Receiver<Result<Part, LogError>>,
 }

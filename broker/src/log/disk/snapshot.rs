@@ -111,14 +111,13 @@ impl<S: Storage> DiskLog<S> {
 
     /// Whether a segment must not be freed yet. On a full disk this removes the pins, and the copy fails.
     pub(super) fn is_pinned(&self, epoch: u64) -> bool {
-        if self.is_scarce() {
+        if self.is_disk_full() {
             self.pins.remove_all();
         }
         self.pins.hold(epoch)
     }
 }
 
-/// The pinned segments.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pins(Arc<Mutex<Pinned>>);
 

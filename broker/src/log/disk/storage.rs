@@ -49,7 +49,6 @@ pub trait Storage: Send + Sync + Clone + 'static {
 /// The size of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Volume {
-    /// All bytes.
     pub total: u64,
     /// Free bytes.
     pub available: u64,

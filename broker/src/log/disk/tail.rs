@@ -124,9 +124,9 @@ fn ends_clean<F>(survey: &Survey<F>, end: End) -> bool {
 
 /// Copies the tail into a new segment.
 ///
-/// The segment is marked as used, with its own epoch and mark, before the copy. So after a power cut in between, a
-/// later start does not find half of this copy within its own. The copies make their originals void only when the head
-/// is updated at the end.
+/// The segment is marked as used, with its own epoch and mark, before the copy. A power cut may leave half of a copy.
+/// The next start copies again, under another mark, so it does not mistake that half for a part of its own copy. The
+/// originals become void only when the segment's head is updated at the end.
 pub(super) fn copy<S: Storage>(
     storage: &S,
     survey: &Survey<S::File>,

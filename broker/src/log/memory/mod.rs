@@ -247,7 +247,7 @@ impl Log for MemoryLog {
             total_bytes: batches.iter().map(|(_, batch)| batch.len() as u64).sum(),
             live_bytes: self.live.values().sum(),
             spares: 0,
-            is_scarce: false,
+            is_disk_full: false,
             room_bytes: None,
         }
     }

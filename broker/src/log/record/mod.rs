@@ -14,7 +14,6 @@ mod targets;
 pub use head::{RecordExtent, RecordHead, checksum_as_written, is_whole};
 pub use targets::{Target, Targets};
 
-/// A record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record<'a> {
     /// A message was stored; the format of 0.1.0.

@@ -91,8 +91,8 @@ fn a_channel_keeps_its_messages_and_conditions_through_upgrades_rollbacks_and_re
         check_applied(&release, change).with_context(|| format!("after an upgrade to {}", change.values))?;
         channel.becomes_full()?;
     }
-    let told = release.broker_condition("StorageDiffers")?;
-    ensure!(told["status"] == "True", "{told}");
+    let reported = release.broker_condition("StorageDiffers")?;
+    ensure!(reported["status"] == "True", "{reported}");
 
     // The rollback asks for 1 GiB, but a claim cannot shrink.
     release.roll_back(1)?;
@@ -105,8 +105,8 @@ fn a_channel_keeps_its_messages_and_conditions_through_upgrades_rollbacks_and_re
     };
     check_applied(&release, &first).context("after a rollback")?;
     channel.becomes_full()?;
-    let told = release.broker_condition("StorageDiffers")?;
-    ensure!(told["status"] == "True", "{told}");
+    let reported = release.broker_condition("StorageDiffers")?;
+    ensure!(reported["status"] == "True", "{reported}");
 
     let log = kubectl.run(&["-n", SYSTEM, "logs", "deployment/restante-operator", "--tail=-1"])?;
     ensure!(!log.contains("forbidden"), "the operator lacks a permission:\n{log}");

@@ -90,8 +90,8 @@ fn two_releases_divide_the_channels_and_neither_writes_to_channels_of_the_other(
 
     two.uninstall()?;
     ensure!(finalizers(&kubectl, "parcels")?.is_null(), "parcels still has a finalizer");
-    let told = status(&kubectl, "parcels")?.to_string();
-    ensure!(told.contains("OperatorUninstalled"), "the status does not report the uninstall: {told}");
+    let reported = status(&kubectl, "parcels")?.to_string();
+    ensure!(reported.contains("OperatorUninstalled"), "the status does not report the uninstall: {reported}");
     ensure!(finalizers(&kubectl, "orders")? == serde_json::json!(["restante.dev/one"]));
     orders.becomes_ready()?;
     orders.is_full()?;

@@ -93,7 +93,7 @@ fn refused_values_of_the_default_broker_are_a_condition_until_they_are_accepted(
         Ok(())
     })?;
     // A restart of the operator does not remove the condition, not even for a moment.
-    let told = condition(&operator.get(BROKER)?, "DefaultDiffers")?.clone();
+    let reported = condition(&operator.get(BROKER)?, "DefaultDiffers")?.clone();
     operator.stop()?;
     let operator = Operator::start_again(operator.cluster, "default-differs", &[FLAG])?;
     wait::until("both to be reconciled", SOON, || {
@@ -104,7 +104,7 @@ fn refused_values_of_the_default_broker_are_a_condition_until_they_are_accepted(
         }
         Ok(())
     })?;
-    ensure!(condition(&operator.get(BROKER)?, "DefaultDiffers")? == &told);
+    ensure!(condition(&operator.get(BROKER)?, "DefaultDiffers")? == &reported);
     operator.apply(&config_map("default-differs", "  keepAliveSeconds: 900\n"))?;
     keep_alive_is(&operator, 900)?;
     operator.until("the condition to be removed", BROKER, |broker| {

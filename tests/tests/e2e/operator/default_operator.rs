@@ -194,10 +194,10 @@ fn the_command_in_the_condition_hands_a_channel_of_an_uninstalled_operator_to_th
     let Some(cluster) = shared::cluster_without_release() else { return Ok(()) };
     let default = DefaultOperator::none(cluster);
     let uninstalled = Uninstalled::new(cluster, &default, "given")?;
-    let told = condition_is(&uninstalled.left, "Ready", "False", "OperatorUninstalled")?;
+    let reported = condition_is(&uninstalled.left, "Ready", "False", "OperatorUninstalled")?;
     let status = r#"{"status":{"broker":null}}"#;
     let command = "patch mc orders -n given-users --subresource=status --type=merge -p";
-    ensure!(told.ends_with(&format!("`kubectl {command} '{status}'`")), "{told}");
+    ensure!(reported.ends_with(&format!("`kubectl {command} '{status}'`")), "{reported}");
     let words: Vec<&str> = command.split(' ').chain([status]).collect();
     cluster.kubectl().run(&words)?;
     let given = uninstalled.becomes_ready()?;

@@ -83,8 +83,8 @@ fn a_claim_of_another_owner_is_not_written_to_until_the_reported_command_hands_i
     let storage = "  engine: {embedded: {storage: {size: 1Gi, storageClassName: local}}}\n";
     operator.apply_broker("mine", storage)?;
     let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
-    let told = "PersistentVolumeClaim data-restante-mine-0 belongs to postgres";
-    ensure!(message.contains(told) && !message.contains("delete"), "{message}");
+    let reported = "PersistentVolumeClaim data-restante-mine-0 belongs to postgres";
+    ensure!(message.contains(reported) && !message.contains("delete"), "{message}");
     let sets = operator.run(&["get", "statefulsets,pods", "-o", "name"])?;
     ensure!(sets.is_empty(), "a pod could write to the volume of another owner: {sets}");
     let claim = operator.get("pvc/data-restante-mine-0")?;

@@ -86,13 +86,13 @@ impl CutOff {
     fn forced_deletion_reports_the_reason(&self) -> Result<()> {
         let operator = &self.operator;
         operator.delete("orders")?;
-        let told = format!("cannot serve MessageBroker main: {}: ", self.reason);
-        operator.is_blocked("orders", "BrokerNotServed", &told)?;
+        let reported = format!("cannot serve MessageBroker main: {}: ", self.reason);
+        operator.is_blocked("orders", "BrokerNotServed", &reported)?;
         operator.annotate("orders", "restante.dev/force-delete=true")?;
         operator.channel_is_removed("orders")?;
         for (reason, about) in [("Orphaned", "orders"), ("ChannelOrphaned", "main")] {
             let note = operator.event(&operator.namespace, reason, about)?["note"].to_string();
-            ensure!(note.contains(&told), "{note}");
+            ensure!(note.contains(&reported), "{note}");
             ensure!(note.contains("stay in the broker's store as an orphan"), "{note}");
             ensure!(!note.contains("away"), "{note}");
         }
@@ -109,8 +109,8 @@ impl Operator {
         kubectl.until("the channel to report the reason", AT_ONCE, &words, |channel| {
             for kind in ["Programmed", "Ready"] {
                 let message = condition_is(channel, kind, "False", "BrokerNotServed")?;
-                let told = format!("cannot serve MessageBroker main: {reason}: ");
-                ensure!(message.contains(&told), "the message is {message}");
+                let reported = format!("cannot serve MessageBroker main: {reason}: ");
+                ensure!(message.contains(&reported), "the message is {message}");
             }
             Ok(channel.clone())
         })
@@ -197,8 +197,8 @@ fn a_new_channel_reports_at_once_that_an_object_of_its_broker_cannot_be_applied(
     let operator = Operator::start(cluster, "new-of-refused", &[])?;
     operator.apply_broker("main", "  template: {affinity: {nodeAfinity: {}}}\n")?;
     operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
-    let told = operator.new_channel_reports("orders", "ApplyFailed")?;
-    let message = condition_is(&told, "Ready", "False", "BrokerNotServed")?;
+    let reported = operator.new_channel_reports("orders", "ApplyFailed")?;
+    let message = condition_is(&reported, "Ready", "False", "BrokerNotServed")?;
     ensure!(message.contains("nodeAfinity"), "the message is {message}");
     // The channel also reports another reason, and its end.
     operator.apply_broker("main", "  template: {affinity: {podAfinity: {}}}\n")?;
@@ -235,7 +235,7 @@ fn a_corrected_annotation_is_reported_at_once_with_the_time_of_the_removal() -> 
     operator.delete("orders")?;
     operator.is_blocked("orders", "BrokerNotServed", "force-delete=\"yes\" is invalid and ignored")?;
     operator.annotate("orders", "restante.dev/force-delete=true")?;
-    let told = operator.is_blocked("orders", "BrokerNotServed", "30 s after the deletion")?;
-    ensure!(!told["status"].to_string().contains("is invalid and ignored"), "{}", told["status"]);
+    let reported = operator.is_blocked("orders", "BrokerNotServed", "30 s after the deletion")?;
+    ensure!(!reported["status"].to_string().contains("is invalid and ignored"), "{}", reported["status"]);
     operator.channel_is_removed("orders")
 }

@@ -164,10 +164,10 @@ fn an_image_that_cannot_be_pulled_is_reported() -> Result<()> {
     )?;
     operator.until("the MessageBroker to report the image", "messagebroker/main", |broker| {
         let message = &condition(broker, "Ready")?["message"];
-        let told = message.as_str().is_some_and(|message| {
+        let reported = message.as_str().is_some_and(|message| {
             message.contains("image restante.local/broker:nowhere of pod restante-main-0 cannot be pulled")
         });
-        ensure!(told, "{message}");
+        ensure!(reported, "{message}");
         Ok(())
     })?;
     let note = operator.until_event("main", "ImageNotPulled")?;

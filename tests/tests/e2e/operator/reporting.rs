@@ -154,10 +154,10 @@ fn the_smaller_uid_wins_a_conflict_of_the_same_second_and_the_condition_says_so(
         let loser = channels.iter().max_by_key(uid).context("there is one")?;
         let message = condition_is(loser, "Accepted", "False", "SourceTaken")?;
         let winner = winner["metadata"]["name"].as_str().unwrap_or_default();
-        let told = format!(
+        let reported = format!(
             "taken by MessageChannel same-second/{winner}, which was created in the same second and has the smaller UID"
         );
-        ensure!(message.contains(&told), "the message is {message}");
+        ensure!(message.contains(&reported), "the message is {message}");
         Ok(())
     })
 }

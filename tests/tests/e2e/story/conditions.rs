@@ -72,8 +72,8 @@ pub(crate) fn a_missing_dead_letter_channel_is_reported_and_stops_no_channel(
         |channels| {
             let channels = channels["items"].as_array().context("there are no channels")?;
             let accepted = channels.iter().filter_map(|channel| condition(channel, "Accepted"));
-            let told = accepted.filter(|accepted| accepted["reason"] == "DeadLetterCycle").count();
-            ensure!(told == 1, "{told} channels report it");
+            let reported = accepted.filter(|accepted| accepted["reason"] == "DeadLetterCycle").count();
+            ensure!(reported == 1, "{reported} channels report it");
             Ok(())
         },
     )?;

@@ -186,9 +186,9 @@ impl Test {
             let violations = load.account.violations_in(&left, load.expired);
             let history = load.account.history(&violations);
             ensure!(violations.is_empty(), "{}: {violations:?}; {history:?}", load.name);
-            let (told, seen) = (load.account.totals(load.expired), Totals::of(&left));
-            let same = if moves { told.messages() == seen.messages() } else { told == seen };
-            ensure!(same, "{} has {seen:?}, but the account of its clients expects {told:?}", load.name);
+            let (expected, seen) = (load.account.totals(load.expired), Totals::of(&left));
+            let same = if moves { expected.messages() == seen.messages() } else { expected == seen };
+            ensure!(same, "{} has {seen:?}, but the account of its clients expects {expected:?}", load.name);
         }
         Ok(())
     }
@@ -224,10 +224,10 @@ impl Test {
     /// Compares the counts of the channels in `WITH_SET_STATES` with their accounts.
     async fn check_states(&self, when: &str) -> Result<()> {
         for load in WITH_SET_STATES.map(|name| self.plan.load(name)) {
-            let (told, counted) =
+            let (expected, counted) =
                 (load.account.totals(load.expired), inspection::counts(&self.broker, load.name).await?);
             let name = load.name;
-            ensure!(told == counted, "{when}: {name} counts {counted:?}, but its account expects {told:?}");
+            ensure!(expected == counted, "{when}: {name} counts {counted:?}, but its account expects {expected:?}");
             let seen = Totals::of(&inspection::peek_all(&self.api, name).await?);
             ensure!(seen == counted, "{when}: {name} counts {counted:?}, but a peek finds {seen:?}");
         }

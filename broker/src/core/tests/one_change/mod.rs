@@ -1,6 +1,6 @@
 //! The oracle of `check`: real data folders with one change each.
 //!
-//! For every change: `check` reports "sound" only if a start has every acknowledged message; a start that succeeds has
+//! For every change: `check` reports "healthy" only if a start has every acknowledged message; a start that succeeds has
 //! them as well, or reports the unreadable ones; and a start that refuses has written nothing.
 
 mod change;
@@ -51,7 +51,7 @@ fn hold(shape: Shape, seed: u64) {
 impl Tally {
     /// Checks a changed folder, and starts on it.
     fn check_start(&mut self, folder: &Folder, changed: &Path, cores: usize) -> Result<(), String> {
-        let sound = maintenance::is_sound(changed);
+        let sound = maintenance::is_healthy(changed);
         let before = files(changed);
         let found = match start(changed, cores) {
             Ok(found) => found,

@@ -48,7 +48,6 @@ pub struct SegmentSummary {
 /// The place of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordSource<'a> {
-    /// The number of its frame.
     pub frame: u64,
     pub file: &'a str,
     pub offset: u64,

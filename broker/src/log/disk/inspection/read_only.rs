@@ -40,7 +40,6 @@ impl ReadOnly {
         Self { path: path.to_owned(), unreadable: Unreadable::default() }
     }
 
-    /// The unreadable ranges.
     pub(super) fn unreadable(&self) -> Vec<Damage> {
         let pieces = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ranges: Vec<Damage> = Vec::new();

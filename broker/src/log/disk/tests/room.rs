@@ -240,7 +240,7 @@ impl World {
 
     fn begin_walk(&mut self) {
         let room = self.room(self.promised());
-        let scarce = !(room.is_ample() && self.leaves_enough());
+        let disk_is_full = !(room.is_ample() && self.leaves_enough());
         let waits = !self.full && self.available() >= SEGMENT;
         let oldest = self.segments.front().unwrap();
         let usage = LogUsage {
@@ -251,8 +251,8 @@ impl World {
             segment: SEGMENT,
             fits: room.copies_leave(0),
             sealed: self.segments.len() > 1,
-            scarce: scarce && !waits,
-            tight: !room.is_ample() && !waits,
+            disk_is_full: disk_is_full && !waits,
+            below_reserve: !room.is_ample() && !waits,
             fill: reserve::fill(Volume { total: self.volume, available: self.available() }),
         };
         if compaction::wanted(usage) {

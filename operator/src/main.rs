@@ -40,7 +40,10 @@ fn started(cli: Cli) -> anyhow::Result<()> {
         let mut signals = ShutdownSignals::listen().context("cannot listen for signals")?;
         let client = async {
             let client = kube::Client::try_default().await;
-            client.context("no cluster configuration found; run in a pod with a ServiceAccount, or set KUBECONFIG")
+            // One line: the causes of this error repeat its text.
+            client.map_err(|error| {
+                anyhow!("no cluster configuration found; run in a pod with a ServiceAccount, or set KUBECONFIG: {error}")
+            })
         };
         match cli.command.unwrap_or(Command::Run) {
             Command::Run => match signals.race(client).await {

@@ -157,17 +157,11 @@ pub fn address_in(uri: &Uri, prefix: &str) -> Result<Address, HttpError> {
 }
 
 fn destination_only(address: &Address) -> HttpError {
-    refusal::one_sided(
-        address,
-        "a destination, not a source; pull from the channel's source instead",
-    )
+    refusal::one_sided(address, "a destination, not a source; pull from the channel's source instead")
 }
 
 fn source_only(address: &Address) -> HttpError {
-    refusal::one_sided(
-        address,
-        "a source, not a destination; push to the channel's destination instead",
-    )
+    refusal::one_sided(address, "a source, not a destination; push to the channel's destination instead")
 }
 
 /// A header value of text that the broker generated.

@@ -5,18 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 // The last lines of the commands' help.
-const CHECK_STATUS: &str =
-    "Exit codes: 0 healthy; 1 damage found and reported; 2 failed; 130 or 143 interrupted by SIGINT or SIGTERM.";
-const DUMP_STATUS: &str =
-    "Exit codes: 0 complete; 1 complete except for damage; 2 failed; 130 or 143 interrupted by SIGINT or SIGTERM.";
-const SALVAGE_STATUS: &str =
-    "Exit codes: 0 created, and nothing was damaged; 1 created, without the damage that is reported; 2 failed; 130 or \
+const CHECK_STATUS: &str = "Exit codes: 0 healthy; 1 damage found and reported; 2 failed; 130 or 143 interrupted by SIGINT or SIGTERM.";
+const DUMP_STATUS: &str = "Exit codes: 0 complete; 1 complete except for damage; 2 failed; 130 or 143 interrupted by SIGINT or SIGTERM.";
+const SALVAGE_STATUS: &str = "Exit codes: 0 created, and nothing was damaged; 1 created, without the damage that is reported; 2 failed; 130 or \
      143 interrupted by SIGINT or SIGTERM.";
-const BACKUP_STATUS: &str =
-    "Exit codes: 0 complete; 1 complete, with damage that is on the broker's disk; 2 failed; 130 or 143 interrupted by \
+const BACKUP_STATUS: &str = "Exit codes: 0 complete; 1 complete, with damage that is on the broker's disk; 2 failed; 130 or 143 interrupted by \
      SIGINT or SIGTERM.";
-const RESTORE_STATUS: &str =
-    "Exit codes: 0 restored; 1 restored, with damage that was in the backup; 2 failed; 130 or 143 interrupted by SIGINT \
+const RESTORE_STATUS: &str = "Exit codes: 0 restored; 1 restored, with damage that was in the backup; 2 failed; 130 or 143 interrupted by SIGINT \
      or SIGTERM.";
 
 /// Command on a data folder, instead of running a broker.

@@ -221,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn a_size_without_a_number_is_refused_in_plain_words() {
+        assert_eq!(segment_size("64MiB"), Ok(ByteSize::mib(64)));
+        for bad in ["x", "", "MiB"] {
+            let expected = Err("is not a size; write a number and a unit, such as 64MiB".to_owned());
+            assert_eq!((segment_size(bad), memory(bad)), (expected.clone(), expected), "{bad}");
+        }
+    }
+
+    #[test]
     fn an_external_url_has_a_valid_host() {
         for good in ["https://mq.example.com", "http://10.0.0.1:8080/mq/", "https://[fd00::1]:8443"] {
             assert!(external_url(good).is_ok(), "{good}");

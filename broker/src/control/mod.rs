@@ -169,6 +169,9 @@ async fn unknown_route(uri: Uri) -> HttpError {
 async fn wrong_method(method: Method, uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::MethodNotAllowed,
-        format!("the method {method} is not allowed on {}; use a method that the header Allow lists", uri.path()),
+        format!(
+            "the method {method} is not allowed on {}; use a method that the header Allow lists",
+            uri.path()
+        ),
     )
 }

@@ -29,7 +29,7 @@ pub enum DataFolderError {
     },
     /// A broker uses the folder, which must not change during an inspection.
     #[error(
-        "the data folder {path} is in use by {holder}; stop it first. To copy a folder in use, run \
+        "the data folder {path} is in use by {holder}; stop it first; to copy a folder in use, run \
          restante-broker backup",
         path = path.display(),
         holder = holder.map_or_else(|| "a broker".into(), |pid| format!("the broker with process id {pid}")),
@@ -45,9 +45,7 @@ pub enum DataFolderError {
          files; use a local disk or a block volume, not a network share",
         path = path.display()
     )]
-    NoLocks {
-        path: PathBuf,
-    },
+    NoLocks { path: PathBuf },
     #[error(
         "{path} or one of its parent folders is not a folder; name another one (for a broker: --data-dir), or move the file away",
         path = path.display()

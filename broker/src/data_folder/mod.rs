@@ -27,9 +27,9 @@ use std::{
     time::Duration,
 };
 
+use restante_wire::json;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use restante_wire::json;
 use uuid::Uuid;
 
 pub use error::DataFolderError;
@@ -301,8 +301,7 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
     match plain_file::read(&path, SMALL_BYTES_MAX) {
         Ok(Some(text)) => {
             let damaged = |reason: String| DataFolderError::Damaged { path: path.clone(), reason };
-            let version: serde_json::Value =
-                json::read(&text).map_err(|fault| damaged(fault.to_string()))?;
+            let version: serde_json::Value = json::read(&text).map_err(|fault| damaged(fault.to_string()))?;
             let found = version["format"].as_u64().filter(|format| *format > 0);
             let found = found.ok_or_else(|| damaged("it contains no valid format number".into()))?;
             if found > u64::from(FORMAT) {

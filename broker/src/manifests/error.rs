@@ -20,11 +20,7 @@ pub enum ManifestError {
         source: io::Error,
     },
     #[error("{path} exceeds the limit of a manifest: {bytes} bytes, at most {max}; split it", path = path.display())]
-    TooLarge {
-        path: PathBuf,
-        bytes: u64,
-        max: u64,
-    },
+    TooLarge { path: PathBuf, bytes: u64, max: u64 },
     /// The files have invalid documents.
     #[error("{}", list(.0))]
     Invalid(Vec<Fault>),

@@ -58,9 +58,7 @@ pub enum RunError {
     Thread(io::Error),
     /// The log or the address store failed while the broker ran.
     #[error("storage failed: {reason}; the next start recovers what was stored")]
-    StoreFailed {
-        reason: String,
-    },
+    StoreFailed { reason: String },
 }
 
 /// `sysexits.h`, EX_IOERR: a disk failed or is full. A supervisor may restart the broker; a person should check the

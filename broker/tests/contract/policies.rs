@@ -65,6 +65,11 @@ async fn message_delay_and_message_ttl_above_the_channels_limits_are_400_and_nev
         let response = broker.push("acme/orders", "x").header(name, value).send().await.unwrap();
         assert_problem(response, 400, ProblemType::HeaderMalformed).await;
     }
+    // More than the broker can represent: the detail names no value that the sender did not give.
+    let response =
+        broker.push("acme/orders", "x").header("message-delay", "99999999999").send().await.unwrap();
+    let detail = assert_problem(response, 400, ProblemType::HeaderMalformed).await.detail;
+    assert!(detail.starts_with("Message-Delay exceeds the maximum of acme/orders: 60 s"), "{detail}");
     // Due after its expiry: it could never be received.
     let push = broker.push("acme/orders", "x").header("message-delay", "20").header("message-ttl", "20");
     assert_problem(push.send().await.unwrap(), 400, ProblemType::HeaderMalformed).await;

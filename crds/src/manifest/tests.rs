@@ -203,8 +203,5 @@ fn invalid_yaml_is_refused_with_its_line() {
     let errors = parse(&format!("{HEAD}spec:\n  access: {{anonymous: true\nx: [\n")).unwrap_err();
     assert!(errors[0].line >= 6 && errors[0].message.starts_with("invalid YAML"), "{errors:?}");
     let errors = parse(&format!("{HEAD}kind: again\n")).unwrap_err();
-    assert_eq!(
-        errors[0].to_string(),
-        "line 5, column 1: invalid YAML: the key kind is given more than once"
-    );
+    assert_eq!(errors[0].to_string(), "line 5, column 1: invalid YAML: the key kind is given more than once");
 }

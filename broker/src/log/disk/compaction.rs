@@ -49,12 +49,12 @@ pub(super) struct LogUsage {
 /// segment that is completely live can precede others that are dead. And the oldest segment of a deep queue is hardly
 /// live just before its receivers finish it, when copying the rest would be wasted.
 pub(super) fn wanted(usage: LogUsage) -> bool {
-    let LogUsage { total, used, live, oldest_live, segment, fits, sealed, disk_is_full, below_reserve, fill } = usage;
+    let LogUsage { total, used, live, oldest_live, segment, fits, sealed, disk_is_full, below_reserve, fill } =
+        usage;
     let worth_it = total.saturating_sub(SLACK_SEGMENTS * segment) as f64 * worth(fill) > live as f64;
     let is_nearly_dead = oldest_live <= segment / NEARLY_DEAD;
     let garbage = used.saturating_sub(live);
-    let gains_room =
-        (disk_is_full && garbage > segment) || (below_reserve && garbage > segment / GAIN_SHARE);
+    let gains_room = (disk_is_full && garbage > segment) || (below_reserve && garbage > segment / GAIN_SHARE);
     sealed && fits && (worth_it || is_nearly_dead || gains_room)
 }
 

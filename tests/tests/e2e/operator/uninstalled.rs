@@ -42,7 +42,10 @@ fn an_uninstall_writes_an_event_for_a_deleted_channel_with_messages() -> Result<
     let note = operator.event("kept-until", "Orphaned", "orders")?["note"].to_string();
     for reported in [note.as_str(), log.as_str()] {
         ensure!(reported.contains("its status shows 1 message and 0 dead letters"), "{reported}");
-        ensure!(reported.contains("in the store of MessageBroker kept-until/main as an orphan"), "{reported}");
+        ensure!(
+            reported.contains("in the store of MessageBroker kept-until/main as an orphan"),
+            "{reported}"
+        );
     }
     ensure!(log.lines().any(|line| line.contains("WARN") && line.contains("orders")), "{log}");
     Ok(())

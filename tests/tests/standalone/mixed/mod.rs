@@ -227,7 +227,10 @@ impl Test {
             let (expected, counted) =
                 (load.account.totals(load.expired), inspection::counts(&self.broker, load.name).await?);
             let name = load.name;
-            ensure!(expected == counted, "{when}: {name} counts {counted:?}, but its account expects {expected:?}");
+            ensure!(
+                expected == counted,
+                "{when}: {name} counts {counted:?}, but its account expects {expected:?}"
+            );
             let seen = Totals::of(&inspection::peek_all(&self.api, name).await?);
             ensure!(seen == counted, "{when}: {name} counts {counted:?}, but a peek finds {seen:?}");
         }

@@ -41,7 +41,7 @@ impl<'a> RecordHead<'a> {
 }
 
 /// Whether these bytes are one intact record. A record without a checksum is only checked for its structure: every
-/// record except messages, and messages in the format of 0.1.0.
+/// record except messages, and messages in the early format.
 pub fn is_whole(bytes: &[u8]) -> bool {
     let Ok((_, extent)) = RecordHead::decode_first(bytes) else { return false };
     let as_written = |at: usize| {

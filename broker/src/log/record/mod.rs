@@ -16,7 +16,7 @@ pub use targets::{Target, Targets};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// A message was stored; the format of 0.1.0.
+    /// A message was stored; an early format.
     Push {
         channel: u32,
         sequence: u64,
@@ -40,7 +40,7 @@ pub enum Record<'a> {
         start: u64,
         ends_ms: u64,
     },
-    /// A message was released; the format of 0.1.0.
+    /// A message was released; an early format.
     Release {
         channel: u32,
         sequence: u64,
@@ -51,7 +51,7 @@ pub enum Record<'a> {
     },
     /// A message left its channel.
     Settle { channel: u32, sequence: u64 },
-    /// An idempotency key whose message is no longer in the log; the format of 0.1.0.
+    /// An idempotency key whose message is no longer in the log; an early format.
     IdempotencyKey {
         channel: u32,
         hash: u128,
@@ -210,7 +210,7 @@ pub enum Ended {
 pub struct Idempotency {
     /// 128 bits of a hash of the key in its scope.
     pub hash: u128,
-    /// 128 bits of a hash of the push; 0 if 0.1.0 stored it, which did not compare pushes.
+    /// 128 bits of a hash of the push; 0 in the early format, whose broker did not compare pushes.
     pub fingerprint: u128,
     /// When the key is forgotten.
     pub expires_ms: u64,

@@ -60,7 +60,7 @@ lint: ## Checks formatting, generated files, dependencies and the language, and 
 	cargo fmt --all --check
 	cargo crdgen check
 	tests/dependencies.sh
-	tests/language.sh
+	tests/language.py
 	cargo clippy $(E2E) --all-targets -- --deny warnings
 	if cargo deny --version >/dev/null 2>&1; then $(MAKE) deny; else echo 'cargo-deny is not installed: see make deny'; fi
 

@@ -26,7 +26,7 @@ pub(super) struct ReleaseGuard {
     memory: SmallVec<[Allocation; 1]>,
 }
 
-/// A message's content on its way to the receiver.
+/// A message's body on its way to the receiver.
 pub(super) struct LeasedBody {
     content: Bytes,
     /// `None` once the connection has taken the content.

@@ -48,7 +48,7 @@ struct PushRequest {
     caller: Caller,
 }
 
-/// The place of a waiting sender. It is given up on drop, when the sender hangs up.
+/// The place of a waiting sender. Released on drop, when the sender hangs up.
 struct WaitingSender {
     cores: Router,
     turn: SenderTurn,

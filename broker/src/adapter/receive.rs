@@ -16,7 +16,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// The place of a waiting receiver. It is given up on drop, when the receiver hangs up.
+/// The place of a waiting receiver. Released on drop, when the receiver hangs up.
 struct WaitingReceiver {
     cores: Router,
     channel: u32,
@@ -85,7 +85,7 @@ impl PullAdapter {
         }
     }
 
-    /// Loads the contents of the messages. If none can be read, waits for other messages, up to another wait.
+    /// Loads the bodies of the messages. If none can be read, waits for other messages, up to another wait.
     pub(super) async fn filled(
         &self,
         held: LeasedMessages,

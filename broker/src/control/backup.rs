@@ -1,7 +1,7 @@
 //! `POST /control/v1/backup`: the data folder as one archive, while the broker serves traffic.
 //!
-//! The snapshot (cut) of the log is taken after the first byte of the answer was sent. So the backup has everything
-//! that was acknowledged before that byte, and no message that was settled before it returns. The log's segments are
+//! The snapshot (cut) of the log is taken after the first byte of the answer was sent. So the backup has every
+//! operation that was acknowledged before that byte: no message that was settled before it returns. The log's segments are
 //! copied oldest first, and each is released when it was read. One archive is written at a time, with a few pieces of
 //! it in memory.
 

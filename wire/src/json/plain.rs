@@ -131,7 +131,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    #[expect(dead_code, reason = "only what cannot be read is looked at")]
+    #[expect(dead_code, reason = "the tests read invalid values only")]
     struct Outer {
         #[serde(default, deserialize_with = "super::super::objects::<9, _, _>")]
         items: Vec<Inner>,
@@ -141,7 +141,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    #[expect(dead_code, reason = "only what cannot be read is looked at")]
+    #[expect(dead_code, reason = "the tests read invalid values only")]
     struct Inner {
         lease: String,
         delay_seconds: Option<u32>,

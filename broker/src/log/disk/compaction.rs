@@ -45,7 +45,7 @@ pub(super) struct LogUsage {
 /// used some of their reserve, a [part](GAIN_SHARE) of a segment is enough, because they continue with that. Unused
 /// space at the ends of segments does not count: the copies would leave it unused again.
 ///
-/// In the other cases the decision looks at the whole log, not at one segment. Segments are freed in order, so a
+/// In the other cases the decision depends on the whole log, not on one segment. Segments are freed in order, so a
 /// segment that is completely live can precede others that are dead. And the oldest segment of a deep queue is hardly
 /// live just before its receivers finish it, when copying the rest would be wasted.
 pub(super) fn wanted(usage: LogUsage) -> bool {

@@ -64,8 +64,7 @@ pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
     prop::collection::vec(some, 1..200).prop_map(|some| some.concat())
 }
 
-/// A message leaves for another shard while its own shard's disk is held back, and everything else continues as far as
-/// it can.
+/// A message leaves for another shard while its own shard's disk is held back; all other shards continue.
 fn moved_while_held_back() -> impl Strategy<Value = Vec<Operation>> {
     let leaves = prop_oneof![
         2 => Just(Operation::Reject(0)),

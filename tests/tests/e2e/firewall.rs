@@ -89,7 +89,7 @@ fn a_client_system_without_its_firewall_is_detected() -> Result<()> {
     let client = ClientSystem::join("fw-bare", servers.network.name(), BROKER)?;
     firewall::open(client.namespace())?;
     let error = client.prove_closed(OTHER).err().context("an open client system was reported as closed")?;
-    assert!(error.to_string().contains("the firewall lets the client out"), "{error:#}");
+    assert!(error.to_string().contains("the firewall allows the client to reach"), "{error:#}");
     servers.stop()
 }
 

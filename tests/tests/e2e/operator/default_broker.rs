@@ -223,6 +223,6 @@ fn a_renamed_default_broker_is_created_and_the_earlier_one_stays_and_is_reported
     operator.apply(&renamed)?;
     operator.until_condition("other", "Ready", "True", "Ready")?;
     let note = operator.until_event("main", "LeftBehind")?;
-    ensure!(note.contains("the default MessageBroker is other now: main stays"), "{note}");
+    ensure!(note.contains("the default MessageBroker is now other. MessageBroker main stays"), "{note}");
     operator.until_condition("main", "Ready", "True", "Ready").map(drop)
 }

@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn an_invalid_uuid_is_reported_without_the_text_of_a_library() {
         #[derive(Debug, Deserialize)]
-        #[expect(dead_code, reason = "only the error is looked at")]
+        #[expect(dead_code, reason = "only the error is read")]
         struct Target {
             to: Option<uuid::Uuid>,
         }

@@ -401,7 +401,7 @@ fn a_file_that_is_not_a_backup_is_refused_and_not_quoted() {
     let folder = tempfile::TempDir::new().unwrap();
     let (file, target) = (folder.path().join("passwords"), folder.path().join("new"));
     for (bytes, says) in [(2048, "it has an invalid header"), (100, "it ends early")] {
-        fs::write(&file, "secret\n".repeat(300).as_bytes()[..bytes].to_vec()).unwrap();
+        fs::write(&file, &"secret\n".repeat(300).as_bytes()[..bytes]).unwrap();
         let output = run_command(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
         assert_eq!(status(&output), 2);
         assert!(stderr(&output).contains(says) && !stderr(&output).contains("secret"), "{}", stderr(&output));

@@ -200,7 +200,7 @@ async fn a_log_of_another_broker_in_the_data_folder_is_reported_by_check_and_ref
     let checked = on(&broker.data_folder(), "check", &[]);
     assert_eq!(status(&checked), 1);
     assert!(
-        stdout(&checked).contains("DAMAGED log-2-0of1: it is a log that no start"),
+        stdout(&checked).contains("DAMAGED log-2-0of1: it is not a log of this data folder"),
         "{}",
         stdout(&checked)
     );

@@ -81,7 +81,7 @@ fn a_full_disk_is_refused_before_anything_is_half_created() {
     durable::simulated::fill(true);
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, DataFolderError::Full { .. }), "{error}");
-    assert!(error.to_string().contains("Make room"), "{error}");
+    assert!(error.to_string().contains("make room"), "{error}");
     durable::simulated::fill(false);
     assert!(open(folder.path()).is_ok(), "there is room again");
 }

@@ -66,6 +66,9 @@ fn ctr(context: &Context) -> Command {
     ctr
 }
 
+/// Disables NRI, whose socket has one path for the whole machine: of two clusters that start at the same moment, one would
+/// fail with "address already in use".
+///
 /// Sets `restrict_oom_score_adj`: without CAP_SYS_RESOURCE, as in many containers and virtual machines, runc cannot
 /// lower a pod's OOM score, and fails with "can't get final child's PID from pipe: EOF".
 fn config(folder: &Path, networks: &Path) -> Result<String> {
@@ -83,6 +86,8 @@ state = '{folder}/state'
 address = '{socket}'
 [ttrpc]
 address = '{socket}.ttrpc'
+[plugins.'io.containerd.nri.v1.nri']
+disable = true
 [plugins.'io.containerd.cri.v1.runtime']
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true

@@ -31,6 +31,10 @@ pub(crate) struct Arguments {
     /// Duration of the soak, in seconds
     #[arg(long, env = "SOAK", default_value_t = 300, value_parser = clap::value_parser!(u64).range(40..=604_800))]
     pub(crate) soak: u64,
+    /// Another broker's program: compares this build with it, in the rows push, batch, pull, parked, queued and channels,
+    /// and fails if this build costs more
+    #[arg(long, env = "AGAINST")]
+    pub(crate) against: Option<PathBuf>,
     /// Folder for results.json, and for the brokers' data during the run; must be on the disk to measure
     #[arg(long, env = "RESTANTE_BENCH_OUTPUT", default_value = "target/bench")]
     pub(crate) output: PathBuf,

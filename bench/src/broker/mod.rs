@@ -50,6 +50,8 @@ pub(crate) struct Broker {
 /// Start options.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
+    /// Another broker's program than the one of this build.
+    pub(crate) program: Option<PathBuf>,
     /// Number of segments to reuse.
     pub(crate) spares: u32,
     /// Worker threads; one by default.
@@ -77,7 +79,7 @@ impl Broker {
             logs.current.iter().try_for_each(|log| make_spares(log, options.spares))?;
         }
         let [listen, admin, control] = free_ports()?;
-        let mut command = pinned(&program()?);
+        let mut command = pinned(&options.program.clone().map_or_else(program, Ok)?);
         command.arg("--listen").arg(listen.to_string()).arg("--admin-listen").arg(admin.to_string());
         command.arg("--data-dir").arg(data(folder)).args(&options.flags);
         command.args(options.cores.map(|cores| format!("--cores={cores}")));

@@ -13,7 +13,7 @@ use crate::{
 
 const CLIENTS: usize = 64;
 /// Messages per request.
-const MESSAGES: usize = 64;
+pub(super) const MESSAGES: usize = 64;
 /// More segments than a turn fills at twice the rate of the stretch goal.
 const SPARES: u32 = 24;
 
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let rounds = duel(
         &name,
         arguments.rounds,
-        Contestant::new("ours", || ours(arguments)),
+        Contestant::new("ours", || ours(arguments, &Options::default())),
         Contestant::new("no-op", || no_op(arguments, CLIENTS)),
     )?;
     let messages = MESSAGES as f64;
@@ -37,8 +37,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     ])
 }
 
-fn ours(arguments: &Arguments) -> Result<Turn> {
-    let options = Options { spares: SPARES, ..Options::default() };
+/// A turn of Restante: durable pushes of many messages per request.
+pub(super) fn ours(arguments: &Arguments, options: &Options) -> Result<Turn> {
+    let options = Options { spares: SPARES, ..options.clone() };
     let Broker { server, .. } = &Broker::start(&arguments.output, &options)?;
     let request = push_batch(ADDRESS, MESSAGES, |_| restante_wire::batch::ItemHead::default());
     let work = Repeat { server: server.address, request, status: 200 };

@@ -22,8 +22,8 @@ const FEW: usize = 10;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let many = arguments.channels;
-    let (few_bytes, with_few) = with_channels(arguments, FEW)?;
-    let (many_bytes, with_many) = with_channels(arguments, many)?;
+    let (few_bytes, with_few) = with_channels(arguments, &Options::default(), FEW)?;
+    let (many_bytes, with_many) = with_channels(arguments, &Options::default(), many)?;
     let name = format!("cost of a push with {} channels ÷ with {FEW}", abbreviated(many));
     let rounds = duel(
         &name,
@@ -47,9 +47,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
 }
 
 /// A broker that was restarted after its channels were programmed, and its memory when idle.
-fn with_channels(arguments: &Arguments, channels: usize) -> Result<(f64, Broker)> {
+pub(super) fn with_channels(
+    arguments: &Arguments,
+    options: &Options,
+    channels: usize,
+) -> Result<(f64, Broker)> {
     let folder = tempfile::tempdir_in(&arguments.output)?;
-    let options = Options { operated: true, spares: SPARES, ..Options::default() };
+    let options = Options { operated: true, spares: SPARES, ..options.clone() };
     let mut broker = Broker::start_in(folder.path(), &options)?;
     operator::program_many(&broker, channels)?;
     broker.server.kill()?;
@@ -59,7 +63,8 @@ fn with_channels(arguments: &Arguments, channels: usize) -> Result<(f64, Broker)
     Ok((block_on(memory::at_rest(&broker))?, broker))
 }
 
-fn turn(arguments: &Arguments, Broker { server, .. }: &Broker, channels: usize) -> Result<Turn> {
+/// A turn of pushes to different channels.
+pub(super) fn turn(arguments: &Arguments, Broker { server, .. }: &Broker, channels: usize) -> Result<Turn> {
     let work = PushAnywhere { server: server.address, channels: channels as u64, pushed: Cell::new(0) };
     load::run(work, server.id(), CLIENTS, arguments.window())
 }

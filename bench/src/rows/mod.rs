@@ -4,6 +4,7 @@ mod backlog;
 mod batch;
 mod channels;
 mod cores;
+mod gate;
 mod handover;
 mod parked;
 mod peers;
@@ -94,7 +95,11 @@ impl Rows {
 pub(crate) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for these in &arguments.rows {
-        match these.run(arguments, peers) {
+        let run = match &arguments.against {
+            Some(other) => gate::run(*these, arguments, other),
+            None => these.run(arguments, peers),
+        };
+        match run {
             Ok(more) => rows.extend(more),
             Err(error) => rows.push(Row::broken(these.name(), &error)),
         }

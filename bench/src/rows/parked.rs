@@ -33,8 +33,9 @@ struct Sample {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let rounds =
-        (0..arguments.rounds).map(|_| runtime.block_on(round(arguments))).collect::<Result<Vec<_>>>()?;
+    let rounds = (0..arguments.rounds)
+        .map(|_| runtime.block_on(round(arguments, &Options::default())))
+        .collect::<Result<Vec<_>>>()?;
     let of = |value: fn(&(Sample, Sample)) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
     let per_window = format!("ms of CPU in {} s", arguments.seconds);
     Ok(vec![
@@ -42,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
             format!("memory per parked receiver, {} receivers", abbreviated(RECEIVERS)),
             Goal::at_most(8.0, 1.0),
             "KiB",
-            of(|(none, all)| (all.resident_kib as f64 - none.resident_kib as f64) / RECEIVERS as f64),
+            of(per_receiver),
         )
         .with("threads, none waiting", of(|(none, _)| none.threads as f64))
         .with("threads, all waiting", of(|(_, all)| all.threads as f64))
@@ -51,8 +52,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     ])
 }
 
-async fn round(arguments: &Arguments) -> Result<(Sample, Sample)> {
-    let broker = Broker::start(&arguments.output, &Options::default())?;
+/// Memory per waiting receiver, in KiB.
+fn per_receiver((none, all): &(Sample, Sample)) -> f64 {
+    (all.resident_kib as f64 - none.resident_kib as f64) / RECEIVERS as f64
+}
+
+/// Memory per waiting receiver of a broker that starts with these options, in bytes.
+pub(super) fn bytes(arguments: &Arguments, options: &Options) -> Result<f64> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(per_receiver(&runtime.block_on(round(arguments, options))?) * 1024.0)
+}
+
+async fn round(arguments: &Arguments, options: &Options) -> Result<(Sample, Sample)> {
+    let broker = Broker::start(&arguments.output, options)?;
     let none = sample(&broker, arguments.window()).await?;
     let mut waiting = Vec::new();
     for _ in 0..RECEIVERS {

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::push::ours;
 use crate::{
     arguments::Arguments,
+    broker::Options,
     load::{self, Turn, Work},
     peers::{Peers, beanstalkd, nats, rabbitmq, redis},
     report::row::{Goal, Row},
@@ -32,7 +33,7 @@ type Turns<'a> = Option<Box<dyn FnMut() -> Result<Turn> + 'a>>;
 pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
     let (peers, turns): (Vec<Peer>, Vec<Turns<'_>>) = others(arguments, peers).into_iter().unzip();
     let installed: Vec<bool> = turns.iter().map(Option::is_some).collect();
-    let mut contestants = vec![Contestant::new("ours", || ours(arguments, CLIENTS))];
+    let mut contestants = vec![Contestant::new("ours", || ours(arguments, &Options::default(), CLIENTS))];
     contestants.extend(peers.iter().zip(turns).filter_map(|(peer, turn)| {
         let name = peer.setting.to_owned();
         Some(Contestant { name, turn: turn? })

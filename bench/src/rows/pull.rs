@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
     let rounds = duel(
         NAME,
         arguments.rounds,
-        Contestant::new("ours", || ours(arguments)),
+        Contestant::new("ours", || ours(arguments, &Options::default())),
         Contestant::new("NATS", || theirs(arguments, nats)),
     )?;
     Ok(vec![
@@ -43,8 +43,9 @@ pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
     ])
 }
 
-fn ours(arguments: &Arguments) -> Result<Turn> {
-    let options = Options { spares: SPARES, ..Options::default() };
+/// A turn of Restante: pulls that settle the previous message.
+pub(super) fn ours(arguments: &Arguments, options: &Options) -> Result<Turn> {
+    let options = Options { spares: SPARES, ..options.clone() };
     let mut broker = Broker::start(&arguments.output, &options)?;
     let server = &mut broker.server;
     block_on(fill(server.address, messages(arguments), |_| Default::default()))?;

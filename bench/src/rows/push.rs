@@ -23,7 +23,7 @@ fn case(arguments: &Arguments, clients: usize, goal: Goal) -> Result<Row> {
     let rounds = duel(
         &name,
         arguments.rounds,
-        Contestant::new("ours", || ours(arguments, clients)),
+        Contestant::new("ours", || ours(arguments, &Options::default(), clients)),
         Contestant::new("no-op", || no_op(arguments, clients)),
     )?;
     Ok(Row::compared(name, goal, "requests/s", of(&rounds, |(ours, no_op)| (ours.rate, no_op.rate)))
@@ -40,8 +40,8 @@ fn case(arguments: &Arguments, clients: usize, goal: Goal) -> Result<Row> {
 }
 
 /// A turn of Restante: durable pushes of one message per request.
-pub(super) fn ours(arguments: &Arguments, clients: usize) -> Result<Turn> {
-    let options = Options { spares: SPARES, ..Options::default() };
+pub(super) fn ours(arguments: &Arguments, options: &Options, clients: usize) -> Result<Turn> {
+    let options = Options { spares: SPARES, ..options.clone() };
     let broker = Broker::start(&arguments.output, &options)?;
     let Broker { server, .. } = &broker;
     load::run(Repeat::push(server.address), server.id(), clients, arguments.window())

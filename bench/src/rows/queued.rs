@@ -25,9 +25,7 @@ const ROUNDS_MAX: u32 = 3;
 pub(super) fn queued(arguments: &Arguments) -> Result<Vec<Row>> {
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds.min(ROUNDS_MAX) {
-        let broker = start(arguments)?;
-        let before = memory::resident(&broker)?;
-        rounds.push((after(&broker, MESSAGES, |_| ItemHead::default())? - before) / MESSAGES as f64);
+        rounds.push(bytes(arguments, &Options::default())?);
         progress(&format!("queued: {:.1} bytes of memory per message", rounds[rounds.len() - 1]));
     }
     let name = format!("memory per queued message, body on disk, {} messages", abbreviated(MESSAGES));
@@ -37,8 +35,8 @@ pub(super) fn queued(arguments: &Arguments) -> Result<Vec<Row>> {
 pub(super) fn keys(arguments: &Arguments) -> Result<Vec<Row>> {
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds.min(ROUNDS_MAX) {
-        let without = after(&start(arguments)?, KEYS, |_| ItemHead::default())?;
-        let with = after(&start(arguments)?, KEYS, keyed)?;
+        let without = after(&start(arguments, &Options::default())?, KEYS, |_| ItemHead::default())?;
+        let with = after(&start(arguments, &Options::default())?, KEYS, keyed)?;
         rounds.push((with - without) / KEYS as f64);
         progress(&format!("keys: {:.1} bytes of memory per key", rounds[rounds.len() - 1]));
     }
@@ -46,10 +44,17 @@ pub(super) fn keys(arguments: &Arguments) -> Result<Vec<Row>> {
     Ok(vec![Row::measured(name, Goal::none(true), "bytes", rounds)])
 }
 
+/// Memory per queued message of a broker that starts with these options, in bytes.
+pub(super) fn bytes(arguments: &Arguments, options: &Options) -> Result<f64> {
+    let broker = start(arguments, options)?;
+    let before = memory::resident(&broker)?;
+    Ok((after(&broker, MESSAGES, |_| ItemHead::default())? - before) / MESSAGES as f64)
+}
+
 /// Starts a broker that keeps almost no bodies in memory.
-fn start(arguments: &Arguments) -> Result<Broker> {
+fn start(arguments: &Arguments, options: &Options) -> Result<Broker> {
     let flags = ["--hot-body-memory", "1MiB"].map(str::to_owned).to_vec();
-    Broker::start(&arguments.output, &Options { flags, ..Options::default() })
+    Broker::start(&arguments.output, &Options { flags, ..options.clone() })
 }
 
 /// Resident bytes after this number of messages was queued.

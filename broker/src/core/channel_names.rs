@@ -77,7 +77,7 @@ impl<L: Log> Core<L> {
             Record::Message { targets, .. } => {
                 targets.iter().try_for_each(|target| self.name_channel(target.channel, purpose))
             }
-            Record::ChannelKey { channel, .. } => self.name_channel(channel, purpose),
+            Record::Key { channel, .. } => self.name_channel(channel, purpose),
             _ => Ok(()),
         }
     }

@@ -53,11 +53,11 @@ impl<L: Log> Core<L> {
             };
             is_known &= bytes.is_some();
             let head = bytes.as_ref().and_then(|bytes| RecordHead::decode_first(bytes).ok());
-            let Some((found, id)) = head.and_then(|(head, _)| head.record.key()) else { continue };
+            let Some((_, found, id)) = head.and_then(|(head, _)| head.record.key()) else { continue };
             if found.hash != key.hash {
                 continue;
             }
-            if found.fingerprint != 0 && found.fingerprint != key.fingerprint {
+            if found.fingerprint != key.fingerprint {
                 return Err(PushRefusal::KeyMismatch);
             }
             self.metrics.push_replays.inc();

@@ -42,8 +42,7 @@ pub fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint
         hash.update(&(part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    // 0 is reserved: records of the early format have no fingerprint.
-    hash.digest128().max(1)
+    hash.digest128()
 }
 
 /// Number of tables that hold the keys, so that expired keys are swept a few thousand at a time.

@@ -68,10 +68,7 @@ impl StoredMessage {
     /// Decodes the record of a message.
     pub(super) fn of(bytes: &Bytes) -> Self {
         match Record::decode(bytes) {
-            Ok(
-                Record::Push { message_id, headers, body, .. }
-                | Record::Message { message_id, headers, body, .. },
-            ) => Self {
+            Ok(Record::Message { message_id, headers, body, .. }) => Self {
                 id: Uuid::from_u128(message_id),
                 content: Content { headers: bytes.slice_ref(headers), body: bytes.slice_ref(body) },
             },

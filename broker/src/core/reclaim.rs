@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Core, StoreFailed, keys::KeyRecord, pacer::Pacer, placement::is_relay_number, records,
+    Core, StoreFailed, keys::KeyRecord, pacer::Pacer, placement::is_relay_number,
     reserve::ROOM_AGAIN_AFTER_MS,
 };
 use crate::{
@@ -212,29 +212,11 @@ impl<L: Log> Core<L> {
     /// Copies the live part of a record in the oldest segment.
     fn keep(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         match *record {
-            Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => {
-                let mut targets = Vec::with_capacity(Target::BYTES);
-                Target { channel, sequence, expires_ms: None }.encode(&mut targets);
-                let as_message = Record::Message {
-                    targets: Targets::new(&targets),
-                    message_id,
-                    enqueued_ms,
-                    idempotency,
-                    due_ms: None,
-                    group: None,
-                    moved_from: None,
-                    headers,
-                    body,
-                };
-                self.keep_message(position, &as_message)
-            }
             Record::Message { .. } => self.keep_message(position, record),
-            Record::Lease { channel, sequence, .. }
-            | Record::Release { channel, sequence, .. }
-            | Record::State { channel, sequence, .. } => self.keep_state(channel, sequence, position, record),
-            Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {
-                self.keep_key(position, record)
+            Record::Lease { channel, sequence, .. } | Record::State { channel, sequence, .. } => {
+                self.keep_state(channel, sequence, position, record)
             }
+            Record::Key { .. } => self.keep_key(position, record),
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
             // Each part of the log names its own channels.
             Record::Channel { .. } => Ok(()),
@@ -263,7 +245,7 @@ impl<L: Log> Core<L> {
         let mut bytes = Vec::with_capacity(live.len() * Target::BYTES);
         live.iter().for_each(|target| target.encode(&mut bytes));
         // A message's key belongs to the first of its channels.
-        let with_key = record.key_channel() == Some(first) && self.is_key_at(position, record);
+        let with_key = targets.first().channel == first && self.is_key_at(position, record);
         let mut copy = *record;
         if let Record::Message { targets, idempotency, .. } = &mut copy {
             *targets = Targets::new(&bytes);
@@ -279,7 +261,7 @@ impl<L: Log> Core<L> {
         self.shared.relocate(position, to);
         self.log.release(position);
         match record.key().filter(|_| with_key) {
-            Some((key, _)) => {
+            Some((_, key, _)) => {
                 self.keys.relocate(key.hash, position, KeyRecord { position: to, alone: false });
             }
             None => self.keep_key(position, record)?,
@@ -334,35 +316,26 @@ impl<L: Log> Core<L> {
         position: Position,
         record: &Record<'_>,
     ) -> Result<(), Stopped> {
-        let Some(message) =
-            self.message(number, sequence).filter(|message| message.state_at == Some(position))
-        else {
-            return Ok(());
-        };
-        // A release record of the early format has fewer fields than the records before it.
-        let whole = matches!(record, Record::Release { .. }).then(|| message.into_owned());
-        let to = match &whole {
-            Some(message) => self.append_copy(&records::state(number, sequence, message))?,
-            None => self.append_copy(record)?,
-        };
-        self.state_recorded(number, sequence, to);
+        let is_newest =
+            self.message(number, sequence).is_some_and(|message| message.state_at == Some(position));
+        if is_newest {
+            let to = self.append_copy(record)?;
+            self.state_recorded(number, sequence, to);
+        }
         Ok(())
     }
 
     /// Copies an idempotency key without its message, while its window is open.
     fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
-        if let Some((idempotency, message_id)) = record.key().filter(|_| self.is_key_at(position, record)) {
-            if record.key_channel().is_some_and(|channel| self.closed.contains(&channel)) {
+        let key = record.key().filter(|_| self.is_key_at(position, record));
+        if let Some((channel, idempotency, message_id)) = key {
+            if self.closed.contains(&channel) {
                 self.keys.remove(idempotency.hash, position);
                 return Ok(());
             }
-            let key = match record.key_channel() {
-                Some(channel) => Record::ChannelKey { channel, idempotency, message_id },
-                None => Record::Key { idempotency, message_id },
-            };
-            let to = self.append_copy(&key)?;
+            let to = self.append_copy(&Record::Key { channel, idempotency, message_id })?;
             self.keys.relocate(idempotency.hash, position, KeyRecord { position: to, alone: true });
-            if !matches!(record, Record::Push { .. } | Record::Message { .. }) {
+            if matches!(record, Record::Key { .. }) {
                 self.log.release(position);
             }
         }
@@ -372,7 +345,7 @@ impl<L: Log> Core<L> {
     /// Whether a record's key is remembered by this record.
     fn is_key_at(&self, position: Position, record: &Record<'_>) -> bool {
         let now = self.clock.now();
-        record.key().is_some_and(|(key, _)| self.keys.is_at(key.hash, position, now))
+        record.key().is_some_and(|(_, key, _)| self.keys.is_at(key.hash, position, now))
     }
 
     pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, Stopped> {

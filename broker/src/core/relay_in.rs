@@ -64,8 +64,8 @@ pub(crate) fn residual_records(record: &Record<'_>, visit: &mut impl FnMut(&Reco
         (Some((channel, sequence)), None) => visit(&Record::Settle { channel, sequence }),
         (None, None) => {}
     }
-    if let (Some((idempotency, message_id)), Some(channel)) = (record.key(), record.key_channel()) {
-        visit(&Record::ChannelKey { channel, idempotency, message_id });
+    if let Some((channel, idempotency, message_id)) = record.key() {
+        visit(&Record::Key { channel, idempotency, message_id });
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
             let mut records = Vec::new();
             residual_records(&record, &mut |record| match *record {
                 Record::Settle { channel, sequence } => records.push(format!("left {channel}, {sequence}")),
-                Record::ChannelKey { channel, message_id, .. } => {
+                Record::Key { channel, message_id, .. } => {
                     records.push(format!("key of {channel}, {message_id}"));
                 }
                 Record::Message {

@@ -24,7 +24,7 @@ use super::{
     replay_channels::{KnownUids, PartChannels},
 };
 use crate::{
-    channel::{ChannelState, Ended, GroupName, LeaseCounts, Message, Phase, Sequence, Stored},
+    channel::{ChannelState, GroupName, LeaseCounts, Message, Phase, Sequence, Stored},
     clock::{Millis, Past},
     log::{Idempotency, Log, LogError, Position, Record, RecordHead, RecordedPhase, Replayed, Target},
 };
@@ -82,9 +82,7 @@ pub(crate) struct Replay {
     too_long: Vec<(u32, Sequence, u64)>,
 }
 
-/// Bytes that a copy of a record may add: the early format of a message is shorter.
-const COPY_ADDS_BYTES: usize = 64;
-
+/// A parcel.
 #[derive(Debug)]
 pub(super) struct LeavingParcel {
     pub(super) message: Message,
@@ -147,13 +145,6 @@ impl Replay {
         let RecordHead { record, content_bytes } = head;
         self.key(position, record);
         match *record {
-            Record::Push { channel, sequence, enqueued_ms, .. } => {
-                let stored = self.stored(position, enqueued_ms, *content_bytes);
-                if self.here.owns(channel) {
-                    self.measure(channel, sequence, head);
-                    self.message(channel, sequence, Message::new(stored));
-                }
-            }
             Record::Message { targets, enqueued_ms, due_ms, group, moved_from, .. } => {
                 let here = self.here;
                 match (moved_from, parcel_origin(moved_from)) {
@@ -200,9 +191,6 @@ impl Replay {
                     StateChange { lease_counts, phase, position, expires_at: None },
                 );
             }
-            Record::Release { channel, sequence, delivery, counted } => {
-                self.released(position, channel, sequence, delivery, counted);
-            }
             Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 let lease_counts = LeaseCounts { last: delivery, uncounted, start };
                 if let RecordedPhase::Dead { since_ms, .. } = phase {
@@ -212,7 +200,7 @@ impl Replay {
                 self.changed(channel, sequence, StateChange { lease_counts, phase, position, expires_at });
             }
             Record::Settle { channel, sequence } => self.removed(channel, sequence),
-            Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
+            Record::Key { .. } => {}
             Record::Channel { channel, uid, namespace, name } => {
                 self.named(channel, Uuid::from_u128(uid), namespace, name);
             }
@@ -222,47 +210,17 @@ impl Replay {
     }
 
     fn key(&mut self, position: Position, record: &Record<'_>) {
-        let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() else { return };
-        // Old records have no channel; such a key may belong to any shard.
-        if record.key_channel().is_some_and(|channel| !self.here.owns(channel)) {
+        let Some((channel, Idempotency { hash, expires_ms, .. }, _)) = record.key() else { return };
+        if !self.here.owns(channel) {
             return;
         }
-        let channel = record.key_channel().unwrap_or_default();
-        let alone = !matches!(record, Record::Push { .. } | Record::Message { .. });
+        let alone = matches!(record, Record::Key { .. });
         let key = ReplayedKey { position, expires_at: expires_ms, channel, alone };
         let known = self.keys.entry(hash).or_insert(key);
         // A key may be reused after its window, and the first message be copied after that.
         let older = if known.expires_at <= key.expires_at { std::mem::replace(known, key) } else { key };
         if older.alone && older.position != known.position {
             self.dead.push(older.position);
-        }
-    }
-
-    fn released(
-        &mut self,
-        position: Position,
-        channel: u32,
-        sequence: Sequence,
-        delivery: u32,
-        counted: bool,
-    ) {
-        if !self.here.owns(channel) {
-            return;
-        }
-        self.saw(channel, sequence);
-        let changed = self.changes.entry((channel, sequence)).or_insert(StateChange {
-            lease_counts: LeaseCounts { last: delivery, ..LeaseCounts::default() },
-            phase: Phase::Leased(0),
-            position,
-            expires_at: None,
-        });
-        if changed.position != position {
-            self.dead.push(std::mem::replace(&mut changed.position, position));
-        }
-        if matches!(changed.phase, Phase::Leased(_)) {
-            let uncounted = &mut changed.lease_counts.uncounted;
-            *uncounted = uncounted.saturating_add(u32::from(!counted));
-            changed.phase = Phase::Ready(Some(Ended::Released));
         }
     }
 
@@ -277,7 +235,7 @@ impl Replay {
         if (head.content_bytes as u64) < self.longest_record / 2 {
             return;
         }
-        let bytes = (head.record.encoded_len() + head.content_bytes + COPY_ADDS_BYTES) as u64;
+        let bytes = (head.record.encoded_len() + head.content_bytes) as u64;
         if bytes > self.longest_record {
             self.too_long.push((channel, sequence, bytes));
         }

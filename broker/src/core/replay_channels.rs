@@ -48,7 +48,7 @@ impl PartChannels {
             Record::Message { targets, .. } => {
                 self.stored.extend(targets.iter().map(|target| target.channel));
             }
-            Record::ChannelKey { channel, .. } => {
+            Record::Key { channel, .. } => {
                 self.stored.insert(*channel);
             }
             Record::Channel { channel, .. } => {

@@ -204,9 +204,7 @@ impl<L: Log> Core<L> {
 /// A message's id, if known.
 fn id_of(error: &LogError) -> Option<Uuid> {
     match error.head()?.record {
-        Record::Push { message_id, .. } | Record::Message { message_id, .. } => {
-            Some(Uuid::from_u128(message_id))
-        }
+        Record::Message { message_id, .. } => Some(Uuid::from_u128(message_id)),
         _ => None,
     }
 }

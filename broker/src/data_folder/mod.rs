@@ -41,11 +41,8 @@ use error::{io_error, step};
 use lock::Lock;
 use logs::{LogFolder, Logs};
 
-/// The format of the whole folder. It increases when a version cannot read older files in place. Format 2 has several
-/// logs.
-const FORMAT: u32 = 2;
-/// The format of a folder with one log.
-const FORMAT_OF_ONE_LOG: u32 = 1;
+/// The format of the whole folder. It increases when a version cannot read older files in place.
+const FORMAT: u32 = 1;
 /// Upper limit of `restante.json` and the lease key: far above their real size.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of the lease key: the output length of SHA-256. A longer key does not make HMAC-SHA-256 much stronger (RFC
@@ -222,8 +219,6 @@ impl DataFolder {
             step("sync", &self.path, || durable::sync_folder_of(&first))?;
         }
         if logs.current.iter().any(|log| !log.exists()) {
-            // A version that does not know this format must not take the folder for an empty one.
-            Version { format: FORMAT, ..version(&self.path)? }.write(&self.path)?;
             logs.current.iter().try_for_each(|log| make_folder(log))?;
             step("sync", &self.path, || durable::sync_folder_of(&self.path.join(LOG)))?;
         }
@@ -325,10 +320,8 @@ pub(crate) fn write_version(
     folder: &Path,
     restored_from: Option<Origin>,
 ) -> Result<Version, DataFolderError> {
-    let logs = logs::all(folder)?;
-    let format = if logs.iter().all(|log| *log == LogFolder::FIRST) { FORMAT_OF_ONE_LOG } else { FORMAT };
     let store_id = Uuid::from_bytes(random(folder)?);
-    let version = Version { format, store_id, restored_from, logs: LogIds::new(), addresses: None };
+    let version = Version { format: FORMAT, store_id, restored_from, logs: LogIds::new(), addresses: None };
     version.write(folder)?;
     Ok(version)
 }

@@ -70,9 +70,9 @@ fn a_file_in_the_place_of_the_folder_or_of_a_parent_is_refused() {
 #[test]
 fn a_newer_format_is_refused_whatever_else_the_file_contains() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("restante.json"), r#"{"format": 3, "shards": []}"#).unwrap();
+    fs::write(folder.path().join("restante.json"), r#"{"format": 2, "shards": []}"#).unwrap();
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, DataFolderError::Newer { found: 3, supported: 2, .. }), "{error}");
+    assert!(matches!(error, DataFolderError::Newer { found: 2, supported: 1, .. }), "{error}");
 }
 
 #[test]

@@ -229,14 +229,7 @@ pub trait Log: Send + 'static {
 /// records are only needed together with such a record.
 pub(super) fn counts_as_live(record: &Record<'_>) -> bool {
     match record {
-        Record::Push { .. }
-        | Record::Message { .. }
-        | Record::Lease { .. }
-        | Record::Release { .. }
-        | Record::State { .. }
-        | Record::IdempotencyKey { .. }
-        | Record::Key { .. }
-        | Record::ChannelKey { .. } => true,
+        Record::Message { .. } | Record::Lease { .. } | Record::State { .. } | Record::Key { .. } => true,
         Record::Settle { .. }
         | Record::Clock { .. }
         | Record::Channel { .. }

@@ -22,4 +22,6 @@ pub use contract::{
 pub use disk::{DiskLog, OpenError, Options};
 pub use error::{AppendError, LogError, Unread, UnreadRecord};
 pub use position::Position;
+#[cfg(test)]
+pub(crate) use record::EncodedTarget;
 pub use record::{Ended, Idempotency, Record, RecordHead, RecordedPhase, Target, Targets};

@@ -109,13 +109,6 @@ fn write_line(line: &impl Serialize, to: &mut impl Write) -> io::Result<()> {
 /// A record's fields without the content, which only its sender and receiver may read.
 fn fields(record: &Record<'_>) -> String {
     match *record {
-        Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => format!(
-            "channel {channel}, sequence {sequence}, id {}, enqueued {enqueued_ms}, {idempotency:?}, {} bytes of \
-             headers, {} bytes of body",
-            Uuid::from_u128(message_id),
-            headers.len(),
-            body.len()
-        ),
         Record::Message {
             targets,
             message_id,

@@ -80,8 +80,7 @@ impl DumpedMessage {
     ) -> Self {
         let time = |at| rfc3339(past.wall(at));
         let (id, kept, body) = match record {
-            Record::Push { message_id, headers, body, .. }
-            | Record::Message { message_id, headers, body, .. } => (*message_id, *headers, *body),
+            Record::Message { message_id, headers, body, .. } => (*message_id, *headers, *body),
             _ => Default::default(),
         };
         let mut headers = HeaderMap::new();

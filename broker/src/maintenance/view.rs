@@ -87,7 +87,7 @@ impl FolderView {
         let unreadable = logs.records(|seen, record| {
             *kinds.entry(kind(record)).or_default() += 1;
             replay.record(seen.position, &seen.head(record));
-            if let Record::Push { message_id, .. } | Record::Message { message_id, .. } = record
+            if let Record::Message { message_id, .. } = record
                 && seen.unread.is_some()
             {
                 let (file, id) = (seen.file.to_owned(), Uuid::from_u128(*message_id));
@@ -213,11 +213,9 @@ fn complete_deletions(
 
 pub(super) fn kind(record: &Record<'_>) -> &'static str {
     match record {
-        Record::Push { .. } => "push",
         Record::Lease { .. } => "lease",
-        Record::Release { .. } => "release",
         Record::Settle { .. } => "settle",
-        Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => "key",
+        Record::Key { .. } => "key",
         Record::Message { .. } => "message",
         Record::State { .. } => "state",
         Record::Channel { .. } => "channel",

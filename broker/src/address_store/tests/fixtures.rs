@@ -1,4 +1,4 @@
-//! Files of earlier versions: every later version opens them.
+//! Files of released versions, which every later version opens, and of this one.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::*;
 
 /// A channel of the fixture. The snapshot has three channels, one of them an orphan, and a deleted UID; the journal has
 /// two more.
-fn of_0_1_0(name: &str) -> ChannelConfig {
+fn of_fixture(name: &str) -> ChannelConfig {
     let mut config = config(name);
     config.limits.messages = 100;
     config.limits.bytes = 1 << 20;
@@ -15,8 +15,8 @@ fn of_0_1_0(name: &str) -> ChannelConfig {
 }
 
 #[test]
-fn the_files_of_0_1_0_are_opened() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/0.1.0/addresses");
+fn the_files_of_the_fixture_are_opened() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/1/addresses");
     let folder = tempfile::tempdir().unwrap();
     for name in ["snapshot", "journal"] {
         fs::copy(fixture.join(name), folder.path().join(name)).unwrap();
@@ -25,8 +25,8 @@ fn the_files_of_0_1_0_are_opened() {
     let numbers = ["acme/one", "acme/two", "acme/three", "acme/four", "acme/five"]
         .map(|address| number(&store, address));
     assert_eq!(numbers, [None, Some(2), None, Some(4), Some(5)]);
-    assert_eq!(store.orphans()[0].config, of_0_1_0("one"));
+    assert_eq!(store.orphans()[0].config, of_fixture("one"));
     assert!(matches!(store.put(config("three")), Err(ApplyError::Deleted { .. })));
     assert!(store.is_programmed());
-    assert_eq!(store.by_name("acme", "five").unwrap().config, of_0_1_0("five"));
+    assert_eq!(store.by_name("acme", "five").unwrap().config, of_fixture("five"));
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BlockingLog, wait};
-use crate::log::{AppendError, BatchNumber, Log, LogError, Position, Purpose, Record, Sync};
+use crate::log::{AppendError, BatchNumber, EncodedTarget, Log, LogError, Position, Purpose, Record, Sync};
 
 pub(super) struct Owner<L> {
     pub(super) log: L,
@@ -24,7 +24,8 @@ impl<L: Log> Owner<L> {
     pub(super) fn new(mut log: L) -> Self {
         let (mut messages, mut next, mut gone) = (BTreeMap::new(), 1, Vec::new());
         let replayed = log.replayed(|position, head| match head.record {
-            Record::Push { sequence, headers, body: none, .. } => {
+            Record::Message { targets, headers, body: none, .. } => {
+                let sequence = targets.first().sequence;
                 assert!(headers.is_empty() && none.is_empty(), "a replay leaves contents out");
                 assert_eq!(head.content_bytes, body(sequence).len());
                 gone.extend(messages.insert(sequence, position));
@@ -43,16 +44,8 @@ impl<L: Log> Owner<L> {
 
     pub(super) fn push(&mut self) -> Result<u64, AppendError> {
         let (sequence, body) = (self.next, body(self.next));
-        let record = Record::Push {
-            channel: 1,
-            sequence,
-            message_id: sequence.into(),
-            enqueued_ms: 0,
-            idempotency: None,
-            headers: &[],
-            body: &body,
-        };
-        let position = self.log.append(&record, Purpose::Store)?;
+        let target = EncodedTarget::of(1, sequence);
+        let position = self.log.append(&target.message(&body), Purpose::Store)?;
         self.messages.insert(sequence, position);
         self.next += 1;
         Ok(sequence)
@@ -74,7 +67,8 @@ impl<L: Log> Owner<L> {
                 for (position, bytes) in scanned.records {
                     assert!(position < below);
                     let record = Record::decode(&bytes).unwrap();
-                    let Record::Push { sequence, .. } = record else { continue };
+                    let Record::Message { targets, .. } = record else { continue };
+                    let sequence = targets.first().sequence;
                     if self.messages.get(&sequence) == Some(&position) {
                         let copy = self.log.append(&record, Purpose::Copy).unwrap();
                         self.messages.insert(sequence, copy);
@@ -142,7 +136,7 @@ impl<L: Log> Owner<L> {
         let mut live = 0;
         for (sequence, position) in &self.messages {
             let bytes = self.log.fetched(*position).unwrap();
-            let Ok(Record::Push { body: found, .. }) = Record::decode(&bytes) else {
+            let Ok(Record::Message { body: found, .. }) = Record::decode(&bytes) else {
                 panic!("no message at {position:?}")
             };
             assert_eq!(found, body(*sequence));

@@ -15,7 +15,7 @@ use super::{
 };
 
 const MAGIC: &[u8; 8] = b"RESTIDX1";
-const VERSION: u32 = 2;
+const VERSION: u32 = 1;
 const HEAD_BYTES: usize = 96;
 
 /// The head of an index.

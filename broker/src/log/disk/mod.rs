@@ -423,7 +423,7 @@ impl<S: Storage> Log for DiskLog<S> {
 
 /// Whether a record is an idempotency key without its message.
 fn is_key_alone(record: &Record<'_>) -> bool {
-    matches!(record, Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. })
+    matches!(record, Record::Key { .. })
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ fn read_by_index<S: Storage>(
         let head = Bytes::copy_from_slice(&heads[heads_at..]);
         match content {
             Content::Unread(_) => part.broken.push((position, head)),
-            Content::Whole(Record::Push { .. } | Record::Message { .. }) => {
+            Content::Whole(Record::Message { .. }) => {
                 let from = (at - offset) as usize;
                 part.records.push((position, bytes.slice(from..from + length)));
             }

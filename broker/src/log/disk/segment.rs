@@ -21,7 +21,7 @@ use crate::data_folder::Misplaced;
 pub(super) const HEAD_BYTES: u64 = 4096;
 const MAGIC: &[u8; 8] = b"RESTLOG1";
 /// Version 1 had neither the file's length nor the log's id. Only builds before the first release wrote it.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 1;
 /// Bytes of the head's fields: within one sector, which a disk writes completely or not at all.
 pub(super) const FIELDS: usize = 56;
 /// A piece of the zeros of a spare: small enough for the processor's cache.

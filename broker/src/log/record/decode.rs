@@ -3,8 +3,8 @@
 use bytes::Buf;
 
 use super::{
-    CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE,
-    PUSH, RELEASE, Record, RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
+    CHANNEL, CHANNEL_CLOSED, CLOCK, Ended, Idempotency, KEY, LEASE, MESSAGE, Record, RecordError,
+    RecordedPhase, SETTLE, STATE, Target, Targets, flag,
     head::{CHECKSUM_BYTES, RecordExtent},
     phase,
 };
@@ -19,7 +19,7 @@ impl<'a> Record<'a> {
         let mut left = rest.get(..length).ok_or(RecordError::Truncated)?;
         let kind = left.first().copied().unwrap_or_default();
         let (mut record, headers_bytes, _) = fields(&mut left)?;
-        if let Self::Push { headers, body, .. } | Self::Message { headers, body, .. } = &mut record {
+        if let Self::Message { headers, body, .. } = &mut record {
             *headers = take(&mut left, headers_bytes)?;
             *body = std::mem::take(&mut left);
         }
@@ -44,7 +44,7 @@ pub(super) fn head(bytes: &[u8]) -> Result<(Record<'_>, usize, RecordExtent), Re
     let (record, headers_bytes, checksum) = fields(&mut left)?;
     let head = there.len() - left.len();
     let content_bytes = length - head;
-    let has_content = matches!(record, Record::Push { .. } | Record::Message { .. });
+    let has_content = matches!(record, Record::Message { .. });
     if headers_bytes > content_bytes || (!has_content && there.len() < length) {
         return Err(RecordError::Truncated);
     }
@@ -71,24 +71,6 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
     let kind = get(from, Buf::try_get_u8)?;
     let (mut headers_bytes, mut checksum) = (0, None);
     let record = match kind {
-        PUSH => {
-            let channel = get(from, Buf::try_get_u32_le)?;
-            let sequence = get(from, Buf::try_get_u64_le)?;
-            let message_id = get(from, Buf::try_get_u128_le)?;
-            let enqueued_ms = get(from, Buf::try_get_u64_le)?;
-            let idempotency = if get_flag(from, kind)? {
-                Some(Idempotency {
-                    hash: get(from, Buf::try_get_u128_le)?,
-                    fingerprint: 0,
-                    expires_ms: get(from, Buf::try_get_u64_le)?,
-                })
-            } else {
-                None
-            };
-            headers_bytes = get(from, Buf::try_get_u32_le)? as usize;
-            let (headers, body): (&[u8], &[u8]) = (&[], &[]);
-            Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body }
-        }
         LEASE => Record::Lease {
             channel: get(from, Buf::try_get_u32_le)?,
             sequence: get(from, Buf::try_get_u64_le)?,
@@ -97,22 +79,9 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             start: get(from, Buf::try_get_u64_le)?,
             ends_ms: get(from, Buf::try_get_u64_le)?,
         },
-        RELEASE => Record::Release {
-            channel: get(from, Buf::try_get_u32_le)?,
-            sequence: get(from, Buf::try_get_u64_le)?,
-            delivery: get(from, Buf::try_get_u32_le)?,
-            counted: get_flag(from, kind)?,
-        },
         SETTLE => Record::Settle {
             channel: get(from, Buf::try_get_u32_le)?,
             sequence: get(from, Buf::try_get_u64_le)?,
-        },
-        IDEMPOTENCY_KEY => Record::IdempotencyKey {
-            channel: get(from, Buf::try_get_u32_le)?,
-            hash: get(from, Buf::try_get_u128_le)?,
-            message_id: get(from, Buf::try_get_u128_le)?,
-            sequence: get(from, Buf::try_get_u64_le)?,
-            expires_ms: get(from, Buf::try_get_u64_le)?,
         },
         MESSAGE => {
             let (message, left) = message(from)?;
@@ -130,13 +99,12 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             phase: recorded_phase(from)?,
         },
         KEY => {
-            let (idempotency, message_id) = key(from)?;
-            Record::Key { idempotency, message_id }
-        }
-        CHANNEL_KEY => {
             let channel = get(from, Buf::try_get_u32_le)?;
-            let (idempotency, message_id) = key(from)?;
-            Record::ChannelKey { channel, idempotency, message_id }
+            let (hash, fingerprint) = (get(from, Buf::try_get_u128_le)?, get(from, Buf::try_get_u128_le)?);
+            let message_id = get(from, Buf::try_get_u128_le)?;
+            let expires_ms = get(from, Buf::try_get_u64_le)?;
+            let idempotency = Idempotency { hash, fingerprint, expires_ms };
+            Record::Key { channel, idempotency, message_id }
         }
         CHANNEL => Record::Channel {
             channel: get(from, Buf::try_get_u32_le)?,
@@ -158,14 +126,6 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
         kind => return Err(RecordError::UnknownKind(kind)),
     };
     Ok((record, headers_bytes, checksum))
-}
-
-/// A key, and the id of its message.
-fn key(from: &mut &[u8]) -> Result<(Idempotency, u128), RecordError> {
-    let (hash, fingerprint) = (get(from, Buf::try_get_u128_le)?, get(from, Buf::try_get_u128_le)?);
-    let message_id = get(from, Buf::try_get_u128_le)?;
-    let expires_ms = get(from, Buf::try_get_u64_le)?;
-    Ok((Idempotency { hash, fingerprint, expires_ms }, message_id))
 }
 
 /// A message up to the length of its headers, and the number of bytes that are left at the start of its checksum.
@@ -259,12 +219,4 @@ fn get<'a, T, E>(
     read: impl Fn(&mut &'a [u8]) -> Result<T, E>,
 ) -> Result<T, RecordError> {
     read(from).map_err(|_| RecordError::Truncated)
-}
-
-fn get_flag(from: &mut &[u8], kind: u8) -> Result<bool, RecordError> {
-    match get(from, Buf::try_get_u8)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        flag => Err(RecordError::UnknownFlag { kind, flag }),
-    }
 }

@@ -3,8 +3,8 @@
 use bytes::BufMut;
 
 use super::{
-    CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE,
-    PUSH, RELEASE, Record, RecordedPhase, SETTLE, STATE, Target, flag,
+    CHANNEL, CHANNEL_CLOSED, CLOCK, Ended, Idempotency, KEY, LEASE, MESSAGE, Record, RecordedPhase, SETTLE,
+    STATE, Target, flag,
     head::{CHECKSUM_BYTES, checksum},
     phase,
 };
@@ -14,14 +14,8 @@ impl Record<'_> {
     pub fn encoded_len(&self) -> usize {
         4 + 1
             + match self {
-                Self::Push { idempotency, headers, body, .. } => {
-                    let key = if idempotency.is_some() { 16 + 8 } else { 0 };
-                    4 + 8 + 16 + 8 + 1 + key + 4 + headers.len() + body.len()
-                }
                 Self::Lease { .. } => 4 + 8 + 4 + 4 + 8 + 8,
-                Self::Release { .. } => 4 + 8 + 4 + 1,
                 Self::Settle { .. } => 4 + 8,
-                Self::IdempotencyKey { .. } => 4 + 16 + 16 + 8 + 8,
                 Self::Message { targets, idempotency, due_ms, group, moved_from, headers, body, .. } => {
                     let key = if idempotency.is_some() { 16 + 16 + 8 } else { 0 };
                     let due = if due_ms.is_some() { 8 } else { 0 };
@@ -35,8 +29,7 @@ impl Record<'_> {
                         if let RecordedPhase::Dead { reason, .. } = phase { reason.len() } else { 0 };
                     4 + 8 + 4 + 4 + 8 + 8 + 1 + 1 + 8 + 1 + reason
                 }
-                Self::Key { .. } => 16 + 16 + 16 + 8,
-                Self::ChannelKey { .. } => 4 + 16 + 16 + 16 + 8,
+                Self::Key { .. } => 4 + 16 + 16 + 16 + 8,
                 Self::Channel { namespace, name, .. } => 4 + 16 + 1 + namespace.len() + 1 + name.len(),
                 Self::ChannelClosed { .. } => 4 + 16,
                 Self::Clock { .. } => 8 + 8 + 8 + 16 + 8,
@@ -48,21 +41,6 @@ impl Record<'_> {
         let start = to.len();
         to.put_u32_le((self.encoded_len() - 4) as u32);
         match *self {
-            Self::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => {
-                to.put_u8(PUSH);
-                to.put_u32_le(channel);
-                to.put_u64_le(sequence);
-                to.put_u128_le(message_id);
-                to.put_u64_le(enqueued_ms);
-                to.put_u8(u8::from(idempotency.is_some()));
-                if let Some(Idempotency { hash, expires_ms, .. }) = idempotency {
-                    to.put_u128_le(hash);
-                    to.put_u64_le(expires_ms);
-                }
-                to.put_u32_le(headers.len() as u32);
-                to.put_slice(headers);
-                to.put_slice(body);
-            }
             Self::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
                 to.put_u8(LEASE);
                 to.put_u32_le(channel);
@@ -72,25 +50,10 @@ impl Record<'_> {
                 to.put_u64_le(start);
                 to.put_u64_le(ends_ms);
             }
-            Self::Release { channel, sequence, delivery, counted } => {
-                to.put_u8(RELEASE);
-                to.put_u32_le(channel);
-                to.put_u64_le(sequence);
-                to.put_u32_le(delivery);
-                to.put_u8(u8::from(counted));
-            }
             Self::Settle { channel, sequence } => {
                 to.put_u8(SETTLE);
                 to.put_u32_le(channel);
                 to.put_u64_le(sequence);
-            }
-            Self::IdempotencyKey { channel, hash, message_id, sequence, expires_ms } => {
-                to.put_u8(IDEMPOTENCY_KEY);
-                to.put_u32_le(channel);
-                to.put_u128_le(hash);
-                to.put_u128_le(message_id);
-                to.put_u64_le(sequence);
-                to.put_u64_le(expires_ms);
             }
             Self::Message {
                 targets,
@@ -151,14 +114,13 @@ impl Record<'_> {
                 to.put_u64_le(expires_ms.unwrap_or(0));
                 encode_phase(phase, to);
             }
-            Self::Key { idempotency, message_id } => {
+            Self::Key { channel, idempotency: Idempotency { hash, fingerprint, expires_ms }, message_id } => {
                 to.put_u8(KEY);
-                encode_key(idempotency, message_id, to);
-            }
-            Self::ChannelKey { channel, idempotency, message_id } => {
-                to.put_u8(CHANNEL_KEY);
                 to.put_u32_le(channel);
-                encode_key(idempotency, message_id, to);
+                to.put_u128_le(hash);
+                to.put_u128_le(fingerprint);
+                to.put_u128_le(message_id);
+                to.put_u64_le(expires_ms);
             }
             Self::Channel { channel, uid, namespace, name } => {
                 to.put_u8(CHANNEL);
@@ -184,17 +146,6 @@ impl Record<'_> {
             }
         }
     }
-}
-
-fn encode_key(
-    Idempotency { hash, fingerprint, expires_ms }: Idempotency,
-    message_id: u128,
-    to: &mut Vec<u8>,
-) {
-    to.put_u128_le(hash);
-    to.put_u128_le(fingerprint);
-    to.put_u128_le(message_id);
-    to.put_u64_le(expires_ms);
 }
 
 fn encode_phase(phase: RecordedPhase<'_>, to: &mut Vec<u8>) {

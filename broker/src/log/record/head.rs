@@ -26,7 +26,7 @@ pub struct RecordExtent {
 impl<'a> RecordHead<'a> {
     pub fn of(record: &Record<'a>) -> Self {
         let mut head = Self { record: *record, content_bytes: 0 };
-        if let Record::Push { headers, body, .. } | Record::Message { headers, body, .. } = &mut head.record {
+        if let Record::Message { headers, body, .. } = &mut head.record {
             head.content_bytes = headers.len() + body.len();
             (*headers, *body) = (&[], &[]);
         }
@@ -40,8 +40,8 @@ impl<'a> RecordHead<'a> {
     }
 }
 
-/// Whether these bytes are one intact record. A record without a checksum is only checked for its structure: every
-/// record except messages, and messages in the early format.
+/// Whether these bytes are one intact record. Only messages have a checksum; other records are checked for
+/// their structure.
 pub fn is_whole(bytes: &[u8]) -> bool {
     let Ok((_, extent)) = RecordHead::decode_first(bytes) else { return false };
     let as_written = |at: usize| {

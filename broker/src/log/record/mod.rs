@@ -9,25 +9,17 @@
 mod decode;
 mod encode;
 mod head;
+#[cfg(test)]
+mod sample;
 mod targets;
 
 pub use head::{RecordExtent, RecordHead, checksum_as_written, is_whole};
+#[cfg(test)]
+pub use sample::EncodedTarget;
 pub use targets::{Target, Targets};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// A message was stored; an early format.
-    Push {
-        channel: u32,
-        sequence: u64,
-        message_id: u128,
-        enqueued_ms: u64,
-        /// The idempotency key, without a fingerprint.
-        idempotency: Option<Idempotency>,
-        /// The kept headers, encoded by the owner of the log.
-        headers: &'a [u8],
-        body: &'a [u8],
-    },
     /// A message was leased, or its lease was renewed.
     Lease {
         channel: u32,
@@ -40,27 +32,8 @@ pub enum Record<'a> {
         start: u64,
         ends_ms: u64,
     },
-    /// A message was released; an early format.
-    Release {
-        channel: u32,
-        sequence: u64,
-        /// The lease that ended.
-        delivery: u32,
-        /// Whether that lease counts as a delivery.
-        counted: bool,
-    },
     /// A message left its channel.
     Settle { channel: u32, sequence: u64 },
-    /// An idempotency key whose message is no longer in the log; an early format.
-    IdempotencyKey {
-        channel: u32,
-        hash: u128,
-        /// The id in the answer to the first push.
-        message_id: u128,
-        sequence: u64,
-        /// When the key is forgotten.
-        expires_ms: u64,
-    },
     /// A message was stored in one channel or several, or moved from one to another.
     Message {
         /// At least one channel.
@@ -94,12 +67,6 @@ pub enum Record<'a> {
     },
     /// An idempotency key whose message is no longer in the log.
     Key {
-        idempotency: Idempotency,
-        /// The id in the answer to the first push.
-        message_id: u128,
-    },
-    /// The same with the channel of the key.
-    ChannelKey {
         channel: u32,
         idempotency: Idempotency,
         /// The id in the answer to the first push.
@@ -131,38 +98,14 @@ pub enum Record<'a> {
 }
 
 impl Record<'_> {
-    /// The record's idempotency key, and the id in the answer to its push.
-    pub fn key(&self) -> Option<(Idempotency, u128)> {
+    /// The record's idempotency key, its channel, which is the first of several, and the id in the answer to its push.
+    pub fn key(&self) -> Option<(u32, Idempotency, u128)> {
         match *self {
-            Self::Push { idempotency, message_id, .. } | Self::Message { idempotency, message_id, .. } => {
-                idempotency.map(|key| (key, message_id))
-            }
-            Self::IdempotencyKey { hash, message_id, expires_ms, .. } => {
-                Some((Idempotency { hash, fingerprint: 0, expires_ms }, message_id))
-            }
-            Self::Key { idempotency, message_id } | Self::ChannelKey { idempotency, message_id, .. } => {
-                Some((idempotency, message_id))
+            Self::Key { channel, idempotency, message_id } => Some((channel, idempotency, message_id)),
+            Self::Message { targets, idempotency, message_id, .. } => {
+                Some((targets.first().channel, idempotency?, message_id))
             }
             Self::Lease { .. }
-            | Self::Release { .. }
-            | Self::Settle { .. }
-            | Self::State { .. }
-            | Self::Channel { .. }
-            | Self::ChannelClosed { .. }
-            | Self::Clock { .. } => None,
-        }
-    }
-
-    /// The number of the channel of the key; the first of several. Some formats do not contain it.
-    pub fn key_channel(&self) -> Option<u32> {
-        match *self {
-            Self::Push { channel, .. }
-            | Self::IdempotencyKey { channel, .. }
-            | Self::ChannelKey { channel, .. } => Some(channel),
-            Self::Message { targets, .. } => targets.iter().next().map(|target| target.channel),
-            Self::Key { .. }
-            | Self::Lease { .. }
-            | Self::Release { .. }
             | Self::Settle { .. }
             | Self::State { .. }
             | Self::Channel { .. }
@@ -210,7 +153,7 @@ pub enum Ended {
 pub struct Idempotency {
     /// 128 bits of a hash of the key in its scope.
     pub hash: u128,
-    /// 128 bits of a hash of the push; 0 in the early format, whose broker did not compare pushes.
+    /// 128 bits of a hash of the push, by which a repeat is told from another push with the same key.
     pub fingerprint: u128,
     /// When the key is forgotten.
     pub expires_ms: u64,
@@ -240,18 +183,15 @@ pub enum RecordError {
     Truncated,
 }
 
-const PUSH: u8 = 1;
+// 0 is no kind, because it is what unwritten bytes look like.
+const MESSAGE: u8 = 1;
 const LEASE: u8 = 2;
-const RELEASE: u8 = 3;
+const STATE: u8 = 3;
 const SETTLE: u8 = 4;
-const IDEMPOTENCY_KEY: u8 = 5;
-const MESSAGE: u8 = 6;
-const STATE: u8 = 7;
-const KEY: u8 = 8;
-const CHANNEL_KEY: u8 = 9;
-const CHANNEL: u8 = 10;
-const CHANNEL_CLOSED: u8 = 11;
-const CLOCK: u8 = 12;
+const KEY: u8 = 5;
+const CHANNEL: u8 = 6;
+const CHANNEL_CLOSED: u8 = 7;
+const CLOCK: u8 = 8;
 
 /// Flags of a message's record: the optional fields that it contains.
 mod flag {

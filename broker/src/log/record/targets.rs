@@ -38,6 +38,11 @@ impl Target {
         to.put_u64_le(self.sequence);
         to.put_u64_le(self.expires_ms.unwrap_or(0));
     }
+
+    fn decode(mut bytes: &[u8]) -> Self {
+        let (channel, sequence, expires) = (bytes.get_u32_le(), bytes.get_u64_le(), bytes.get_u64_le());
+        Self { channel, sequence, expires_ms: (expires != 0).then_some(expires) }
+    }
 }
 
 impl<'a> Targets<'a> {
@@ -55,10 +60,12 @@ impl<'a> Targets<'a> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Target> + 'a {
-        self.0.chunks_exact(Target::BYTES).map(|mut bytes| {
-            let (channel, sequence, expires) = (bytes.get_u32_le(), bytes.get_u64_le(), bytes.get_u64_le());
-            Target { channel, sequence, expires_ms: (expires != 0).then_some(expires) }
-        })
+        self.0.chunks_exact(Target::BYTES).map(Target::decode)
+    }
+
+    /// The first target: a message's key belongs to it.
+    pub fn first(&self) -> Target {
+        Target::decode(&self.0[..Target::BYTES])
     }
 
     pub(super) fn bytes(&self) -> &'a [u8] {

@@ -1,5 +1,5 @@
-//! Files of earlier versions, which must always open. `broker/tests/fixtures/VERSION/log` is the folder of a log as
-//! that version left it when its process was killed; `log-records.txt` beside it lists its records.
+//! Files of the released versions, which must always open, and of this one: `broker/tests/fixtures/VERSION/log` is the
+//! folder of a log as that version left it when its process was killed; `log-records.txt` beside it lists its records.
 
 use std::{
     fs::{self, File},
@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::log::{
-    Ended, Idempotency, Log, Record, RecordedPhase, Sync, Target, Targets,
+    Ended, Idempotency, Log, Purpose, Record, RecordedPhase, Sync, Target, Targets,
     conformance::BlockingLog,
     disk::{
         DiskLog, Options,
@@ -17,6 +17,8 @@ use crate::log::{
 };
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+const NEWEST: &str = "1";
+const SEGMENT: &str = "00000001.seg";
 const OPTIONS: Options = Options { segment_bytes: 64 << 10 };
 
 /// A folder with constant random numbers, so that the same bytes are written each time.
@@ -63,51 +65,8 @@ impl Storage for Repeatable {
     }
 }
 
-/// Writes records like each version: one of each kind that was new in it and that this version still writes, in two
-/// batches, the second one unsynced.
-type Write = fn(&mut DiskLog<Repeatable>);
-const VERSIONS: [(&str, Write); 3] =
-    [("0.1.0", write_0_1_0), ("0.2.0-checksum", write_0_2_0), ("0.2.0-channels", write_0_2_0_channels)];
-
-fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
-    let idempotency = Some(Idempotency { hash: 0xfeed, fingerprint: 0, expires_ms: 1_800_000_300_000 });
-    let push = |sequence, idempotency, headers, body| Record::Push {
-        channel: 7,
-        sequence,
-        message_id: 0x0123_4567_89ab_cdef,
-        enqueued_ms: 1_800_000_000_000,
-        idempotency,
-        headers,
-        body,
-    };
-    log.append(&push(0, idempotency, b"headers", b"with a key"), crate::log::Purpose::Store).unwrap();
-    log.append(&push(1, None, b"", &[]), crate::log::Purpose::Store).unwrap();
-    log.committed(Sync::Now).unwrap();
-    for record in [
-        Record::Lease {
-            channel: 7,
-            sequence: 0,
-            delivery: 1,
-            uncounted: 0,
-            start: 99,
-            ends_ms: 1_800_000_030_000,
-        },
-        Record::Release { channel: 7, sequence: 0, delivery: 1, counted: false },
-        Record::Settle { channel: 7, sequence: 1 },
-        Record::IdempotencyKey {
-            channel: 7,
-            hash: 5,
-            message_id: 6,
-            sequence: 8,
-            expires_ms: 1_800_000_300_000,
-        },
-    ] {
-        log.append(&record, crate::log::Purpose::Settle).unwrap();
-    }
-    log.committed(Sync::Later).unwrap();
-}
-
-fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
+/// Writes records of each kind, in two batches, the second one unsynced.
+fn write(log: &mut DiskLog<Repeatable>) {
     let idempotency = Idempotency { hash: 0xfeed, fingerprint: 0xbeef, expires_ms: 1_800_000_300_000 };
     let mut targets = Vec::new();
     Target { channel: 7, sequence: 0, expires_ms: Some(1_800_000_600_000) }.encode(&mut targets);
@@ -123,63 +82,60 @@ fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
         headers: b"headers",
         body: b"body",
     };
-    log.append(&message(Targets::new(&targets), true), crate::log::Purpose::Store).unwrap();
-    log.append(&message(Targets::new(&targets[..Target::BYTES]), false), crate::log::Purpose::Store).unwrap();
-    log.committed(Sync::Now).unwrap();
-    let dead = RecordedPhase::Dead { since_ms: 1_800_000_002_000, cause: 2, reason: "no such part" };
-    for phase in [
-        RecordedPhase::Ready(Ended::Expired),
-        RecordedPhase::Delayed { until_ms: 1_800_000_003_000, ended: Ended::Released },
-        RecordedPhase::Leased { ends_ms: 1_800_000_004_000 },
-        dead,
-    ] {
-        let record = Record::State {
-            channel: 7,
-            sequence: 0,
-            delivery: 2,
-            uncounted: 1,
-            start: 99,
-            expires_ms: None,
-            phase,
-        };
-        log.append(&record, crate::log::Purpose::Settle).unwrap();
-    }
-    log.append(&Record::Key { idempotency, message_id: 6 }, crate::log::Purpose::Settle).unwrap();
-    log.committed(Sync::Later).unwrap();
+    let state = |phase| Record::State {
+        channel: 7,
+        sequence: 0,
+        delivery: 2,
+        uncounted: 1,
+        start: 99,
+        expires_ms: None,
+        phase,
+    };
+    let mut append = |purpose, records: &[Record<'_>], sync| {
+        for record in records {
+            log.append(record, purpose).unwrap();
+        }
+        log.committed(sync).unwrap();
+    };
+    append(
+        Purpose::Store,
+        &[
+            Record::Channel { channel: 7, uid: 0xcafe, namespace: "acme", name: "orders" },
+            message(Targets::new(&targets), true),
+            message(Targets::new(&targets[..Target::BYTES]), false),
+        ],
+        Sync::Now,
+    );
+    let (channel, sequence, ends_ms) = (7, 0, 1_800_000_030_000);
+    append(
+        Purpose::Settle,
+        &[
+            Record::Lease { channel, sequence, delivery: 1, uncounted: 0, start: 99, ends_ms },
+            state(RecordedPhase::Ready(Ended::Expired)),
+            state(RecordedPhase::Delayed { until_ms: 1_800_000_003_000, ended: Ended::Released }),
+            state(RecordedPhase::Leased { ends_ms: 1_800_000_004_000 }),
+            state(RecordedPhase::Dead { since_ms: 1_800_000_002_000, cause: 2, reason: "no such part" }),
+            Record::Settle { channel, sequence: 1 },
+            Record::Key { channel, idempotency, message_id: 6 },
+            Record::ChannelClosed { channel: 8, uid: 0xdead },
+            Record::Clock { own_ms: 5, wall_ms: 6, latest_ms: 7, boot_id: 8, boot_ns: 9 },
+        ],
+        Sync::Later,
+    );
 }
 
-fn write_0_2_0_channels(log: &mut DiskLog<Repeatable>) {
-    let idempotency = Idempotency { hash: 0xfeed, fingerprint: 0xbeef, expires_ms: 1_800_000_300_000 };
-    log.append(
-        &Record::Channel { channel: 7, uid: 0xcafe, namespace: "acme", name: "orders" },
-        crate::log::Purpose::Store,
-    )
-    .unwrap();
-    log.append(&Record::ChannelKey { channel: 7, idempotency, message_id: 6 }, crate::log::Purpose::Store)
-        .unwrap();
-    log.committed(Sync::Now).unwrap();
-    log.append(&Record::ChannelClosed { channel: 8, uid: 0xdead }, crate::log::Purpose::Settle).unwrap();
-    log.committed(Sync::Later).unwrap();
-}
-
-fn write_to(folder: &Path, write: Write) {
+fn write_to(folder: &Path) {
     let storage = Repeatable(Folder::open(folder).unwrap());
     let mut log = DiskLog::open_in(storage, OPTIONS).unwrap();
     log.replayed(|_, record| panic!("{record:?} in a new log")).unwrap();
     write(&mut log);
 }
 
-/// Segments with records of every kind: from the fixtures, and from this version.
-pub(super) fn segments() -> Vec<Vec<u8>> {
-    let own = tempfile::tempdir().unwrap();
-    write_to(own.path(), |log| {
-        let clock = Record::Clock { own_ms: 5, wall_ms: 6, latest_ms: 7, boot_id: 8, boot_ns: 9 };
-        log.append(&clock, crate::log::Purpose::Settle).unwrap();
-        log.committed(Sync::Now).unwrap();
-    });
-    let versions = fs::read_dir(FIXTURES).unwrap().map(|version| version.unwrap().path().join("log"));
-    let folders = versions.chain([own.path().to_owned()]);
-    folders.map(|folder| fs::read(folder.join("00000001.seg")).unwrap()).collect()
+/// A segment with records of every kind.
+pub(super) fn segment() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    write_to(folder.path());
+    fs::read(folder.path().join(SEGMENT)).unwrap()
 }
 
 fn read(folder: &Path) -> String {
@@ -195,7 +151,7 @@ fn read(folder: &Path) -> String {
 }
 
 #[test]
-fn the_log_of_each_released_version_opens() {
+fn the_log_of_each_fixture_opens() {
     let mut versions = 0;
     for version in fs::read_dir(FIXTURES).unwrap() {
         let version = version.unwrap().path();
@@ -210,23 +166,20 @@ fn the_log_of_each_released_version_opens() {
     assert!(versions > 0, "there are no fixtures in {FIXTURES}");
 }
 
-/// The fixtures themselves never change. This checks that this version still writes the same bytes.
+/// A fixture of a released version never changes. This checks that this version writes the same bytes as the newest.
 #[test]
-fn this_version_writes_the_bytes_of_the_fixtures() {
-    for (version, write) in VERSIONS {
-        let folder = tempfile::tempdir().unwrap();
-        write_to(folder.path(), write);
-        let segment = fs::read(folder.path().join("00000001.seg")).unwrap();
-        let expected = fs::read_to_string(Path::new(FIXTURES).join(version).join("log-records.txt"));
-        assert_eq!(read(folder.path()), expected.unwrap_or_default(), "{version}");
-        let fixture =
-            fs::read(Path::new(FIXTURES).join(version).join("log/00000001.seg")).unwrap_or_default();
-        if segment != fixture {
-            write_to(&folder.path().join("again"), write);
-            panic!(
-                "{version}: the bytes differ; this version's are in {}",
-                folder.keep().join("again").display()
-            );
-        }
+fn this_version_writes_the_bytes_of_the_newest_fixture() {
+    let folder = tempfile::tempdir().unwrap();
+    write_to(folder.path());
+    let newest = Path::new(FIXTURES).join(NEWEST);
+    let expected = fs::read_to_string(newest.join("log-records.txt")).unwrap_or_default();
+    let written = fs::read(folder.path().join(SEGMENT)).unwrap();
+    let records = read(folder.path());
+    let is_same = written == fs::read(newest.join("log").join(SEGMENT)).unwrap_or_default();
+    if !is_same || records != expected {
+        let folder = folder.keep();
+        fs::write(folder.join(SEGMENT), written).unwrap();
+        fs::write(folder.join("log-records.txt"), records).unwrap();
+        panic!("the bytes differ from {}; this version's are in {}", newest.display(), folder.display());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
-    DiskLog, Log, Options, Position, Record, Sync,
+    DiskLog, EncodedTarget, Log, Options, Position, Record, Sync,
     conformance::{BlockingLog, wait},
     disk::{frame, simulated::Simulated},
 };
@@ -27,17 +27,9 @@ fn a_body_that_imitates_frames_is_never_mistaken_for_frames() {
     let disk = Simulated::default();
     let mut log = DiskLog::open_in(disk.clone(), Options { segment_bytes: SEGMENT }).unwrap();
     let body = frames_as_body();
-    let push = Record::Push {
-        channel: 1,
-        sequence: 0,
-        message_id: 0,
-        enqueued_ms: 0,
-        idempotency: None,
-        headers: &[],
-        body: &body,
-    };
+    let target = EncodedTarget::of(1, 0);
     for _ in 0..40 {
-        let position = log.append(&push, crate::log::Purpose::Store).unwrap();
+        let position = log.append(&target.message(&body), crate::log::Purpose::Store).unwrap();
         log.committed(Sync::Now).unwrap();
         log.release(position);
         while let Some(below) = log.reclaim_wanted().map(|part| part.end) {

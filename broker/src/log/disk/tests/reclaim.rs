@@ -7,7 +7,7 @@ use std::{
 
 use super::owner::{Owner, SEGMENT, body};
 use crate::log::{
-    DiskLog, Log, Options, Position, Read, Record, Sync,
+    DiskLog, Idempotency, Log, Options, Position, Read, Record, Sync,
     conformance::{BlockingLog, wait},
     disk::{gate::Gate, simulated::Simulated},
 };
@@ -17,8 +17,8 @@ fn remembered_keys_are_not_copied_without_end() {
     let options = Options { segment_bytes: SEGMENT };
     let mut log = DiskLog::open_in(Simulated::default(), options).unwrap();
     for hash in 0..3000 {
-        let key =
-            Record::IdempotencyKey { channel: 1, hash, message_id: 0, sequence: 0, expires_ms: u64::MAX };
+        let idempotency = Idempotency { hash, fingerprint: 0, expires_ms: u64::MAX };
+        let key = Record::Key { channel: 1, idempotency, message_id: 0 };
         log.append(&key, crate::log::Purpose::Settle).unwrap();
         log.committed(Sync::Now).unwrap();
     }

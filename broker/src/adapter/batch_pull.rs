@@ -114,9 +114,9 @@ impl PullAdapter {
     ) -> Result<(), HttpError> {
         let left = max.saturating_sub(held.deliveries().len() + held.unreadable());
         let bytes = BATCH_BYTES_MAX.saturating_sub(held.bytes());
-        let (number, back) = (self.channel.number, self.context.cores.clone());
-        let more = self.context.cores.ask(number, pull, move |core, pull| {
-            core.pull_more(number, pull, left, bytes).map(|more| LeasedMessages::new(back, more))
+        let (channel_id, back) = (self.channel.id, self.context.cores.clone());
+        let more = self.context.cores.ask(channel_id, pull, move |core, pull| {
+            core.pull_more(channel_id, pull, left, bytes).map(|more| LeasedMessages::new(back, more))
         });
         let more = more.await.map_err(|_| refusal::draining())?.map_err(|_| refusal::store_failed())?;
         held.extend(more.filled().await.map_err(|_| refusal::store_failed())?);

@@ -66,7 +66,7 @@ impl PushAdapter {
         });
         let stored: Vec<Result<Pushed, HttpError>> = stored.collect();
         let tickets = stored.iter().flatten().map(|pushed| pushed.ticket.clone()).collect();
-        let (cores, channel) = (&self.context.cores, self.channels[0].number);
+        let (cores, channel) = (&self.context.cores, self.channels[0].id);
         wait_for_all(cores, channel, tickets).await.map_err(|_| refusal::store_failed())?;
 
         let results = stored.into_iter().map(result).collect();

@@ -22,7 +22,7 @@ impl CombinedAdapter {
 
     /// Whether the sides belong to different channels, one for each direction; otherwise both belong to one channel.
     pub fn is_link_end(&self) -> bool {
-        self.push.channels.iter().all(|channel| channel.number != self.pull.channel.number)
+        self.push.channels.iter().all(|channel| channel.id != self.pull.channel.id)
     }
 
     /// Handles a request to the address: a POST pushes a message to the other end, a GET pulls a message from it.

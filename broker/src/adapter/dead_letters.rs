@@ -58,7 +58,7 @@ pub(super) async fn peek(
 
 fn dead_letter_channel(context: &Context, channel: &ChannelEntry) -> Option<Arc<ChannelEntry>> {
     let name = channel.config.dead_letter.channel.as_deref()?;
-    context.store.by_name(&channel.config.namespace, name).filter(|to| to.number != channel.number)
+    context.store.by_name(&channel.config.namespace, name).filter(|to| to.id != channel.id)
 }
 
 impl Cursor {

@@ -86,7 +86,7 @@ pub async fn channel(
     };
     let entry = entry.ok_or_else(|| refusal::unknown(&context, &name, "no channel is named"))?;
     let now = context.clock.now();
-    Ok(Json(context.counters.get(entry.number).stats(&entry.config, now)))
+    Ok(Json(context.counters.get(entry.id).stats(&entry.config, now)))
 }
 
 /// The opaque cursor of a peek that continues at a sequence.

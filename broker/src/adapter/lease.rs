@@ -15,6 +15,7 @@ use crate::{
     clock::Millis,
     core::{Release, Renewed, SettleRefusal, Ticket},
     http::{HttpError, body, effects::expect_effects, header::is_reason, query::Query},
+    log::ChannelId,
 };
 
 /// `DELETE /v1/leases/{lease}`
@@ -74,7 +75,7 @@ pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Res
 /// Waits until the operation is on disk.
 async fn wait_until_committed(
     context: &Context,
-    channel: u32,
+    channel: ChannelId,
     outcome: Result<Ticket, SettleRefusal>,
 ) -> Result<(), HttpError> {
     let ticket = outcome.map_err(refusal::settle)?;
@@ -93,8 +94,8 @@ pub(super) fn check_reason(reason: &str) -> Result<(), HttpError> {
     Err(HttpError::new(ProblemType::ParameterMalformed, detail))
 }
 
-/// The channel number and claim of the token in the path. Checks the request's headers and body as well.
-async fn claim(context: &Context, request: Request, suffix: &str) -> Result<(u32, Claim), HttpError> {
+/// The channel id and claim of the token in the path. Checks the request's headers and body as well.
+async fn claim(context: &Context, request: Request, suffix: &str) -> Result<(ChannelId, Claim), HttpError> {
     let (parts, body) = request.into_parts();
     let no_body = body::expect_none(body, context.body_timeout)?;
     // Settling is idempotent, so a key is accepted and ignored.

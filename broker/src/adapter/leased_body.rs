@@ -15,6 +15,7 @@ use crate::{
     channel::Claim,
     core::Router,
     http::undelivered::{self, SendGuard},
+    log::ChannelId,
     shared::Allocation,
 };
 
@@ -22,7 +23,7 @@ use crate::{
 /// are released and take their old places.
 pub(super) struct ReleaseGuard {
     cores: Router,
-    claims: SmallVec<[(u32, Claim); 1]>,
+    claims: SmallVec<[(ChannelId, Claim); 1]>,
     memory: SmallVec<[Allocation; 1]>,
 }
 
@@ -40,7 +41,7 @@ impl ReleaseGuard {
     }
 
     /// Adds a message. Without a claim, the message is not released if it is not sent.
-    pub(super) fn add(&mut self, claim: Option<(u32, Claim)>, memory: Allocation) {
+    pub(super) fn add(&mut self, claim: Option<(ChannelId, Claim)>, memory: Allocation) {
         self.claims.extend(claim);
         self.memory.push(memory);
     }
@@ -52,7 +53,7 @@ impl ReleaseGuard {
     }
 
     /// The claims of the messages that would be released.
-    pub(super) fn claims(&self) -> &[(u32, Claim)] {
+    pub(super) fn claims(&self) -> &[(ChannelId, Claim)] {
         &self.claims
     }
 }

@@ -8,6 +8,7 @@ use super::leased_body::{LeasedBody, ReleaseGuard};
 use crate::{
     channel::Claim,
     core::{Delivery, Router, SettleRefusal, StoreFailed, StoredMessage, Ticket},
+    log::ChannelId,
 };
 
 /// Leased messages of one channel, for one answer.
@@ -147,7 +148,7 @@ impl Drop for LeasedMessages {
 /// Waits for several tickets of one channel's worker; nearly always they belong to one group commit.
 pub(super) async fn wait_for_all(
     cores: &Router,
-    channel: u32,
+    channel: ChannelId,
     tickets: Vec<Ticket>,
 ) -> Result<(), StoreFailed> {
     for ticket in tickets {

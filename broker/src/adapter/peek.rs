@@ -146,7 +146,7 @@ impl Peek {
                 PeekOutcome::NoMemory => return Err(Stopped::Busy),
             };
             let read =
-                self.context.cores.content(span.entry.number, seen.sequence, None, &mut seen.content).await?;
+                self.context.cores.content(span.entry.id, seen.sequence, None, &mut seen.content).await?;
             debug_assert!(seen.sequence >= sequence, "looks go on");
             self.request.from.1 = seen.sequence + 1;
             self.examined += 1;
@@ -183,10 +183,9 @@ impl Peek {
         let request = (span.entry.clone(), self.answers.clone());
         loop {
             let freed = self.answers.budget().freed();
-            let outcome =
-                self.context.cores.ask(span.entry.number, &request, move |core, (entry, answers)| {
-                    core.peek(entry, state, first, bytes, answers)
-                });
+            let outcome = self.context.cores.ask(span.entry.id, &request, move |core, (entry, answers)| {
+                core.peek(entry, state, first, bytes, answers)
+            });
             match outcome.await.map_err(|_| Stopped::Gone)?? {
                 PeekOutcome::NoMemory if has_begun => {
                     timeout(MEMORY_WITHIN, freed).await.map_err(|_| Stopped::Busy)?

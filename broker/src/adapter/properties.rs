@@ -18,6 +18,7 @@ use crate::{
         keys::{self, Fingerprint, PushKey},
     },
     http::{HttpError, header},
+    log::ChannelId,
     message,
 };
 
@@ -81,7 +82,11 @@ impl Properties {
             self.check(channel)?;
         }
         let key = self.key.as_ref().map(|key| PushKey {
-            hash: keys::hash(channels.first().map_or(0, |channel| channel.number), address.as_str(), key),
+            hash: keys::hash(
+                channels.first().map_or(ChannelId(0), |channel| channel.id),
+                address.as_str(),
+                key,
+            ),
             fingerprint: self.fingerprint(&content),
         });
         let millis = |seconds: u32| Millis::from(seconds) * 1000;

@@ -99,7 +99,7 @@ impl PullAdapter {
 
     /// The answer to a HEAD: the number of ready messages.
     pub fn count(&self) -> Response {
-        let ready = self.context.counters.get(self.channel.number).ready();
+        let ready = self.context.counters.get(self.channel.id).ready();
         let headers = [
             (HeaderName::from_static(header::MESSAGE_READY), HeaderValue::from(ready)),
             (standard::CACHE_CONTROL, HeaderValue::from_static("no-store")),

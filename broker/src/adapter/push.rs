@@ -27,6 +27,7 @@ use crate::{
         header::{expect_kept_once, prefer_wait},
         query::Query,
     },
+    log::ChannelId,
     message,
 };
 
@@ -88,7 +89,7 @@ impl PushAdapter {
             }
             _ => self.push(push, None).await.map_err(|refusal| self.refused(address, refusal))?,
         };
-        let kept = self.context.cores.wait_until_committed(self.channels[0].number, ticket).await;
+        let kept = self.context.cores.wait_until_committed(self.channels[0].id, ticket).await;
         kept.map_err(|_| refusal::store_failed())?;
         Ok(self.stored(id, replayed, wait))
     }
@@ -173,11 +174,11 @@ impl PushAdapter {
                 Err(refusal) => refusal,
             };
             let PushRefusal::Full(full) = &refusal else { return Err(self.refused(address, refusal)) };
-            let number = full.entry.number;
-            if place.as_ref().is_none_or(|place| place.turn.channel != number) {
+            let channel_id = full.entry.id;
+            if place.as_ref().is_none_or(|place| place.turn.channel != channel_id) {
                 // This frees the idempotency key for a moment, but no other task runs in between.
                 drop(place.take());
-                place = self.wait_in(number, &push, caller).await?;
+                place = self.wait_in(channel_id, &push, caller).await?;
             }
             let Some(WaitingSender { wake, .. }) = &place else { return Err(self.refused(address, refusal)) };
             tokio::select! {
@@ -191,13 +192,13 @@ impl PushAdapter {
     /// Takes a place among the senders that wait for room in a channel; `None` if the channel is gone.
     async fn wait_in(
         &self,
-        number: u32,
+        channel_id: ChannelId,
         push: &Push,
         caller: &Caller,
     ) -> Result<Option<WaitingSender>, HttpError> {
         let (cores, key) = (self.context.cores.clone(), push.key.map(|key| key.hash));
-        let place = self.context.cores.ask(number, caller.bodies(), move |core, sender| {
-            let place = core.wait_for_room(number, key, sender)?;
+        let place = self.context.cores.ask(channel_id, caller.bodies(), move |core, sender| {
+            let place = core.wait_for_room(channel_id, key, sender)?;
             Ok::<_, WaitRefusal>(place.map(|(turn, wake)| WaitingSender { cores, turn, key, wake }))
         });
         place.await.map_err(|_| refusal::draining())?.map_err(refusal::too_many_senders)

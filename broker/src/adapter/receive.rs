@@ -13,13 +13,14 @@ use crate::{
     channel::{Arrival, Dismissed, WaiterId},
     core::{Delivery, Pull, PullOutcome, PullRefusal, Router, Ticket},
     http::HttpError,
+    log::ChannelId,
     metrics::Metrics,
 };
 
 /// The place of a waiting receiver. Released on drop, when the receiver hangs up.
 struct WaitingReceiver {
     cores: Router,
-    channel: u32,
+    channel: ChannelId,
     id: WaiterId,
     arrival: Arrival<Box<Delivery>>,
 }
@@ -38,9 +39,9 @@ impl Drop for WaitingReceiver {
     }
 }
 
-/// The tickets of settles that a pull acknowledged, by channel number.
+/// The tickets of settles that a pull acknowledged, by channel id.
 #[derive(Default)]
-pub(super) struct Settled(Vec<(u32, Ticket)>);
+pub(super) struct Settled(Vec<(ChannelId, Ticket)>);
 
 /// Outcome of a pull. If the request has ended by the time this arrives from another worker, dropping it undoes the
 /// pull.
@@ -107,16 +108,16 @@ impl PullAdapter {
     }
 
     async fn pull(&self, pull: &Pull) -> Result<Pulled, HttpError> {
-        let (cores, number) = (&self.context.cores, self.channel.number);
+        let (cores, channel_id) = (&self.context.cores, self.channel.id);
         let (pull, back) = (pull.clone(), cores.clone());
-        let pulled = cores.ask(number, &self.channel, move |core, channel| {
+        let pulled = cores.ask(channel_id, &self.channel, move |core, channel| {
             Ok(match core.pull(channel, &pull)? {
                 PullOutcome::Delivered(delivery) => Pulled::Leased(LeasedMessages::new(back, [delivery])),
                 PullOutcome::Repeated(deliveries) => {
                     Pulled::Leased(LeasedMessages::repeated(back, deliveries))
                 }
                 PullOutcome::Waiting(id, arrival) => {
-                    Pulled::Waits(WaitingReceiver { cores: back, channel: channel.number, id, arrival })
+                    Pulled::Waits(WaitingReceiver { cores: back, channel: channel.id, id, arrival })
                 }
             })
         });
@@ -128,7 +129,7 @@ impl PullAdapter {
         place: &mut WaitingReceiver,
         wait_seconds: u32,
     ) -> Result<Option<LeasedMessages>, HttpError> {
-        let (cores, number) = (&self.context.cores, self.channel.number);
+        let (cores, channel_id) = (&self.context.cores, self.channel.id);
         tokio::select! {
             biased;
             arrived = &mut place.arrival => match arrived {
@@ -136,7 +137,7 @@ impl PullAdapter {
                 Ok(Err(Dismissed::Gone)) => Err(self.refused(PullRefusal::Closed)),
                 Ok(Err(Dismissed::Repeated)) => Err(repeated()),
                 Err(_) => {
-                    let failed = cores.ask(number, &(), |core, ()| core.has_failed()).await;
+                    let failed = cores.ask(channel_id, &(), |core, ()| core.has_failed()).await;
                     Err(self.refused(match failed {
                         Ok(false) => PullRefusal::Closed,
                         Ok(true) => PullRefusal::StoreFailed,

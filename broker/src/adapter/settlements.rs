@@ -22,6 +22,7 @@ use crate::{
     clock::Millis,
     core::{self, Core, SettleRefusal, Ticket},
     http::{Caller, HttpError, body::Announced, effects, header, query::Query},
+    log::ChannelId,
 };
 
 /// `POST /v1/settlements`
@@ -142,7 +143,7 @@ impl<'a> LeaseRequest<'a> {
     }
 
     /// The channel of the lease, and the operation for its worker.
-    fn of(self, context: &Context) -> Result<(u32, (Claim, Operation)), HttpError> {
+    fn of(self, context: &Context) -> Result<(ChannelId, (Claim, Operation)), HttpError> {
         let operation = self.operation?;
         let (channel, claim) =
             context.sealer.open(path::lease_token(self.lease)).ok_or_else(refusal::lease_unknown)?;
@@ -154,7 +155,7 @@ impl Operation {
     fn apply(
         self,
         core: &mut Core,
-        channel: u32,
+        channel: ChannelId,
         claim: Claim,
     ) -> Result<(Ticket, LeaseResult), SettleRefusal> {
         let ticket = match self {

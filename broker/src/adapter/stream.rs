@@ -32,6 +32,7 @@ use crate::{
         effects::expect_effects,
         query::Query,
     },
+    log::ChannelId,
 };
 
 /// How often a comment shows proxies and the receiver that the stream is alive: well within the 60 s after which
@@ -54,7 +55,7 @@ struct Events {
     /// The maximum number of unsettled messages.
     in_flight: usize,
     /// The sent messages that may still be unsettled.
-    sent: Vec<(u32, Claim)>,
+    sent: Vec<(ChannelId, Claim)>,
     lease_ended: Arc<Notify>,
     until: Instant,
     /// Whether the data of an event was begun and its end is not printed yet.
@@ -80,9 +81,9 @@ async fn begun(
     lease: Millis,
     caller: Caller,
 ) -> Result<Response, HttpError> {
-    let number = source.channel.number;
+    let channel_id = source.channel.id;
     let lease_ended =
-        source.context.cores.ask(number, &source.channel, |core, channel| core.lease_ends(channel));
+        source.context.cores.ask(channel_id, &source.channel, |core, channel| core.lease_ends(channel));
     let lease_ended = lease_ended.await?;
     let lease_ended = lease_ended.ok_or_else(|| source.refused(crate::core::PullRefusal::Closed))?;
     let events = Events {
@@ -147,7 +148,7 @@ impl Events {
             let ended = self.lease_ended.clone();
             let ended = ended.notified();
             let cores = &self.source.context.cores;
-            let held = cores.ask(self.source.channel.number, &self.sent, |core, sent| {
+            let held = cores.ask(self.source.channel.id, &self.sent, |core, sent| {
                 sent.iter().map(|(channel, claim)| core.holds(*channel, *claim)).collect::<Vec<_>>()
             });
             // A worker that has ended holds no leases; the drain ends the stream.

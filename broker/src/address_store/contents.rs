@@ -13,52 +13,39 @@ use super::{
     DELETED_REMEMBERED_MAX,
     entry::{ChannelEntry, StoredChannel},
 };
-use crate::clock::Millis;
+use crate::{clock::Millis, log::ChannelId};
 
 /// A change in the store's files. Later versions add kinds and never change one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) enum Change {
     /// The channel is in the set: new, changed, or no longer an orphan.
-    Put { number: u32, config: Box<ChannelConfig> },
+    Put { id: ChannelId, config: Box<ChannelConfig> },
     /// The channel is an orphan.
     Orphan(Uuid),
     /// The channel is deleted permanently, and its UID is remembered.
     Delete(Uuid),
     /// A whole set was applied at this time.
     Synced(Millis),
-    /// All lower numbers are in use or were used.
-    NextNumber(u32),
 }
 
 /// The contents of the store.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) channels: HashMap<Uuid, StoredChannel>,
     pub(super) deleted: Deleted,
-    /// The first number that was never assigned.
-    pub(super) next_number: u32,
     /// When a whole set was last applied.
     pub(super) synced_at: Option<Millis>,
-}
-
-impl Default for Contents {
-    fn default() -> Self {
-        // Number 0 is never assigned: it is what unwritten bytes look like.
-        Self { channels: HashMap::new(), deleted: Deleted::default(), next_number: 1, synced_at: None }
-    }
 }
 
 impl Contents {
     /// Applies a change. Fails if the change is impossible in this state.
     pub(super) fn apply(&mut self, change: Change) -> Result<(), &'static str> {
         match change {
-            Change::Put { number, config } => {
-                self.next_number =
-                    self.next_number.max(number.checked_add(1).ok_or("a channel number is too large")?);
+            Change::Put { id, config } => {
                 let uid = config.uid;
                 self.channels
-                    .insert(uid, StoredChannel::in_set(Arc::new(ChannelEntry { number, config: *config })));
+                    .insert(uid, StoredChannel::in_set(Arc::new(ChannelEntry { id, config: *config })));
             }
             Change::Orphan(uid) => {
                 self.channels
@@ -71,7 +58,6 @@ impl Contents {
                 self.deleted.remember(uid);
             }
             Change::Synced(at) => self.synced_at = Some(at),
-            Change::NextNumber(next) => self.next_number = self.next_number.max(next),
         }
         Ok(())
     }

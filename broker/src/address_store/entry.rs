@@ -3,13 +3,32 @@
 use std::sync::Arc;
 
 use restante_wire::ChannelConfig;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-/// A channel: its configuration and its number.
+use crate::log::ChannelId;
+
+/// A channel: its configuration and its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelEntry {
-    /// Assigned when the store first sees the channel's UID, and never reused. Records in the log contain it.
-    pub number: u32,
+    /// Derived from the UID when the store first sees it, so that every broker assigns the same id; an orphan from the
+    /// log keeps the id of its records.
+    pub id: ChannelId,
     pub config: ChannelConfig,
+}
+
+impl ChannelEntry {
+    /// A new channel, with the id of its UID.
+    pub fn new(config: ChannelConfig) -> Self {
+        Self { id: id_of(config.uid), config }
+    }
+}
+
+/// The first 8 bytes of SHA-256 of a UID. Two of a million channels have the same id in one of 37 million stores; a
+/// channel whose id is taken is refused.
+pub(super) fn id_of(uid: Uuid) -> ChannelId {
+    let digest = Sha256::digest(uid.as_bytes());
+    ChannelId(u64::from_le_bytes(std::array::from_fn(|index| digest[index])))
 }
 
 /// The outcome of a change, for the worker threads.
@@ -17,9 +36,9 @@ pub struct ChannelEntry {
 pub struct Changes {
     /// Channels of the set that are new or changed, or were orphans before.
     pub changed: Vec<Arc<ChannelEntry>>,
-    /// Numbers of channels whose source is gone: receivers that wait there get 404. These are the new orphans, and
+    /// Ids of channels whose source is gone: receivers that wait there get 404. These are the new orphans, and
     /// changed channels with another source.
-    pub withdrawn: Vec<u32>,
+    pub withdrawn: Vec<ChannelId>,
 }
 
 /// A channel in the store: in the set, or an orphan.

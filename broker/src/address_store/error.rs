@@ -71,8 +71,10 @@ pub enum ApplyError {
         "{0} channels and orphans exceed the broker's limit of {CHANNELS_AND_ORPHANS_MAX}; delete unneeded orphans"
     )]
     TooManyOrphans(usize),
-    #[error("all channel numbers of this data folder are used; move to a new data folder")]
-    NumbersExhausted,
+    #[error(
+        "channel {0} has the same id, a hash of its UID, as another channel; delete it and create it again"
+    )]
+    IdTaken(String),
     #[error(
         "the broker's disk is full: there is no room for the change ({0}); enlarge the volume, or run the broker without \
          the change until messages were received"

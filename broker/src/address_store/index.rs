@@ -68,13 +68,13 @@ impl<K: Key> Index<K> {
             .map(|slot| Arc::clone(&slot.entry))
     }
 
-    /// All channels with this key, by number, for an index whose keys may be shared.
+    /// All channels with this key, by id, for an index whose keys may be shared.
     pub(super) fn get_all(&self, query: K::Query<'_>) -> Vec<Arc<ChannelEntry>> {
         let hash = self.hasher.hash_one(query);
         let table = self.shards[shard_of(hash)].load();
         let found = table.iter_hash(hash).filter(|slot| slot.has(hash, |entry| K::matches(entry, query)));
         let mut found: Vec<_> = found.map(|slot| Arc::clone(&slot.entry)).collect();
-        found.sort_unstable_by_key(|entry| entry.number);
+        found.sort_unstable_by_key(|entry| entry.id);
         found
     }
 

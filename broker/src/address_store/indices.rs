@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use super::{
     contents::Contents,
-    entry::{ChannelEntry, StoredChannel},
+    entry::{ChannelEntry, StoredChannel, id_of},
     index::{Index, Key},
     plan::Step,
 };
+use crate::log::ChannelId;
 
 #[derive(Default)]
 pub(super) struct Indices {
@@ -23,14 +24,23 @@ pub(super) struct Indices {
     pub(super) orphan: Index<ByUid>,
     /// The set and the orphans by UID.
     pub(super) uid: Index<ByUid>,
-    /// The set and the orphans by number.
-    pub(super) number: Index<ByNumber>,
+    /// The set and the orphans by id.
+    pub(super) id: Index<ById>,
 }
 
 impl Indices {
     /// The channel of the set, or the orphan, with this UID.
     pub(super) fn held(&self, uid: Uuid) -> Option<StoredChannel> {
         self.uid.get(uid).map(|entry| StoredChannel { entry, orphan: self.orphan.get(uid).is_some() })
+    }
+
+    /// The channel or orphan of this UID, or the orphan that stands for it: its name was lost, so a start that found its
+    /// records could only make up a UID for their id.
+    pub(super) fn held_by_id(&self, uid: Uuid) -> Option<StoredChannel> {
+        self.held(uid).or_else(|| {
+            let entry = self.id.get(id_of(uid)).filter(|entry| id_of(entry.config.uid) != entry.id)?;
+            self.held(entry.config.uid).filter(|held| held.orphan)
+        })
     }
 
     /// Every channel of the set and every orphan.
@@ -51,9 +61,9 @@ impl Indices {
     pub(super) fn show(&self, steps: &[Step]) {
         let before = || steps.iter().filter_map(|step| step.before.as_ref());
         let after = || steps.iter().filter_map(|step| step.after.as_ref());
-        // A reader that finds a channel by an address must also find it by number and UID, so these come first. A
+        // A reader that finds a channel by an address must also find it by id and UID, so these come first. A
         // deleted channel vanishes from them shortly before its addresses do; its worker thread has closed it before.
-        self.number.update(before().map(entry), after().map(entry));
+        self.id.update(before().map(entry), after().map(entry));
         self.uid.update(before().map(entry), after().map(entry));
         self.orphan.update(before().filter(is_orphan).map(entry), after().filter(is_orphan).map(entry));
         let (before, after) =
@@ -132,17 +142,16 @@ impl Key for ByUid {
     }
 }
 
-/// The channel number in the log's records.
-pub(super) struct ByNumber;
+pub(super) struct ById;
 
-impl Key for ByNumber {
-    type Query<'a> = u32;
+impl Key for ById {
+    type Query<'a> = ChannelId;
 
-    fn of(entry: &ChannelEntry) -> impl Iterator<Item = u32> {
-        iter::once(entry.number)
+    fn of(entry: &ChannelEntry) -> impl Iterator<Item = ChannelId> {
+        iter::once(entry.id)
     }
 
-    fn matches(entry: &ChannelEntry, query: u32) -> bool {
-        entry.number == query
+    fn matches(entry: &ChannelEntry, query: ChannelId) -> bool {
+        entry.id == query
     }
 }

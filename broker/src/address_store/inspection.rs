@@ -21,7 +21,7 @@ use super::{
     journal::{self, Record},
     search::{self, NextEntry},
 };
-use crate::data_folder::plain_file;
+use crate::{data_folder::plain_file, log::ChannelId};
 use damage::Cause;
 pub(crate) use damage::Damage;
 
@@ -72,11 +72,11 @@ impl InspectedStore {
         self.snapshot.is_some() || self.journal.is_some() || !self.damage.is_empty()
     }
 
-    /// All channels, by number, and whether each is an orphan.
+    /// All channels, by name, and whether each is an orphan.
     pub(crate) fn channels(&self) -> Vec<(&super::ChannelEntry, bool)> {
         let held = self.contents.channels.values();
         let mut channels: Vec<_> = held.map(|StoredChannel { entry, orphan }| (&**entry, *orphan)).collect();
-        channels.sort_unstable_by_key(|(entry, _)| entry.number);
+        channels.sort_unstable_by_key(|(entry, _)| (entry.config.qualified_name(), entry.config.uid));
         channels
     }
 
@@ -90,9 +90,9 @@ impl InspectedStore {
         self.contents.deleted.contains(uid)
     }
 
-    /// The number of the channel or orphan with this UID.
-    pub(crate) fn number(&self, uid: Uuid) -> Option<u32> {
-        self.contents.channels.get(&uid).map(|held| held.entry.number)
+    /// The id of the channel or orphan with this UID.
+    pub(crate) fn id_of(&self, uid: Uuid) -> Option<ChannelId> {
+        self.contents.channels.get(&uid).map(|held| held.entry.id)
     }
 
     /// How many more deletions can be remembered before the oldest is forgotten.
@@ -106,28 +106,27 @@ impl InspectedStore {
         self.contents.channels.remove(&uid).map(|held| held.entry)
     }
 
-    /// Removes the channel with this number.
-    pub(crate) fn take_out(&mut self, number: u32) {
-        self.contents.channels.retain(|_, held| held.entry.number != number);
+    /// Removes the channel with this id.
+    pub(crate) fn take_out(&mut self, id: ChannelId) {
+        self.contents.channels.retain(|_, held| held.entry.id != id);
     }
 
-    /// Adds a lost channel as an orphan, which keeps its messages. It replaces any other channel with its number.
+    /// Adds a lost channel as an orphan, which keeps its messages. It replaces any other channel with its id.
     pub(crate) fn adopt(&mut self, entry: super::ChannelEntry) {
-        self.take_out(entry.number);
-        self.contents.next_number = self.contents.next_number.max(entry.number.saturating_add(1));
+        self.take_out(entry.id);
         self.contents.channels.insert(entry.config.uid, StoredChannel::orphan(entry.into()));
     }
 
     /// Writes the contents into a folder without a store.
     pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
-        let Contents { channels, deleted, next_number, synced_at } = &self.contents;
+        let Contents { channels, deleted, synced_at } = &self.contents;
         let puts = channels.values().flat_map(|StoredChannel { entry, orphan }| {
-            let put = Change::Put { number: entry.number, config: entry.config.clone().into() };
+            let put = Change::Put { id: entry.id, config: entry.config.clone().into() };
             [put].into_iter().chain(orphan.then_some(Change::Orphan(entry.config.uid)))
         });
         let deleted = deleted.iter().map(Change::Delete);
-        let rest = [Change::NextNumber(*next_number)].into_iter().chain(synced_at.map(Change::Synced));
-        super::snapshot::write(&folder.join(SNAPSHOT), 1, self.id.clone(), puts.chain(deleted).chain(rest))
+        let changes = puts.chain(deleted).chain(synced_at.map(Change::Synced));
+        super::snapshot::write(&folder.join(SNAPSHOT), 1, self.id.clone(), changes)
             .map_err(|error| error.source)?;
         journal::Journal::create(&folder.join(JOURNAL), 1, self.id.clone()).map_err(|error| error.source)?;
         Ok(())

@@ -4,7 +4,7 @@
 //! mutex. A change is decided completely ([`plan`]), then persisted ([`disk`]), and only then visible ([`indices`]).
 //!
 //! Architecture Invariant: absence never deletes. A channel that is missing from a whole set becomes an orphan, which
-//! keeps its number, its configuration and its messages; only [`AddressStore::remove`] deletes.
+//! keeps its id, its configuration and its messages; only [`AddressStore::remove`] deletes.
 
 mod contents;
 mod disk;
@@ -41,7 +41,7 @@ pub use error::{ApplyError, Claim, Conflict, OpenError};
 use crate::{
     clock::{Millis, TimeSource},
     first_failure::FirstFailure,
-    log::disk::storage::Guard,
+    log::{ChannelId, disk::storage::Guard},
 };
 use indices::Indices;
 use writer::Writer;
@@ -151,14 +151,14 @@ impl AddressStore {
         self.0.indices.uid.get(uid)
     }
 
-    /// The channel or orphan with this number.
-    pub fn by_number(&self, number: u32) -> Option<Arc<ChannelEntry>> {
-        self.0.indices.number.get(number)
+    /// The channel or orphan with this id.
+    pub fn by_id(&self, id: ChannelId) -> Option<Arc<ChannelEntry>> {
+        self.0.indices.id.get(id)
     }
 
-    /// Whether a channel or an orphan has this number.
-    pub fn is_known(&self, number: u32) -> bool {
-        self.by_number(number).is_some()
+    /// Whether a channel or an orphan has this id.
+    pub fn is_known(&self, id: ChannelId) -> bool {
+        self.by_id(id).is_some()
     }
 
     /// Whether the channel with this UID was deleted.
@@ -201,7 +201,7 @@ impl AddressStore {
     }
 
     /// Replaces the set. A channel that is missing from it becomes an orphan; an orphan that is in it is the same
-    /// channel again, with the same number. A set with a deleted UID is refused as a whole: its author has not seen the
+    /// channel again, with the same id. A set with a deleted UID is refused as a whole: its author has not seen the
     /// deletion yet, or wants to restore a channel that cannot come back. Applying a part would hide that.
     ///
     /// Blocks on the disk until the change is stored, and while another change is in progress.
@@ -251,23 +251,21 @@ impl AddressStore {
             .map(|plan| plan.removed())
     }
 
-    /// Adds lost channels as orphans: the log has messages of them, but the store does not contain them. Numbers below
-    /// `next_number` are never assigned to other channels, because the log has records of them.
+    /// Adds lost channels as orphans: the log has messages of them, but the store does not contain them.
     ///
     /// Blocks as [`Self::sync`] does.
-    pub fn adopt(&self, orphans: Vec<ChannelEntry>, next_number: u32) -> Result<(), ApplyError> {
-        self.writer().facts.skip_to(next_number);
+    pub fn adopt(&self, orphans: Vec<ChannelEntry>) -> Result<(), ApplyError> {
         if !orphans.is_empty() {
-            self.change(|_, writer, _| Ok(plan::adopt(&writer.facts, orphans)))?;
+            self.change(|_, _, _| Ok(plan::adopt(orphans)))?;
         }
         Ok(())
     }
 
-    /// Completes deletions that the log has recorded, given by number and UID: removes the channel or orphan if it is
+    /// Completes deletions that the log has recorded, given by id and UID: removes the channel or orphan if it is
     /// still there, and remembers its UID.
     ///
     /// Blocks as [`Self::sync`] does.
-    pub fn complete(&self, deletions: &[(u32, Uuid)]) -> Result<(), ApplyError> {
+    pub fn complete(&self, deletions: &[(ChannelId, Uuid)]) -> Result<(), ApplyError> {
         self.change(|indices, writer, _| Ok(plan::complete(indices, &writer.facts, deletions))).map(|_| ())
     }
 

@@ -16,25 +16,16 @@ use super::{
     error::{ApplyError, Claim, Conflict},
     indices::Indices,
 };
-use crate::clock::Millis;
+use crate::{clock::Millis, log::ChannelId};
 
 /// State of the store that is not in the indices.
 pub(super) struct Facts {
     pub(super) deleted: Deleted,
-    /// The first number that was never assigned.
-    pub(super) next_number: u32,
     pub(super) synced_at: Option<Millis>,
     pub(super) revision: Revision,
     /// Channels in the set, without orphans.
     pub(super) channels: usize,
     pub(super) orphans: usize,
-}
-
-impl Facts {
-    /// Assigns no number below this one.
-    pub(super) fn skip_to(&mut self, next_number: u32) {
-        self.next_number = self.next_number.max(next_number);
-    }
 }
 
 /// One channel before and after a change.
@@ -45,28 +36,24 @@ pub(super) struct Step {
 }
 
 /// A change that is valid.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// UIDs to remember as deleted.
     pub(super) deleted: Vec<Uuid>,
+    /// Ids of channels that are new.
+    new_ids: HashSet<ChannelId>,
     /// When the whole set was received, if this is one.
     pub(super) synced_at: Option<Millis>,
-    /// The first unassigned number after this change.
-    pub(super) next_number: u32,
 }
 
 impl Plan {
-    fn new(facts: &Facts) -> Self {
-        Self { steps: Vec::new(), deleted: Vec::new(), synced_at: None, next_number: facts.next_number }
-    }
-
     /// The change in the form of the journal.
     pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
         let steps = self.steps.iter().flat_map(|step| {
             let put = step.after.as_ref().filter(|after| !after.orphan || step.before.is_none());
             let put = put.map(|StoredChannel { entry, .. }| Change::Put {
-                number: entry.number,
+                id: entry.id,
                 config: entry.config.clone().into(),
             });
             let orphan = step.after.as_ref().filter(|after| after.orphan);
@@ -93,7 +80,7 @@ impl Plan {
             if let Some(before) = &before
                 && after.as_ref().is_none_or(|after| after.config.source != before.config.source)
             {
-                changes.withdrawn.push(before.number);
+                changes.withdrawn.push(before.id);
             }
             changes.changed.extend(after);
         }
@@ -119,7 +106,12 @@ impl Plan {
     }
 
     /// Adds a step to this configuration, unless the set has it already.
-    fn take(&mut self, before: Option<StoredChannel>, config: ChannelConfig) -> Result<(), ApplyError> {
+    fn take(
+        &mut self,
+        indices: &Indices,
+        before: Option<StoredChannel>,
+        config: ChannelConfig,
+    ) -> Result<(), ApplyError> {
         if before.as_ref().is_some_and(|held| !held.orphan && held.entry.config == config) {
             return Ok(());
         }
@@ -130,16 +122,19 @@ impl Plan {
             let (is, wanted) = (held.entry.config.durability, config.durability);
             return Err(ApplyError::Durability { channel: config.qualified_name(), is, wanted });
         }
-        let number = match &before {
-            Some(held) => held.entry.number,
-            None => {
-                let number = self.next_number;
-                self.next_number = number.checked_add(1).ok_or(ApplyError::NumbersExhausted)?;
-                number
-            }
+        let entry = match &before {
+            Some(held) => ChannelEntry { id: held.entry.id, config },
+            None => ChannelEntry::new(config),
         };
-        let after = Some(StoredChannel::in_set(Arc::new(ChannelEntry { number, config })));
-        self.steps.push(Step { before, after });
+        // 0 is what unwritten bytes look like.
+        let mut is_free = |id| id != ChannelId(0) && indices.id.get(id).is_none() && self.new_ids.insert(id);
+        if before.is_none() && !is_free(entry.id) {
+            return Err(ApplyError::IdTaken(entry.config.qualified_name()));
+        }
+        // The UID of an orphan whose name was lost is only made up.
+        let before_uid = before.as_ref().map(|held| held.entry.config.uid);
+        self.deleted.extend(before_uid.filter(|uid| *uid != entry.config.uid));
+        self.steps.push(Step { before, after: Some(StoredChannel::in_set(Arc::new(entry))) });
         Ok(())
     }
 }
@@ -166,7 +161,7 @@ pub(super) fn sync(
     }
     refuse_conflicts_within(&channels)?;
 
-    let mut plan = Plan { synced_at: Some(now), ..Plan::new(facts) };
+    let mut plan = Plan { synced_at: Some(now), ..Plan::default() };
     let named: HashSet<Uuid> = channels.iter().map(|channel| channel.uid).collect();
     let mut orphans = facts.orphans;
     for entry in indices.name.entries() {
@@ -178,9 +173,9 @@ pub(super) fn sync(
     }
     let count = channels.len();
     for channel in channels {
-        let before = indices.held(channel.uid);
+        let before = indices.held_by_id(channel.uid);
         orphans -= usize::from(before.as_ref().is_some_and(|held| held.orphan));
-        plan.take(before, channel)?;
+        plan.take(indices, before, channel)?;
     }
     if count + orphans > CHANNELS_AND_ORPHANS_MAX {
         return Err(ApplyError::TooManyOrphans(count + orphans));
@@ -193,37 +188,37 @@ pub(super) fn put(indices: &Indices, facts: &Facts, channel: ChannelConfig) -> R
     channel.check()?;
     refuse_deleted(facts, &channel)?;
     refuse_conflicts_with_set(indices, &channel)?;
-    let before = indices.held(channel.uid);
+    let before = indices.held_by_id(channel.uid);
     if before.as_ref().is_none_or(|held| held.orphan) && facts.channels >= CHANNELS_MAX {
         return Err(ApplyError::TooMany(facts.channels + 1));
     }
     if before.is_none() && facts.channels + facts.orphans >= CHANNELS_AND_ORPHANS_MAX {
         return Err(ApplyError::TooManyOrphans(facts.channels + facts.orphans + 1));
     }
-    let mut plan = Plan::new(facts);
-    plan.take(before, channel)?;
+    let mut plan = Plan::default();
+    plan.take(indices, before, channel)?;
     Ok(plan)
 }
 
-/// Adds lost channels as orphans. No other channel has their numbers or UIDs.
-pub(super) fn adopt(facts: &Facts, orphans: Vec<ChannelEntry>) -> Plan {
-    let mut plan = Plan::new(facts);
+/// Adds lost channels as orphans. No other channel has their ids or UIDs.
+pub(super) fn adopt(orphans: Vec<ChannelEntry>) -> Plan {
+    let mut plan = Plan::default();
     let step = |entry: ChannelEntry| Step { before: None, after: Some(StoredChannel::orphan(entry.into())) };
     plan.steps.extend(orphans.into_iter().map(step));
     plan
 }
 
 pub(super) fn remove(indices: &Indices, facts: &Facts, uid: Uuid) -> Plan {
-    let mut plan = Plan::new(facts);
+    let mut plan = Plan::default();
     plan.delete(indices, facts, uid);
     plan
 }
 
 /// Completes deletions. Another channel that has one of the UIDs is not affected.
-pub(super) fn complete(indices: &Indices, facts: &Facts, deletions: &[(u32, Uuid)]) -> Plan {
-    let mut plan = Plan::new(facts);
-    for (number, uid) in deletions {
-        if indices.uid.get(*uid).is_none_or(|entry| entry.number == *number) {
+pub(super) fn complete(indices: &Indices, facts: &Facts, deletions: &[(ChannelId, Uuid)]) -> Plan {
+    let mut plan = Plan::default();
+    for (id, uid) in deletions {
+        if indices.uid.get(*uid).is_none_or(|entry| entry.id == *id) {
             plan.delete(indices, facts, *uid);
         }
     }

@@ -26,7 +26,6 @@ impl Writer {
     pub(super) fn new(disk: Disk, contents: &mut Contents, store_id: Uuid) -> Self {
         let in_set = || contents.channels.values().filter(|held| !held.orphan).map(|held| &held.entry.config);
         let facts = Facts {
-            next_number: contents.next_number,
             synced_at: contents.synced_at,
             revision: Revision::of(in_set()),
             channels: in_set().count(),
@@ -56,7 +55,6 @@ impl Writer {
                 facts.revision.add(&held.entry.config);
             }
         }
-        facts.next_number = plan.next_number;
         facts.synced_at = plan.synced_at.or(facts.synced_at);
         plan.deleted.iter().for_each(|uid| facts.deleted.remember(*uid));
         Ok(())
@@ -90,12 +88,11 @@ fn all_changes<'a>(
     let held: Vec<_> = indices.all_held().collect();
     let after = plan.into_iter().flat_map(|plan| &plan.steps).filter_map(|step| step.after.clone());
     let channels = held.into_iter().chain(after).flat_map(|StoredChannel { entry, orphan }| {
-        let put = Change::Put { number: entry.number, config: entry.config.clone().into() };
+        let put = Change::Put { id: entry.id, config: entry.config.clone().into() };
         iter::once(put).chain(orphan.then_some(Change::Orphan(entry.config.uid)))
     });
     let deleted = plan.into_iter().flat_map(|plan| plan.deleted.iter().copied());
     let deleted = facts.deleted.iter().chain(deleted).map(Change::Delete);
-    let next_number = plan.map_or(facts.next_number, |plan| plan.next_number);
     let synced_at = plan.and_then(|plan| plan.synced_at).or(facts.synced_at);
-    channels.chain(deleted).chain([Change::NextNumber(next_number)]).chain(synced_at.map(Change::Synced))
+    channels.chain(deleted).chain(synced_at.map(Change::Synced))
 }

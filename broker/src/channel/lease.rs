@@ -5,6 +5,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::message::Sequence;
+use crate::log::ChannelId;
 
 /// How the last lease of a message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +46,8 @@ pub enum Refusal {
     Settled,
 }
 
-/// Bytes of the token before its seal: version, channel number, sequence, lease number, start.
-const CLAIM_BYTES: usize = 1 + 4 + 8 + 4 + 8;
+/// Bytes of the token before its seal: version, channel id, sequence, lease number, start.
+const CLAIM_BYTES: usize = 1 + 8 + 8 + 4 + 8;
 /// HMAC-SHA-256 is truncated to its left half, as RFC 2104 section 5 allows: 128 bits cannot be guessed.
 const SEAL_BYTES: usize = 16;
 /// The first byte of every token of this layout.
@@ -67,20 +68,20 @@ impl LeaseSealer {
     }
 
     /// Seals a claim to a message of a channel: base64url, opaque to clients.
-    pub fn seal(&self, channel: u32, claim: Claim) -> String {
+    pub fn seal(&self, channel: ChannelId, claim: Claim) -> String {
         let mut token = [0; CLAIM_BYTES + SEAL_BYTES];
         token[0] = VERSION;
-        token[1..5].copy_from_slice(&channel.to_le_bytes());
-        token[5..13].copy_from_slice(&claim.sequence.to_le_bytes());
-        token[13..17].copy_from_slice(&claim.lease_number.to_le_bytes());
-        token[17..25].copy_from_slice(&claim.start.to_le_bytes());
+        token[1..9].copy_from_slice(&channel.0.to_le_bytes());
+        token[9..17].copy_from_slice(&claim.sequence.to_le_bytes());
+        token[17..21].copy_from_slice(&claim.lease_number.to_le_bytes());
+        token[21..29].copy_from_slice(&claim.start.to_le_bytes());
         let (claim, seal) = token.split_at_mut(CLAIM_BYTES);
         seal.copy_from_slice(&self.mac(claim).finalize().into_bytes()[..SEAL_BYTES]);
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// Opens a token: the channel number and the claim. `None` unless this data folder's key sealed it.
-    pub fn open(&self, token: &str) -> Option<(u32, Claim)> {
+    /// Opens a token: the channel's id and the claim. `None` unless this data folder's key sealed it.
+    pub fn open(&self, token: &str) -> Option<(ChannelId, Claim)> {
         let mut bytes = [0; CLAIM_BYTES + SEAL_BYTES];
         // `decode_slice` fails on a token that is too long, and the comparison on one that is too short.
         if URL_SAFE_NO_PAD.decode_slice(token, &mut bytes).ok()? != bytes.len() {
@@ -92,11 +93,11 @@ impl LeaseSealer {
             return None;
         }
         let claim = Claim {
-            sequence: u64::from_le_bytes(sealed[5..13].try_into().ok()?),
-            lease_number: u32::from_le_bytes(sealed[13..17].try_into().ok()?),
-            start: u64::from_le_bytes(sealed[17..25].try_into().ok()?),
+            sequence: u64::from_le_bytes(sealed[9..17].try_into().ok()?),
+            lease_number: u32::from_le_bytes(sealed[17..21].try_into().ok()?),
+            start: u64::from_le_bytes(sealed[21..29].try_into().ok()?),
         };
-        Some((u32::from_le_bytes(sealed[1..5].try_into().ok()?), claim))
+        Some((ChannelId(u64::from_le_bytes(sealed[1..9].try_into().ok()?)), claim))
     }
 
     fn mac(&self, bytes: &[u8]) -> Hmac<Sha256> {
@@ -115,16 +116,16 @@ mod tests {
     #[test]
     fn a_token_opens_to_the_sealed_claim() {
         let sealer = LeaseSealer::new(&[1; 32]);
-        let token = sealer.seal(42, CLAIM);
+        let token = sealer.seal(ChannelId(42), CLAIM);
         assert!(token.len() <= 256);
-        assert_eq!(sealer.open(&token), Some((42, CLAIM)));
+        assert_eq!(sealer.open(&token), Some((ChannelId(42), CLAIM)));
     }
 
     #[test]
     fn a_token_of_another_key_or_with_one_changed_bit_does_not_open() {
         let sealer = LeaseSealer::new(&[1; 32]);
-        assert_eq!(sealer.open(&LeaseSealer::new(&[2; 32]).seal(42, CLAIM)), None);
-        let token = URL_SAFE_NO_PAD.decode(sealer.seal(42, CLAIM)).unwrap();
+        assert_eq!(sealer.open(&LeaseSealer::new(&[2; 32]).seal(ChannelId(42), CLAIM)), None);
+        let token = URL_SAFE_NO_PAD.decode(sealer.seal(ChannelId(42), CLAIM)).unwrap();
         for index in 0..token.len() {
             let mut changed = token.clone();
             changed[index] ^= 1;
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn a_malformed_token_does_not_open() {
         let sealer = LeaseSealer::new(&[1; 32]);
-        let good = sealer.seal(42, CLAIM);
+        let good = sealer.seal(ChannelId(42), CLAIM);
         for token in ["", "nonsense", "ä", &good[1..], &format!("{good}AAAA"), &"A".repeat(10_000)] {
             assert_eq!(sealer.open(token), None, "{token}");
         }

@@ -69,7 +69,7 @@ pub(super) async fn delete<C: Channels>(
             messages = closed.map_err(|messages| errors::not_empty(uid, messages, is_orphan))?;
         }
         if let Some(entry) = control.on_disk(move |store| store.remove(uid)).await? {
-            control.channels.removed(entry.number).await;
+            control.channels.removed(entry.id).await;
             tracing::info!(channel = entry.config.qualified_name(), %uid, messages, "deleted a channel");
         }
         Ok(ChannelDeleted { messages, store: control.store.state() })

@@ -9,6 +9,7 @@ use crate::{
     channel::State,
     clock::Millis,
     core::{CoreGone, Cores, Redrive, WorkFailed},
+    log::ChannelId,
     log::disk::LogSnapshot,
 };
 
@@ -30,7 +31,7 @@ pub trait Channels: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Result<u64, u64>, WorkFailed>> + Send;
 
     /// Ends a channel's deletion, after the address store has removed it.
-    fn removed(&self, number: u32) -> impl Future<Output = ()> + Send;
+    fn removed(&self, channel_id: ChannelId) -> impl Future<Output = ()> + Send;
 
     /// Notifies channels that their configuration may have changed.
     fn changed(&self, entries: Vec<Arc<ChannelEntry>>) -> impl Future<Output = ()> + Send;
@@ -52,7 +53,7 @@ pub trait Channels: Clone + Send + Sync + 'static {
     fn now(&self) -> Millis;
 
     /// Ends the waits on channels that are no longer in the set.
-    fn withdrawn(&self, numbers: Vec<u32>) -> impl Future<Output = ()> + Send;
+    fn withdrawn(&self, channel_ids: Vec<ChannelId>) -> impl Future<Output = ()> + Send;
 }
 
 impl Channels for Cores {
@@ -64,8 +65,8 @@ impl Channels for Cores {
         Cores::close(self, entry, force).await
     }
 
-    async fn removed(&self, number: u32) {
-        Cores::removed(self, number).await;
+    async fn removed(&self, channel_id: ChannelId) {
+        Cores::removed(self, channel_id).await;
     }
 
     async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
@@ -89,7 +90,7 @@ impl Channels for Cores {
         clock.wall(clock.now())
     }
 
-    async fn withdrawn(&self, numbers: Vec<u32>) {
-        Cores::withdrawn(self, numbers).await;
+    async fn withdrawn(&self, channel_ids: Vec<ChannelId>) {
+        Cores::withdrawn(self, channel_ids).await;
     }
 }

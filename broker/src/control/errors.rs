@@ -18,7 +18,7 @@ pub(super) fn refused(error: ApplyError) -> HttpError {
         | ApplyError::Durability { .. }
         | ApplyError::TooMany(_)
         | ApplyError::TooManyOrphans(_)
-        | ApplyError::NumbersExhausted => ProblemType::ChannelInvalid,
+        | ApplyError::IdTaken(_) => ProblemType::ChannelInvalid,
         ApplyError::Conflict(_) => ProblemType::ChannelConflict,
         ApplyError::Deleted { .. } => ProblemType::ChannelDeleted,
         ApplyError::Full(_) => ProblemType::StoreFull,

@@ -39,8 +39,8 @@ pub(super) async fn stats<C: Channels>(
 /// `GET /control/v1/stats`: every channel of the set, as NDJSON.
 pub(super) async fn all_stats<C: Channels>(State(control): State<Control<C>>) -> Result<Response, HttpError> {
     let mut left = control.store.channels();
-    // The store returns channels in no order. Sorted by number, two answers can be compared.
-    left.sort_unstable_by_key(|entry| entry.number);
+    // The store returns channels in no order. Sorted by id, two answers can be compared.
+    left.sort_unstable_by_key(|entry| entry.id);
     let mut left = left.into_iter();
     // The first part is requested before the answer begins, so that a draining broker can answer with an error.
     let first = lines(&control.channels, left.by_ref().take(STATS_PER_TURN).collect()).await;

@@ -91,7 +91,7 @@ pub(super) async fn purge<C: Channels>(
 /// The dead-letter channel of a channel, if it exists.
 fn dead_letter_channel(store: &AddressStore, entry: &ChannelEntry) -> Option<Arc<ChannelEntry>> {
     let name = entry.config.dead_letter.channel.as_deref()?;
-    store.by_name(&entry.config.namespace, name).filter(|to| to.number != entry.number)
+    store.by_name(&entry.config.namespace, name).filter(|to| to.id != entry.id)
 }
 
 /// Whether this channel is the dead-letter channel of any channel.

@@ -15,7 +15,7 @@ use super::{Channel, Core, PushRefusal, deliver::may_wait, keys::KeyHash};
 use crate::{
     address_store::ChannelEntry,
     channel::{SenderId, Sequence, State},
-    log::Log,
+    log::{ChannelId, Log},
     shared::Share,
 };
 
@@ -26,8 +26,7 @@ pub(super) type RateLimiter =
 /// A sender's turn in the queue for room in a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SenderTurn {
-    /// The number of the channel.
-    pub channel: u32,
+    pub channel: ChannelId,
     pub id: SenderId,
 }
 
@@ -59,7 +58,7 @@ impl Channel {
     /// can be made.
     fn make_room(&self, bytes: u64, turn: Option<SenderTurn>) -> Result<Vec<Sequence>, PushRefusal> {
         let limits = &self.entry.config.limits;
-        let turn = turn.filter(|turn| turn.channel == self.entry.number).map(|turn| turn.id);
+        let turn = turn.filter(|turn| turn.channel == self.entry.id).map(|turn| turn.id);
         let (mut messages, mut held) = (self.state.messages_count(), self.state.bytes());
         let full = |messages, held| messages >= limits.messages || held + bytes > limits.bytes;
         if !full(messages, held) && self.senders.may_enter(turn) {
@@ -143,7 +142,7 @@ impl<L: Log> Core<L> {
 
     /// Takes one push from a channel's rate.
     pub(super) fn spend_rate(&self, entry: &ChannelEntry) -> Result<(), PushRefusal> {
-        let Some(rate) = self.channels.get(&entry.number).and_then(|channel| channel.rate.as_ref()) else {
+        let Some(rate) = self.channels.get(&entry.id).and_then(|channel| channel.rate.as_ref()) else {
             return Ok(());
         };
         rate.check().map_err(|not_until| PushRefusal::TooFast {
@@ -155,19 +154,19 @@ impl<L: Log> Core<L> {
     /// Adds a waiting sender, and reserves its key.
     pub fn wait_for_room(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         key: Option<KeyHash>,
         sender: &Share,
     ) -> Result<Option<(SenderTurn, Arc<Notify>)>, WaitRefusal> {
         let max = self.limits.waiting_senders;
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(None) };
+        let Some(channel) = self.channels.get_mut(&channel_id) else { return Ok(None) };
         if !may_wait(channel.senders.len(), channel.senders.holders(), sender, max) {
             return Err(WaitRefusal { max });
         }
         let (id, wake) = channel.senders.push(sender.clone());
         channel.publish();
         self.waiting_keys.extend(key);
-        Ok(Some((SenderTurn { channel: number, id }, wake)))
+        Ok(Some((SenderTurn { channel: channel_id, id }, wake)))
     }
 
     /// Removes a waiting sender, and wakes the next one.

@@ -21,10 +21,10 @@ pub(super) struct NewMessage {
 impl<L: Log> Core<L> {
     /// Stores a message in one of its channels, which exists.
     pub(super) fn arrive(&mut self, target: Target, arrived: NewMessage) {
-        let Target { channel: number, sequence, expires_ms } = target;
+        let Target { channel: channel_id, sequence, expires_ms } = target;
         let NewMessage { stored, recorded, group, due_ms } = arrived;
-        let Some(channel) = self.channels.get_mut(&number) else { return };
-        self.contents.insert((number, &channel.entry.config.namespace), sequence, recorded);
+        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
+        self.contents.insert((channel_id, &channel.entry.config.namespace), sequence, recorded);
         channel.counters.pushed.fetch_add(1, Relaxed);
         channel.state.store(Message {
             stored,

@@ -9,18 +9,18 @@ use super::{Channel, Core, Ticket, WorkFailed, admission, channel_shares, channe
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, ChannelState, Policy},
-    log::{Log, Purpose, Record, Sync},
+    log::{ChannelId, Log, Purpose, Record, Sync},
     shared::{Share, Shared},
 };
 
 /// The counters of all channels, for threads that read them. The map changes only when a channel is created or deleted.
 #[derive(Debug, Default)]
-pub struct CounterRegistry(Mutex<HashMap<u32, Arc<ChannelCounters>>>);
+pub struct CounterRegistry(Mutex<HashMap<ChannelId, Arc<ChannelCounters>>>);
 
 impl CounterRegistry {
     /// The counters of a channel; zeros if it was never used.
-    pub fn get(&self, number: u32) -> Arc<ChannelCounters> {
-        self.lock().get(&number).cloned().unwrap_or_default()
+    pub fn get(&self, channel_id: ChannelId) -> Arc<ChannelCounters> {
+        self.lock().get(&channel_id).cloned().unwrap_or_default()
     }
 
     pub fn waiting_receivers(&self) -> u64 {
@@ -31,15 +31,15 @@ impl CounterRegistry {
         self.lock().values().map(|counters| counters.waiting_senders()).sum()
     }
 
-    pub(super) fn get_or_insert(&self, number: u32) -> Arc<ChannelCounters> {
-        self.lock().entry(number).or_default().clone()
+    pub(super) fn get_or_insert(&self, channel_id: ChannelId) -> Arc<ChannelCounters> {
+        self.lock().entry(channel_id).or_default().clone()
     }
 
-    fn remove(&self, number: u32) {
-        self.lock().remove(&number);
+    fn remove(&self, channel_id: ChannelId) {
+        self.lock().remove(&channel_id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<ChannelCounters>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Arc<ChannelCounters>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,8 +65,8 @@ impl Channel {
         let channel = Self {
             policy: Policy::of(&entry.config),
             rate: admission::rate_limiter(&entry.config.limits),
-            counters: counters.get_or_insert(entry.number),
-            disk: DiskShare(channel_shares::share(disk, entry.number, &entry.config.namespace)),
+            counters: counters.get_or_insert(entry.id),
+            disk: DiskShare(channel_shares::share(disk, entry.id, &entry.config.namespace)),
             entry,
             state,
             receivers: Default::default(),
@@ -103,40 +103,39 @@ impl Channel {
 impl<L: Log> Core<L> {
     /// The channel of an entry, created if necessary; `None` if it is being deleted.
     pub(super) fn channel(&mut self, entry: &Arc<ChannelEntry>) -> Option<&mut Channel> {
-        if self.closed.contains(&entry.number) {
+        if self.closed.contains(&entry.id) {
             return None;
         }
-        let known =
-            self.channels.get(&entry.number).is_some_and(|channel| Arc::ptr_eq(&channel.entry, entry));
+        let known = self.channels.get(&entry.id).is_some_and(|channel| Arc::ptr_eq(&channel.entry, entry));
         if !known {
             // The request may be older than the newest configuration.
-            self.configure(entry.number, entry);
+            self.configure(entry.id, entry);
         }
-        self.channels.get_mut(&entry.number).map(|channel| &mut **channel)
+        self.channels.get_mut(&entry.id).map(|channel| &mut **channel)
     }
 
     /// Applies configurations that may have changed.
     pub fn changed(&mut self, entries: &[Arc<ChannelEntry>]) {
         for entry in entries {
             // An idle or unused channel gets its configuration when it is created.
-            if self.channels.contains_key(&entry.number) && !self.closed.contains(&entry.number) {
-                self.configure(entry.number, entry);
-                self.serve_waiting(entry.number);
-                self.touch(entry.number);
+            if self.channels.contains_key(&entry.id) && !self.closed.contains(&entry.id) {
+                self.configure(entry.id, entry);
+                self.serve_waiting(entry.id);
+                self.touch(entry.id);
             }
         }
     }
 
     /// Applies the address store's configuration to a channel, creating it if necessary.
-    fn configure(&mut self, number: u32, entry: &Arc<ChannelEntry>) {
-        let newest = self.store.by_number(number).unwrap_or_else(|| entry.clone());
-        match self.channels.get_mut(&number) {
+    fn configure(&mut self, channel_id: ChannelId, entry: &Arc<ChannelEntry>) {
+        let newest = self.store.by_id(channel_id).unwrap_or_else(|| entry.clone());
+        match self.channels.get_mut(&channel_id) {
             Some(channel) if Arc::ptr_eq(&channel.entry, &newest) => {}
             Some(channel) => channel.configure(newest),
             None => {
-                let state = self.idle.restore(number);
+                let state = self.idle.restore(channel_id);
                 self.channels
-                    .insert(number, Box::new(Channel::new(newest, state, &self.counters, &self.disk)));
+                    .insert(channel_id, Box::new(Channel::new(newest, state, &self.counters, &self.disk)));
             }
         }
     }
@@ -151,46 +150,46 @@ impl<L: Log> Core<L> {
         force: bool,
     ) -> Result<Result<(u64, Ticket), u64>, WorkFailed> {
         self.alive()?;
-        let number = entry.number;
-        if self.closed.contains(&number) {
+        let channel_id = entry.id;
+        if self.closed.contains(&channel_id) {
             return Ok(Ok((0, self.ticket_so_far(Sync::Now))));
         }
-        let in_relay = &self.counters.get_or_insert(number).in_relay;
+        let in_relay = &self.counters.get_or_insert(channel_id).in_relay;
         in_relay.close(true);
-        let here = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
+        let here = self.channels.get(&channel_id).map_or(0, |channel| channel.state.messages_count());
         let messages = here + in_relay.messages();
         if messages > 0 && !force {
             in_relay.close(false);
             return Ok(Err(messages));
         }
-        let record = Record::ChannelClosed { channel: number, uid: entry.config.uid.as_u128() };
+        let record = Record::ChannelClosed { channel: channel_id, uid: entry.config.uid.as_u128() };
         if !self.log.has_room(Purpose::Settle, record.encoded_len()) {
-            self.counters.get_or_insert(number).in_relay.close(false);
+            self.counters.get_or_insert(channel_id).in_relay.close(false);
             return Err(WorkFailed::NoRoom);
         }
         self.append(&record, Purpose::Settle)?;
         let ticket = self.appended(Sync::Now);
-        self.closed.insert(number);
-        self.drop_channel(number);
+        self.closed.insert(channel_id);
+        self.drop_channel(channel_id);
         Ok(Ok((messages, ticket)))
     }
 
     /// The address store has removed a deleted channel: nobody uses its counters any more.
-    pub fn removed(&mut self, number: u32) {
-        self.counters.remove(number);
+    pub fn removed(&mut self, channel_id: ChannelId) {
+        self.counters.remove(channel_id);
     }
 
     /// Drops a deleted channel. No later record mentions it: all of its records come before its deletion.
-    fn drop_channel(&mut self, number: u32) {
-        self.idle.forget(number);
-        let Some(mut channel) = self.channels.remove(&number) else { return };
+    fn drop_channel(&mut self, channel_id: ChannelId) {
+        self.idle.forget(channel_id);
+        let Some(mut channel) = self.channels.remove(&channel_id) else { return };
         channel.counters.publish(&ChannelState::default(), 0, 0);
-        self.timers.remove(number, channel.wakes_at);
+        self.timers.remove(channel_id, channel.wakes_at);
         channel.receivers.dismiss();
         channel.senders.wake_all();
         channel.lease_ended.notify_waiters();
         for (sequence, message) in channel.state.messages() {
-            self.contents.remove(number, sequence);
+            self.contents.remove(channel_id, sequence);
             self.release_position(message.stored.position);
             if let Some(state_at) = message.state_at {
                 self.log.release(state_at);
@@ -201,12 +200,12 @@ impl<L: Log> Core<L> {
     }
 
     /// Dismisses all waiting receivers and senders: the channel's addresses answer 404 from now on.
-    pub fn withdraw(&mut self, number: u32) {
-        if let Some(channel) = self.channels.get_mut(&number) {
+    pub fn withdraw(&mut self, channel_id: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(&channel_id) {
             channel.receivers.dismiss();
             channel.attempts.stop_all_waiting();
             channel.senders.wake_all();
-            self.touch(number);
+            self.touch(channel_id);
         }
     }
 }

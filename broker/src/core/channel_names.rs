@@ -1,23 +1,23 @@
 //! Channel names in the log: each part of it names the channels of its messages and keys once. So messages are found
-//! again after the address store is lost, and a log from another point in time is recognised.
+//! again after the address store is lost, and a channel continues its sequences after all its records were freed.
 
 use std::collections::HashSet;
 
-use super::{Core, placement::is_relay_number, replay_channels::PartChannels};
-use crate::log::{AppendError, Log, Position, Purpose, Record, Sync};
+use super::{Core, replay_channels::PartChannels};
+use crate::log::{AppendError, ChannelId, Log, Position, Purpose, Record, Sync};
 
 /// The channels that the current part of the log names: a few bytes for each channel in which something was stored
 /// meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct NamedChannels {
     part: u64,
-    channels: HashSet<u32, foldhash::fast::RandomState>,
+    channels: HashSet<ChannelId, foldhash::fast::RandomState>,
 }
 
 impl NamedChannels {
     /// Whether a part of the log names a channel.
     #[cfg(test)]
-    pub(super) fn knows(&self, channel: u32, part: u64) -> bool {
+    pub(super) fn knows(&self, channel: ChannelId, part: u64) -> bool {
         self.part == part && self.channels.contains(&channel)
     }
 
@@ -82,16 +82,17 @@ impl<L: Log> Core<L> {
         }
     }
 
-    fn name_channel(&mut self, channel: u32, purpose: Purpose) -> Result<(), AppendError> {
+    fn name_channel(&mut self, channel: ChannelId, purpose: Purpose) -> Result<(), AppendError> {
         self.named.in_part(self.log.current_part());
-        if is_relay_number(channel) || self.named.channels.contains(&channel) {
+        if self.named.channels.contains(&channel) {
             return Ok(());
         }
         // A channel that was deleted meanwhile needs no name.
-        let Some(entry) = self.store.by_number(channel) else { return Ok(()) };
+        let Some(entry) = self.store.by_id(channel) else { return Ok(()) };
         let (uid, namespace, name) =
             (entry.config.uid.as_u128(), &*entry.config.namespace, &*entry.config.name);
-        let record = Record::Channel { channel, uid, namespace, name };
+        let next_sequence = self.known_next_sequence(channel);
+        let record = Record::Channel { channel, uid, next_sequence, namespace, name };
         self.log.append(&record, purpose)?;
         self.named.in_part(self.log.current_part());
         self.named.channels.insert(channel);

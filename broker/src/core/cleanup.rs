@@ -3,26 +3,26 @@
 use super::Core;
 use crate::{
     channel::{Message, Sequence},
-    log::{Log, Position},
+    log::{ChannelId, Log, Position},
 };
 
 impl<L: Log> Core<L> {
     /// Drops the data of a message that left its channel, and wakes a sender that waits for room.
-    pub(super) fn message_removed(&mut self, number: u32, sequence: Sequence, message: &Message) {
-        self.contents.remove(number, sequence);
+    pub(super) fn message_removed(&mut self, channel_id: ChannelId, sequence: Sequence, message: &Message) {
+        self.contents.remove(channel_id, sequence);
         self.release_position(message.stored.position);
         if let Some(state_at) = message.state_at {
             self.log.release(state_at);
         }
-        self.lease_ended(number, sequence);
-        if let Some(channel) = self.channels.get(&number) {
+        self.lease_ended(channel_id, sequence);
+        if let Some(channel) = self.channels.get(&channel_id) {
             channel.senders.wake();
         }
     }
 
     /// Ends the attempt of a message that is not leased any more, or never was.
-    pub(super) fn lease_ended(&mut self, number: u32, sequence: Sequence) {
-        if let Some(channel) = self.channels.get_mut(&number) {
+    pub(super) fn lease_ended(&mut self, channel_id: ChannelId, sequence: Sequence) {
+        if let Some(channel) = self.channels.get_mut(&channel_id) {
             channel.attempts.lease_ended(sequence);
             channel.lease_ended.notify_waiters();
         }
@@ -36,22 +36,22 @@ impl<L: Log> Core<L> {
     }
 
     /// Publishes a channel's numbers, and sets its timer.
-    pub(super) fn touch(&mut self, number: u32) {
-        self.update_reserve(number);
-        let Some(channel) = self.channels.get(&number) else { return };
+    pub(super) fn touch(&mut self, channel_id: ChannelId) {
+        self.update_reserve(channel_id);
+        let Some(channel) = self.channels.get(&channel_id) else { return };
         channel.publish();
         if let Some(at) = channel.state.next_event() {
-            self.wake_at(number, at);
+            self.wake_at(channel_id, at);
         }
-        self.evict_if_idle(number);
+        self.evict_if_idle(channel_id);
     }
 
     /// Sets a channel's timer to `at`, unless it is earlier.
-    pub(super) fn wake_at(&mut self, number: u32, at: crate::clock::Millis) {
-        let Some(channel) = self.channels.get_mut(&number) else { return };
+    pub(super) fn wake_at(&mut self, channel_id: ChannelId, at: crate::clock::Millis) {
+        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
         if channel.wakes_at.is_none_or(|before| at < before) {
             let before = channel.wakes_at.replace(at);
-            if self.timers.set(number, before, at) {
+            if self.timers.set(channel_id, before, at) {
                 self.wakers.timer.notify_one();
             }
         }

@@ -7,6 +7,7 @@ use prometheus::IntCounter;
 use uuid::Uuid;
 
 use super::channel_shares::ChannelShares;
+use crate::log::ChannelId;
 use crate::{channel::Sequence, shared::Shared};
 
 /// The body and kept headers of a message; [`crate::message`] encodes the headers.
@@ -38,7 +39,7 @@ pub struct StoredMessage {
 pub(super) struct HotContents {
     // Messages arrive in the order of their sequences: a tree appends cheaply, and unlike a growing hash table never
     // moves all entries.
-    contents: BTreeMap<(u32, Sequence), StoredMessage>,
+    contents: BTreeMap<(ChannelId, Sequence), StoredMessage>,
     shares: ChannelShares,
 }
 
@@ -52,7 +53,7 @@ impl HotContents {
     /// Keeps the body of a message, if there is room.
     pub(super) fn insert(
         &mut self,
-        (channel, namespace): (u32, &str),
+        (channel, namespace): (ChannelId, &str),
         sequence: Sequence,
         recorded: StoredMessage,
     ) {
@@ -67,12 +68,12 @@ impl HotContents {
         self.shares.used()
     }
 
-    pub(super) fn get(&self, channel: u32, sequence: Sequence) -> Option<StoredMessage> {
+    pub(super) fn get(&self, channel: ChannelId, sequence: Sequence) -> Option<StoredMessage> {
         self.contents.get(&(channel, sequence)).cloned()
     }
 
     /// Drops the body of a message that left.
-    pub(super) fn remove(&mut self, channel: u32, sequence: Sequence) {
+    pub(super) fn remove(&mut self, channel: ChannelId, sequence: Sequence) {
         if let Some(recorded) = self.contents.remove(&(channel, sequence)) {
             self.shares.give_back(channel, recorded.content.bytes() as u64);
         }
@@ -90,21 +91,21 @@ mod tests {
 
     #[test]
     fn a_full_body_memory_keeps_the_first_bodies_and_accepts_more_when_they_leave() {
-        let orders = (1, "acme");
+        let orders = (ChannelId(1), "acme");
         let mut hot = HotContents::new(100);
         hot.insert(orders, 1, content(60));
         hot.insert(orders, 2, content(60));
-        assert!(hot.get(1, 1).is_some() && hot.get(1, 2).is_none());
-        hot.remove(1, 1);
+        assert!(hot.get(ChannelId(1), 1).is_some() && hot.get(ChannelId(1), 2).is_none());
+        hot.remove(ChannelId(1), 1);
         hot.insert(orders, 3, content(60));
-        assert!(hot.get(1, 1).is_none() && hot.get(1, 3).is_some());
+        assert!(hot.get(ChannelId(1), 1).is_none() && hot.get(ChannelId(1), 3).is_some());
     }
 
     #[test]
     fn one_channel_leaves_memory_for_other_channels() {
         let mut hot = HotContents::new(1000);
-        (0..100).for_each(|sequence| hot.insert((1, "acme"), sequence, content(10)));
-        hot.insert((2, "other"), 0, content(10));
-        assert!(hot.get(2, 0).is_some());
+        (0..100).for_each(|sequence| hot.insert((ChannelId(1), "acme"), sequence, content(10)));
+        hot.insert((ChannelId(2), "other"), 0, content(10));
+        assert!(hot.get(ChannelId(2), 0).is_some());
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, State},
     clock::Clock,
-    log::{DiskLog, Log},
+    log::{ChannelId, DiskLog, Log},
 };
 
 pub struct Cores<L = DiskLog> {
@@ -31,7 +31,7 @@ impl<L: Log> Cores<L> {
     }
 
     /// The mailbox of a channel's shard.
-    pub(super) fn of(&self, channel: u32) -> &Mailbox<L> {
+    pub(super) fn of(&self, channel: ChannelId) -> &Mailbox<L> {
         &self.handles[self.here().core_of(channel)]
     }
 
@@ -51,7 +51,7 @@ impl<L: Log> Cores<L> {
     fn spread<T>(
         &self,
         all: Vec<T>,
-        channel: impl Fn(&T) -> u32,
+        channel: impl Fn(&T) -> ChannelId,
     ) -> impl Iterator<Item = (&Mailbox<L>, Vec<T>)> {
         let mut spread: BTreeMap<usize, Vec<T>> = BTreeMap::new();
         for one in all {
@@ -60,8 +60,8 @@ impl<L: Log> Cores<L> {
         spread.into_iter().map(|(core, part)| (&self.handles[core], part))
     }
 
-    pub fn counters(&self, number: u32) -> Arc<ChannelCounters> {
-        self.counters.get(number)
+    pub fn counters(&self, channel_id: ChannelId) -> Arc<ChannelCounters> {
+        self.counters.get(channel_id)
     }
 
     /// Numbers of all logs and tables, summed.
@@ -87,13 +87,13 @@ impl<L: Log> Cores<L> {
     /// Current numbers of channels, read from their counters without disturbing a shard.
     pub async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, CoreGone> {
         let now = self.clock.now();
-        Ok(channels.iter().map(|entry| self.counters.get(entry.number).stats(&entry.config, now)).collect())
+        Ok(channels.iter().map(|entry| self.counters.get(entry.id).stats(&entry.config, now)).collect())
     }
 
     /// Deletes a channel permanently, if it is empty or with `force`; on disk on return. Returns the number of messages
     /// that went, or that prevent the deletion.
     pub async fn close(&self, entry: Arc<ChannelEntry>, force: bool) -> Result<Result<u64, u64>, WorkFailed> {
-        let closed = self.of(entry.number).run(move |core| core.close(&entry, force));
+        let closed = self.of(entry.id).run(move |core| core.close(&entry, force));
         Ok(match closed.await?? {
             Ok((messages, ticket)) => {
                 ticket.wait().await?;
@@ -104,21 +104,21 @@ impl<L: Log> Cores<L> {
     }
 
     /// The address store has removed a deleted channel.
-    pub async fn removed(&self, number: u32) {
+    pub async fn removed(&self, channel_id: ChannelId) {
         // A shard whose thread has ended holds nothing any more.
-        let _ = self.of(number).run(move |core| core.removed(number)).await;
+        let _ = self.of(channel_id).run(move |core| core.removed(channel_id)).await;
     }
 
     /// Applies configurations that may have changed.
     pub async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
-        for (core, entries) in self.spread(entries, |entry| entry.number) {
+        for (core, entries) in self.spread(entries, |entry| entry.id) {
             let _ = core.run(move |core| core.changed(&entries)).await;
         }
     }
 
     /// Drops all messages of some states, a few at a time; on disk on return. Returns their number.
     pub async fn purge(&self, entry: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {
-        let core = self.of(entry.number);
+        let core = self.of(entry.id);
         let mut purged = 0;
         for state in states {
             loop {
@@ -135,9 +135,11 @@ impl<L: Log> Cores<L> {
     }
 
     /// Dismisses all who wait on these channels: their addresses answer 404 from now on.
-    pub async fn withdrawn(&self, numbers: Vec<u32>) {
-        for (core, numbers) in self.spread(numbers, |number| *number) {
-            let _ = core.run(move |core| numbers.into_iter().for_each(|number| core.withdraw(number))).await;
+    pub async fn withdrawn(&self, channel_ids: Vec<ChannelId>) {
+        for (core, channel_ids) in self.spread(channel_ids, |channel_id| *channel_id) {
+            let _ = core
+                .run(move |core| channel_ids.into_iter().for_each(|channel_id| core.withdraw(channel_id)))
+                .await;
         }
     }
 }

@@ -56,7 +56,7 @@ impl<L: Log> Core<L> {
         mut brought: Option<StoredMessage>,
     ) -> Result<ReturnTurn, StoreFailed> {
         self.alive()?;
-        let number = request.stored_in.number;
+        let channel_id = request.stored_in.id;
         let looked_at = match self.channel(&request.stored_in) {
             Some(channel) => channel.state.in_state(state, from, EVENTS_PER_TURN),
             None => Vec::new(),
@@ -65,7 +65,7 @@ impl<L: Log> Core<L> {
         let mut next = last.map(|last| last + 1).filter(|next| *next < request.until);
         let (mut moved, mut left, mut coming) = (0, BTreeMap::new(), None);
         for sequence in looked_at.into_iter().filter(|sequence| *sequence < request.until) {
-            let recorded = match self.brought_or_content_of(&mut brought, from, number, sequence)? {
+            let recorded = match self.brought_or_content_of(&mut brought, from, channel_id, sequence)? {
                 Some(Reading::Here(recorded)) => recorded,
                 Some(Reading::Coming(its)) => {
                     (next, coming) = (Some(sequence), Some(its));
@@ -107,15 +107,15 @@ impl<L: Log> Core<L> {
         origin: &Origin,
         recorded: StoredMessage,
     ) -> Result<Option<LeftBecause>, StoreFailed> {
-        let number = request.stored_in.number;
+        let channel_id = request.stored_in.id;
         let home = || {
             let (namespace, name) = origin.channel.split_once('/')?;
             self.store.by_name(namespace, name)
         };
-        let Some(to) = request.to.clone().or_else(home).filter(|to| to.number != number) else {
+        let Some(to) = request.to.clone().or_else(home).filter(|to| to.id != channel_id) else {
             return Ok(Some(LeftBecause::OriginUnknown));
         };
-        let has_left = self.move_message(number, sequence, &to, recorded, MoveCause::Redrive)?;
+        let has_left = self.move_message(channel_id, sequence, &to, recorded, MoveCause::Redrive)?;
         Ok((!has_left).then_some(LeftBecause::NoRoom))
     }
 }

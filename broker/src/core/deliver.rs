@@ -14,15 +14,14 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Arrival, Attempt, Claim, Granted, Phase, Released, Sequence, WaiterId},
     clock::{Millis, after},
-    log::{Log, Purpose, Sync},
+    log::{ChannelId, Log, Purpose, Sync},
     shared::{self, Allocation, Share},
 };
 
 /// A leased message; its body may still be read from the log.
 #[derive(Debug)]
 pub struct Delivery<C = Reading, M = Allocation> {
-    /// The number of its channel.
-    pub channel: u32,
+    pub channel: ChannelId,
     /// The message and its lease.
     pub granted: Granted,
     /// The sealed token of the lease.
@@ -98,8 +97,8 @@ impl<L: Log> Core<L> {
     /// Leases the channel's next message to the receiver, or lets the receiver wait.
     pub fn pull(&mut self, entry: &Arc<ChannelEntry>, pull: &Pull) -> Result<PullOutcome, PullRefusal> {
         let now = self.alive()?;
-        let number = entry.number;
-        self.catch_up(number, now)?;
+        let channel_id = entry.id;
+        self.catch_up(channel_id, now)?;
         let max = self.limits.waiting_receivers;
         let channel = self.channel(entry).ok_or(PullRefusal::Closed)?;
         if let Some(attempt) = &pull.attempt {
@@ -108,7 +107,7 @@ impl<L: Log> Core<L> {
                 // There is at least one, or the attempt would have been removed.
                 Some(Outcome::Delivered(messages)) => {
                     return Ok(PullOutcome::Repeated(self.repeat_attempt(
-                        number,
+                        channel_id,
                         &messages,
                         &pull.answers,
                     )?));
@@ -129,8 +128,8 @@ impl<L: Log> Core<L> {
                 return Err(PullRefusal::StoreFull);
             }
             let memory = pull.answers.take(bytes).ok_or(PullRefusal::NoMemory)?;
-            let delivery = self.deliver_next(number, pull, memory)?;
-            self.touch(number);
+            let delivery = self.deliver_next(channel_id, pull, memory)?;
+            self.touch(channel_id);
             return Ok(PullOutcome::Delivered(delivery));
         }
         if !may_wait(channel.receivers.len(), channel.receivers.holders(), &pull.answers, max) {
@@ -147,14 +146,14 @@ impl<L: Log> Core<L> {
     /// Leases up to `max` more messages that are ready, of at most `bytes` in total.
     pub fn pull_more(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         pull: &Pull,
         max: usize,
         mut bytes: u64,
     ) -> Result<Vec<Delivery>, StoreFailed> {
         let mut deliveries = Vec::new();
         while deliveries.len() < max
-            && let Some(channel) = self.channels.get(&number)
+            && let Some(channel) = self.channels.get(&channel_id)
             && channel.can_deliver()
             && (channel.receivers.is_empty() || channel.lacks_memory)
             && let size = channel.next_bytes()
@@ -163,9 +162,9 @@ impl<L: Log> Core<L> {
             && let Some(memory) = pull.answers.take_uncounted(size)
         {
             bytes -= size;
-            deliveries.push(self.deliver_next(number, pull, memory)?);
+            deliveries.push(self.deliver_next(channel_id, pull, memory)?);
         }
-        self.touch(number);
+        self.touch(channel_id);
         Ok(deliveries)
     }
 
@@ -175,8 +174,9 @@ impl<L: Log> Core<L> {
     }
 
     /// Whether a claim is still valid.
-    pub fn holds(&self, number: u32, claim: Claim) -> bool {
-        let message = self.channels.get(&number).and_then(|channel| channel.state.message(claim.sequence));
+    pub fn holds(&self, channel_id: ChannelId, claim: Claim) -> bool {
+        let message =
+            self.channels.get(&channel_id).and_then(|channel| channel.state.message(claim.sequence));
         message.is_some_and(|message| {
             matches!(message.phase, Phase::Leased(_))
                 && (message.lease_counts.last, message.lease_counts.start)
@@ -185,52 +185,52 @@ impl<L: Log> Core<L> {
     }
 
     /// Removes a waiting receiver.
-    pub fn stop_waiting(&mut self, number: u32, id: WaiterId) {
-        if let Some(channel) = self.channels.get_mut(&number) {
+    pub fn stop_waiting(&mut self, channel_id: ChannelId, id: WaiterId) {
+        if let Some(channel) = self.channels.get_mut(&channel_id) {
             if let Some(attempt) = channel.receivers.remove(id).and_then(|waiter| waiter.attempt) {
                 channel.attempts.stop_waiting_attempt(&attempt, id);
             }
-            self.touch(number);
+            self.touch(channel_id);
         }
     }
 
     /// Returns a message whose answer was never sent: it takes its old place, and the lease does not count.
-    pub fn return_unsent(&mut self, number: u32, claim: Claim) {
+    pub fn return_unsent(&mut self, channel_id: ChannelId, claim: Claim) {
         // If the lease has ended or the log failed, there is nothing to return.
-        let released = self.release(number, claim, super::Release { counted: false, delay: None });
+        let released = self.release(channel_id, claim, super::Release { counted: false, delay: None });
         if matches!(released, Err(SettleRefusal::StoreFull)) {
-            self.return_unsent_unrecorded(number, claim);
+            self.return_unsent_unrecorded(channel_id, claim);
         }
     }
 
     /// Returns a message when there is no room for its record. After a crash it is ready when its lease would have
     /// ended.
-    fn return_unsent_unrecorded(&mut self, number: u32, claim: Claim) {
-        let (Ok(now), Some(channel)) = (self.alive(), self.channels.get_mut(&number)) else { return };
+    fn return_unsent_unrecorded(&mut self, channel_id: ChannelId, claim: Claim) {
+        let (Ok(now), Some(channel)) = (self.alive(), self.channels.get_mut(&channel_id)) else { return };
         let released = channel.state.release(claim, false, None, &channel.policy, now);
         if released == Ok(Released::Requeued) {
             self.metrics.released.inc();
-            self.lease_ended(number, claim.sequence);
-            self.serve_waiting(number);
-            self.touch(number);
+            self.lease_ended(channel_id, claim.sequence);
+            self.serve_waiting(channel_id);
+            self.touch(channel_id);
         }
     }
 
     /// Delivers ready messages to waiting receivers.
-    pub(super) fn serve_waiting(&mut self, number: u32) {
+    pub(super) fn serve_waiting(&mut self, channel_id: ChannelId) {
         for _ in 0..EVENTS_PER_TURN {
-            let Some(channel) = self.channels.get_mut(&number) else { return };
+            let Some(channel) = self.channels.get_mut(&channel_id) else { return };
             if !channel.can_deliver() || channel.receivers.is_empty() {
                 return;
             }
             let size = channel.next_bytes();
             if !self.log.has_room(Purpose::Change, STATE_BYTES) {
                 let again = self.clock.now() + ROOM_AGAIN_AFTER_MS;
-                return self.wake_at(number, again);
+                return self.wake_at(channel_id, again);
             }
-            let Some(channel) = self.channels.get_mut(&number) else { return };
+            let Some(channel) = self.channels.get_mut(&channel_id) else { return };
             let served = channel.receivers.pop(|answers| answers.take_uncounted(size));
-            let Some((id, waiter, memory)) = served else { return self.note_lack_of_memory(number) };
+            let Some((id, waiter, memory)) = served else { return self.note_lack_of_memory(channel_id) };
             if waiter.sender.is_closed() {
                 if let Some(attempt) = &waiter.attempt {
                     channel.attempts.stop_waiting_attempt(attempt, id);
@@ -239,32 +239,32 @@ impl<L: Log> Core<L> {
             }
             let pull = Pull { lease: waiter.lease, attempt: waiter.attempt, answers: waiter.holder };
             // After a failure the waiter's channel closes, and its answer reports the failed store.
-            let Ok(delivery) = self.deliver_next(number, &pull, memory) else { return };
+            let Ok(delivery) = self.deliver_next(channel_id, &pull, memory) else { return };
             if let Err(Ok(delivery)) = waiter.sender.send(Ok(Box::new(delivery))) {
-                self.return_unsent(number, delivery.granted.claim());
+                self.return_unsent(channel_id, delivery.granted.claim());
             }
         }
         // The other channels of this shard have their turn before the rest.
-        self.wake_at(number, 0);
+        self.wake_at(channel_id, 0);
     }
 
     /// Notes that all waiting receivers, if there are any, lack memory.
-    fn note_lack_of_memory(&mut self, number: u32) {
-        let Some(channel) = self.channels.get_mut(&number) else { return };
+    fn note_lack_of_memory(&mut self, channel_id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
         if !channel.receivers.is_empty() && !channel.lacks_memory {
             channel.lacks_memory = true;
-            self.lack_memory.push(number);
+            self.lack_memory.push(channel_id);
             self.wakers.memory.notify_one();
         }
     }
 
     /// Serves receivers that lacked memory, as far as memory is free now. Returns whether some still lack it.
     pub fn serve_starved(&mut self) -> bool {
-        for number in std::mem::take(&mut self.lack_memory) {
-            if let Some(channel) = self.channels.get_mut(&number) {
+        for channel_id in std::mem::take(&mut self.lack_memory) {
+            if let Some(channel) = self.channels.get_mut(&channel_id) {
                 channel.lacks_memory = false;
-                self.serve_waiting(number);
-                self.touch(number);
+                self.serve_waiting(channel_id);
+                self.touch(channel_id);
             }
         }
         !self.lack_memory.is_empty()
@@ -273,12 +273,12 @@ impl<L: Log> Core<L> {
     /// Leases the next message. The caller has checked that there is one.
     fn deliver_next(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         pull: &Pull,
         memory: Allocation,
     ) -> Result<Delivery, StoreFailed> {
         let ends_at = after(self.clock.now(), pull.lease);
-        let channel = self.channels.get_mut(&number).expect("the caller found the channel");
+        let channel = self.channels.get_mut(&channel_id).expect("the caller found the channel");
         let granted =
             channel.state.lease_next(ends_at, self.start).expect("the caller saw a message in line");
         if let Some(attempt) = &pull.attempt {
@@ -289,52 +289,56 @@ impl<L: Log> Core<L> {
         if granted.deliveries() > 1 {
             self.metrics.redelivered.inc();
         }
-        let ticket = self.record_lease(number, &granted)?;
-        self.update_reserve(number);
+        let ticket = self.record_lease(channel_id, &granted)?;
+        self.update_reserve(channel_id);
         let handed = Some(granted.claim());
-        self.delivery(number, granted, handed, ticket, memory)
+        self.delivery(channel_id, granted, handed, ticket, memory)
     }
 
     /// Delivers the messages of an earlier attempt again: under the same leases, and without counting.
     fn repeat_attempt(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         messages: &[Sequence],
         answers: &Share,
     ) -> Result<Vec<Delivery>, PullRefusal> {
         let mut deliveries = Vec::with_capacity(messages.len());
         for sequence in messages {
-            let channel = &self.channels[&number];
+            let channel = &self.channels[&channel_id];
             let Some(granted) = channel.state.granted(*sequence) else { continue };
             let memory = answers.take(granted.stored.bytes.into()).ok_or(PullRefusal::NoMemory)?;
             let ticket = self.ticket_so_far(Sync::Later);
-            deliveries.push(self.delivery(number, granted, None, ticket, memory)?);
+            deliveries.push(self.delivery(channel_id, granted, None, ticket, memory)?);
         }
         Ok(deliveries)
     }
 
     fn delivery(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         granted: Granted,
         handed: Option<Claim>,
         ticket: Ticket,
         memory: Allocation,
     ) -> Result<Delivery, StoreFailed> {
-        let content = self.content(number, granted.sequence, handed, granted.stored.position)?;
-        let token = self.sealer.seal(number, granted.claim());
-        Ok(Delivery { channel: number, granted, token, content, ticket, memory })
+        let content = self.content(channel_id, granted.sequence, handed, granted.stored.position)?;
+        let token = self.sealer.seal(channel_id, granted.claim());
+        Ok(Delivery { channel: channel_id, granted, token, content, ticket, memory })
     }
 
     /// Records a lease that was granted or renewed. Only the first record of a message is short. Each later one has the
     /// complete state, so that all earlier ones are superseded.
-    pub(super) fn record_lease(&mut self, number: u32, granted: &Granted) -> Result<Ticket, StoreFailed> {
+    pub(super) fn record_lease(
+        &mut self,
+        channel_id: ChannelId,
+        granted: &Granted,
+    ) -> Result<Ticket, StoreFailed> {
         let sequence = granted.sequence;
-        if self.message(number, sequence).is_some_and(|message| message.state_at.is_some()) {
-            self.record_state(number, sequence, Purpose::Change)?;
+        if self.message(channel_id, sequence).is_some_and(|message| message.state_at.is_some()) {
+            self.record_state(channel_id, sequence, Purpose::Change)?;
         } else {
-            let position = self.append(&records::lease(number, granted), Purpose::Change)?;
-            self.state_recorded(number, sequence, position);
+            let position = self.append(&records::lease(channel_id, granted), Purpose::Change)?;
+            self.state_recorded(channel_id, sequence, position);
         }
         Ok(self.appended(Sync::Later))
     }

@@ -8,7 +8,7 @@ use std::{
 use super::{Channel, Core};
 use crate::{
     channel::{ChannelState, Sequence},
-    log::Log,
+    log::{ChannelId, Log},
 };
 
 /// Idle channels that are kept in memory, because they may soon be used again: about two kilobytes each. Few under
@@ -19,31 +19,36 @@ const KEPT: usize = if cfg!(test) { 1 } else { 1024 };
 #[derive(Debug, Default)]
 pub(super) struct IdleChannels {
     /// The next sequence of each evicted channel.
-    next_sequences: HashMap<u32, Sequence>,
+    next_sequences: HashMap<ChannelId, Sequence>,
     /// Idle channels that are kept, in the order in which they became idle.
-    kept: VecDeque<u32>,
+    kept: VecDeque<ChannelId>,
 }
 
 impl IdleChannels {
     /// The state of an evicted channel that is used again.
-    pub(super) fn restore(&mut self, number: u32) -> ChannelState {
+    pub(super) fn restore(&mut self, channel_id: ChannelId) -> ChannelState {
         let mut state = ChannelState::default();
-        if let Some(next) = self.next_sequences.remove(&number) {
+        if let Some(next) = self.next_sequences.remove(&channel_id) {
             state.begin_at(next);
         }
         state
     }
 
+    /// The next sequence of an evicted channel.
+    fn next_sequence(&self, channel_id: ChannelId) -> Option<Sequence> {
+        self.next_sequences.get(&channel_id).copied()
+    }
+
     /// Forgets a deleted channel.
-    pub(super) fn forget(&mut self, number: u32) {
-        self.next_sequences.remove(&number);
+    pub(super) fn forget(&mut self, channel_id: ChannelId) {
+        self.next_sequences.remove(&channel_id);
     }
 }
 
 #[cfg(test)]
 impl IdleChannels {
-    pub(super) fn is_evicted(&self, number: u32) -> bool {
-        self.next_sequences.contains_key(&number)
+    pub(super) fn is_evicted(&self, channel_id: ChannelId) -> bool {
+        self.next_sequences.contains_key(&channel_id)
     }
 }
 
@@ -60,14 +65,22 @@ impl Channel {
 }
 
 impl<L: Log> Core<L> {
+    /// The next sequence of a channel, in use or evicted; 0 if this shard never had a message of it.
+    pub(super) fn known_next_sequence(&self, channel_id: ChannelId) -> Sequence {
+        match self.channels.get(&channel_id) {
+            Some(channel) => channel.state.next_sequence(),
+            None => self.idle.next_sequence(channel_id).unwrap_or_default(),
+        }
+    }
+
     /// Keeps an idle channel, and evicts the one that has been idle longest, beyond the limit.
-    pub(super) fn evict_if_idle(&mut self, number: u32) {
-        let Some(channel) = self.channels.get_mut(&number) else { return };
+    pub(super) fn evict_if_idle(&mut self, channel_id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
         if channel.listed_as_idle || !channel.is_idle() {
             return;
         }
         channel.listed_as_idle = true;
-        self.idle.kept.push_back(number);
+        self.idle.kept.push_back(channel_id);
         if self.idle.kept.len() > KEPT
             && let Some(longest) = self.idle.kept.pop_front()
         {
@@ -76,14 +89,14 @@ impl<L: Log> Core<L> {
     }
 
     /// Evicts a channel, unless it was used meanwhile.
-    fn evict(&mut self, number: u32) {
-        let Some(channel) = self.channels.get_mut(&number) else { return };
+    fn evict(&mut self, channel_id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
         channel.listed_as_idle = false;
         if channel.is_idle() {
             let next = channel.state.next_sequence();
-            self.timers.remove(number, channel.wakes_at);
-            self.channels.remove(&number);
-            self.idle.next_sequences.insert(number, next);
+            self.timers.remove(channel_id, channel.wakes_at);
+            self.channels.remove(&channel_id);
+            self.idle.next_sequences.insert(channel_id, next);
         }
     }
 }

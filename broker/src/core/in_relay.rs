@@ -7,7 +7,7 @@ use super::Core;
 use crate::{
     address_store::{AddressStore, ChannelEntry},
     channel::ChannelCounters,
-    log::Log,
+    log::{ChannelId, Log},
 };
 
 /// Counts a message in relay to some channels, until it is dropped.
@@ -27,11 +27,11 @@ impl InRelay {
     /// Counts a message for the channels that the address store has.
     pub(super) fn new(
         store: &AddressStore,
-        counters: impl Fn(u32) -> Arc<ChannelCounters>,
-        to: impl Iterator<Item = u32>,
+        counters: impl Fn(ChannelId) -> Arc<ChannelCounters>,
+        to: impl Iterator<Item = ChannelId>,
         bytes: u64,
     ) -> Self {
-        let to: Vec<_> = to.filter(|number| store.by_number(*number).is_some()).map(counters).collect();
+        let to: Vec<_> = to.filter(|channel_id| store.by_id(*channel_id).is_some()).map(counters).collect();
         to.iter().for_each(|counters| counters.in_relay.begin(bytes));
         Self { to, bytes }
     }
@@ -39,15 +39,15 @@ impl InRelay {
 
 impl<L: Log> Core<L> {
     /// Counts a message for channels of other shards.
-    pub(super) fn in_relay(&self, to: impl Iterator<Item = u32>, bytes: u64) -> InRelay {
-        InRelay::new(&self.store, |number| self.counters.get_or_insert(number), to, bytes)
+    pub(super) fn in_relay(&self, to: impl Iterator<Item = ChannelId>, bytes: u64) -> InRelay {
+        InRelay::new(&self.store, |channel_id| self.counters.get_or_insert(channel_id), to, bytes)
     }
 
     /// Counts a message for one channel, unless it is being deleted. The deletion may begin on another thread at this
     /// moment: either it sees this message, or this call sees the deletion.
     pub(super) fn in_relay_to(&self, to: &Arc<ChannelEntry>, bytes: u64) -> Option<InRelay> {
-        let in_relay = self.in_relay([to.number].into_iter(), bytes);
-        let is_open = self.store.by_number(to.number).is_some()
+        let in_relay = self.in_relay([to.id].into_iter(), bytes);
+        let is_open = self.store.by_id(to.id).is_some()
             && in_relay.to.iter().all(|counters| !counters.in_relay.is_closed());
         is_open.then_some(in_relay)
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Core, Push, PushRefusal, Pushed, SenderTurn, StoreFailed, keys::PushKey};
 use crate::{
     clock::Millis,
-    log::{Coming, Log, Position, Read, RecordHead, Sync},
+    log::{ChannelId, Coming, Log, Position, Read, RecordHead, Sync},
 };
 
 /// Records of keys that were read for a push: at least the head of each; `None` for an unreadable one.
@@ -36,7 +36,7 @@ impl<L: Log> Core<L> {
         key: PushKey,
         key_records: &KeyRecords,
         turn: Option<SenderTurn>,
-        of: (u32, &str),
+        of: (ChannelId, &str),
         needs_relay: bool,
         now: Millis,
     ) -> Result<Option<Pushed>, PushRefusal> {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::channel_shares::{ChannelShares, Holder};
+use crate::log::ChannelId;
 use crate::{clock::Millis, log::Position, shared::Shared};
 
 /// A remembered key: 128 bits of SHA-256 over scope and key, so that nobody can find two that collide.
@@ -24,9 +25,9 @@ pub struct PushKey {
 }
 
 /// The hash of a key in the scope of one channel's address.
-pub fn hash(channel: u32, address: &str, key: &str) -> KeyHash {
+pub fn hash(channel: ChannelId, address: &str, key: &str) -> KeyHash {
     let mut digest = Sha256::new();
-    digest.update(channel.to_le_bytes());
+    digest.update(channel.0.to_le_bytes());
     // The address's length keeps "a" + "bc" apart from "ab" + "c".
     digest.update((address.len() as u32).to_le_bytes());
     digest.update(address);
@@ -50,7 +51,7 @@ const TABLES: usize = 256;
 /// Keys inserted between two sweeps of one table each.
 const SWEEP_EVERY: usize = 64;
 
-/// Set in a slot whose record holds only the key. Channel numbers ascend and never reach this bit.
+/// Set in a slot whose record holds only the key. Indices of holders ascend and never reach this bit.
 const ALONE: u32 = 1 << 31;
 
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +61,8 @@ struct Slot {
     /// configured.
     expires_in_seconds: u32,
     position: Position,
-    /// The channel in whose share it counts, and [`ALONE`].
-    channel: u32,
+    /// The index of the channel in whose share it counts, and [`ALONE`].
+    holder: u32,
 }
 
 /// The position of a key's record.
@@ -101,7 +102,7 @@ impl KeyTable {
     }
 
     /// Whether a channel may have one more key, after expired ones were removed.
-    pub fn has_room(&mut self, (channel, namespace): (u32, &str), now: Millis) -> bool {
+    pub fn has_room(&mut self, (channel, namespace): (ChannelId, &str), now: Millis) -> bool {
         let mut has_room = self.shares.may_take(channel, namespace, 1);
         // At the limit, all tables are swept at most once a second; a key that expires in between waits.
         if !has_room && self.swept_at + 1000 <= now {
@@ -129,7 +130,7 @@ impl KeyTable {
         hash: KeyHash,
         expires_at: Millis,
         KeyRecord { position, alone }: KeyRecord,
-        (channel, namespace): (u32, &str),
+        (channel, namespace): (ChannelId, &str),
         now: Millis,
     ) {
         let (table, tag) = locate(hash);
@@ -139,10 +140,9 @@ impl KeyTable {
             self.rebase(now);
             seconds(self.base).unwrap_or(u32::MAX)
         });
-        let owner = if alone { channel | ALONE } else { channel };
-        let slot = Slot { tag, expires_in_seconds, position, channel: owner };
+        let holder = self.shares.add(channel, namespace, 1) | if alone { ALONE } else { 0 };
+        let slot = Slot { tag, expires_in_seconds, position, holder };
         self.tables[table].insert_unique(spread(tag), slot, |slot| spread(slot.tag));
-        self.shares.add(channel, namespace, 1);
         self.since_sweep += 1;
         if self.since_sweep >= SWEEP_EVERY {
             self.sweep_next(now);
@@ -172,7 +172,7 @@ impl KeyTable {
         let slot = self.tables[table].find_mut(spread(tag), |slot| slot.tag == tag && slot.position == from);
         if let Some(slot) = slot {
             slot.position = to.position;
-            slot.channel |= if to.alone { ALONE } else { 0 };
+            slot.holder |= if to.alone { ALONE } else { 0 };
         }
     }
 
@@ -181,7 +181,7 @@ impl KeyTable {
         let is_it = |slot: &Slot| slot.tag == tag && slot.position == position;
         if let Ok(found) = self.tables[table].find_entry(spread(tag), is_it) {
             let (slot, _) = found.remove();
-            self.shares.give_back(slot.channel, 1);
+            self.shares.give_back_of(slot.holder & !ALONE, 1);
         }
     }
 
@@ -207,8 +207,8 @@ impl KeyTable {
         self.tables[table].retain(|slot| {
             let stays = !slot.has_expired(age);
             if !stays {
-                shares.give_back(slot.channel & !ALONE, 1);
-                expired_records.extend((slot.channel & ALONE != 0).then_some(slot.position));
+                shares.give_back_of(slot.holder & !ALONE, 1);
+                expired_records.extend((slot.holder & ALONE != 0).then_some(slot.position));
             }
             stays
         });
@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    const ORDERS: (u32, &str) = (1, "acme");
+    const ORDERS: (ChannelId, &str) = (ChannelId(1), "acme");
 
     fn table(max: u64) -> KeyTable {
         KeyTable::new(Shared::new(max, IntCounter::new("refused", "of the test").unwrap()), 0)
@@ -312,16 +312,17 @@ mod tests {
     #[test]
     fn one_channel_leaves_keys_for_other_channels() {
         let mut table = table(1600);
-        let mut fill = |of: (u32, &str)| {
+        let mut fill = |of: (ChannelId, &str)| {
             let mut keys = 0;
             while table.has_room(of, 0) {
                 keys += 1;
-                let hash = u128::from(of.0) << 64 | u128::from(keys as u32) << 32 | u128::from(keys as u32);
+                let hash = u128::from(of.0.0) << 64 | u128::from(keys as u32) << 32 | u128::from(keys as u32);
                 table.insert(hash, 10_000, lies(keys as u32), of, 0);
             }
             keys
         };
-        let (greedy, same_namespace, other) = (fill(ORDERS), fill((2, "acme")), fill((3, "other")));
+        let (greedy, same_namespace, other) =
+            (fill(ORDERS), fill((ChannelId(2), "acme")), fill((ChannelId(3), "other")));
         assert!(greedy > 1000 && same_namespace > 50 && other > 50, "{greedy}, {same_namespace}, {other}");
     }
 
@@ -337,6 +338,14 @@ mod tests {
     }
 
     #[test]
+    fn a_removed_key_leaves_the_share_of_its_channel_even_if_its_record_holds_only_the_key() {
+        let mut table = table(10);
+        table.insert(1, 5_000, KeyRecord { position: at(1), alone: true }, ORDERS, 0);
+        table.remove(1, at(1));
+        assert_eq!(table.count(), 0);
+    }
+
+    #[test]
     fn expired_keys_are_swept_as_new_ones_arrive() {
         let mut table = table(u64::MAX);
         for number in 0..100_000_u32 {
@@ -349,9 +358,9 @@ mod tests {
 
     #[test]
     fn the_scope_of_a_key_is_its_address() {
-        assert_ne!(hash(1, "acme/a", "k"), hash(1, "acme/b", "k"));
-        assert_ne!(hash(1, "acme/a", "k"), hash(2, "acme/a", "k"));
-        assert_ne!(hash(1, "acme/a", "bk"), hash(1, "acme/ab", "k"));
+        assert_ne!(hash(ChannelId(1), "acme/a", "k"), hash(ChannelId(1), "acme/b", "k"));
+        assert_ne!(hash(ChannelId(1), "acme/a", "k"), hash(ChannelId(2), "acme/a", "k"));
+        assert_ne!(hash(ChannelId(1), "acme/a", "bk"), hash(ChannelId(1), "acme/ab", "k"));
     }
 
     #[test]

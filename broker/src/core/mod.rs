@@ -72,7 +72,6 @@ pub use dead_letter_return::{ReturnRequest, ReturnTurn};
 pub use deliver::{Delivery, Pull, PullOutcome, PullRefusal};
 pub use key_lookup::KeyRecords;
 pub use mailbox::{CoreGone, Mailbox, MailboxDriver, WorkFailed};
-pub use ownership::UidConflict;
 pub use peek::{PeekOutcome, PeekedMessage};
 pub use placement::{CORES_MAX, Placement};
 pub use push::{Push, PushRefusal, Pushed};
@@ -95,7 +94,7 @@ use crate::{
     channel::{ChannelCounters, ChannelState, LeaseSealer, Policy, WaitingReceivers, WaitingSenders},
     clock::{Clock, Millis},
     first_failure::FirstFailure,
-    log::{BatchNumber, DiskLog, Log, LogError, Sync},
+    log::{BatchNumber, ChannelId, DiskLog, Log, LogError, Sync},
     metrics::Metrics,
     shared::{Share, Shared},
 };
@@ -118,8 +117,8 @@ use timers::ChannelTimers;
 use unreadable::ReadErrors;
 pub use unreadable::{ReadBack, UnreadableMessage};
 
-/// A map by channel number. The broker assigns the numbers, so nobody can choose them to collide.
-type PerChannel<T> = HashMap<u32, T, foldhash::fast::RandomState>;
+/// A map by channel id. Its hashes are seeded at each start, so nobody can choose UIDs that collide.
+type PerChannel<T> = HashMap<ChannelId, T, foldhash::fast::RandomState>;
 
 /// Events of one channel that are processed before the next channel has its turn.
 const EVENTS_PER_TURN: usize = 64;
@@ -142,21 +141,11 @@ pub struct Limits {
 pub enum StartError {
     #[error("failed to start from the log: {0}")]
     Log(#[from] LogError),
-    /// The log and the address store disagree about a channel number.
+    /// A channel id without an owner is left after orphans were made; a defect.
     #[error(
-        "channel number {number} is {in_log} in the log and has the UID {other} in the address store: 'addresses' and 'log' of \
-         the data folder come from different points in time; restore both from one backup, or salvage the log: \
-         restante-broker salvage",
-        number = .0.number,
-        in_log = .0.in_log,
-        other = .0.other
+        "the log has messages of channel id {0}, which is neither known nor deleted; this is a bug in Restante"
     )]
-    StoresDiffer(Box<UidConflict>),
-    /// A channel number without an owner is left after orphans were made; a defect.
-    #[error(
-        "the log has messages of channel number {0}, which is neither known nor deleted; this is a bug in Restante"
-    )]
-    NoOwner(u32),
+    NoOwner(ChannelId),
     /// The log could not copy a message, and so could never free its segment.
     #[error(
         "a message of channel {channel} exceeds the limit of a segment: {bytes} bytes, at most {longest} with this \
@@ -230,7 +219,7 @@ pub struct Core<L = DiskLog> {
     channels: PerChannel<Box<Channel>>,
     idle: IdleChannels,
     /// Channels that are being deleted: they accept and deliver no messages. Numbers are never reused.
-    closed: HashSet<u32>,
+    closed: HashSet<ChannelId>,
     ids: Ids,
     counters: Arc<CounterRegistry>,
     contents: HotContents,
@@ -251,7 +240,7 @@ pub struct Core<L = DiskLog> {
     reclaim: Reclaim,
     marked: clock_mark::LastMark,
     /// Channels whose waiting receivers lack memory.
-    lack_memory: Vec<u32>,
+    lack_memory: Vec<ChannelId>,
     open_batch: Arc<CommitBatch>,
     /// The durability of the open batch.
     open_batch_sync: Sync,

@@ -12,28 +12,19 @@ use std::{
 use restante_wire::{Address, ChannelConfig};
 use uuid::Uuid;
 
-use super::{PerChannel, relay_out::ParcelId};
+use super::PerChannel;
 use crate::address_store::{ChannelEntry, some_of, succession};
+use crate::log::{ChannelId, ParcelId};
 
 /// The namespace of channels whose names are lost. Kubernetes has no such namespace unless somebody creates it.
 const LOST_NAMESPACE: &str = "restante-lost";
 
-/// The channel of a number, as a log names it.
+/// A channel, as a log names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChannelName {
     pub(crate) uid: Uuid,
     pub(crate) namespace: Box<str>,
     pub(crate) name: Box<str>,
-}
-
-/// A number that belongs to two channels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UidConflict {
-    pub number: u32,
-    /// The channel in the log.
-    pub in_log: String,
-    /// The UID in the address store, or elsewhere in the log.
-    pub other: Uuid,
 }
 
 /// Evidence in the logs of channels that the address store does not know.
@@ -43,14 +34,12 @@ pub(crate) struct ChannelEvidence {
     pub(crate) names: PerChannel<ChannelName>,
     /// Deleted channels.
     pub(crate) closed: PerChannel<Uuid>,
-    /// Channels with messages or keys.
-    pub(crate) holding: BTreeSet<u32>,
+    /// Channels with messages or keys that the address store does not know.
+    pub(crate) holding: BTreeSet<ChannelId>,
+    /// Channels with messages or keys that it knows.
+    pub(crate) holding_known: BTreeSet<ChannelId>,
     /// Parcels in relay to them, and from where.
-    pub(crate) to_come: Vec<(ParcelId, u32)>,
-    /// The first number that no log mentions.
-    pub(crate) next_number: u32,
-    /// Numbers that the address store has for other channels.
-    pub(crate) conflicts: BTreeMap<u32, UidConflict>,
+    pub(crate) to_come: Vec<(ParcelId, ChannelId)>,
 }
 
 /// A channel that is created for records without an owner.
@@ -70,40 +59,37 @@ impl fmt::Display for ChannelName {
 impl ChannelEvidence {
     /// Adds the evidence of another log.
     pub(crate) fn add(&mut self, other: Self) {
-        for (number, name) in other.names {
-            self.name(number, name);
+        for (channel_id, name) in other.names {
+            self.name(channel_id, name);
         }
         self.closed.extend(other.closed);
         self.holding.extend(other.holding);
+        self.holding_known.extend(other.holding_known);
         self.to_come.extend(other.to_come);
-        self.next_number = self.next_number.max(other.next_number);
-        self.conflicts.extend(other.conflicts);
     }
 
-    /// Adds a name.
-    pub(crate) fn name(&mut self, number: u32, name: ChannelName) {
-        if let Some(other) = self.names.get(&number).filter(|other| other.uid != name.uid) {
-            let conflict = UidConflict { number, in_log: name.to_string(), other: other.uid };
-            self.conflicts.insert(number, conflict);
+    /// Adds a name. A name that an earlier start made up, because it found none, never replaces a real one.
+    pub(crate) fn name(&mut self, channel: ChannelId, name: ChannelName) {
+        if &*name.namespace != LOST_NAMESPACE || !self.names.contains_key(&channel) {
+            self.names.insert(channel, name);
         }
-        self.names.insert(number, name);
     }
 
-    /// Deletions that are in the log and not in the address store, by number. `held` has the numbers of the store's
+    /// Deletions that are in the log and not in the address store, by id. `held` has the ids of the store's
     /// UIDs, `is_deleted` its deleted UIDs, `left` the number of deletions that it can still remember. Deletions of
     /// channels that it still has are always completed. The others matter only if it has lost them, and then it has
     /// room.
     pub(crate) fn unfinished(
         &self,
-        held: impl Fn(Uuid) -> Option<u32>,
+        held: impl Fn(Uuid) -> Option<ChannelId>,
         is_deleted: impl Fn(Uuid) -> bool,
         left: usize,
-    ) -> Vec<(u32, Uuid)> {
-        let closed = self.closed.iter().map(|(number, uid)| (*uid, *number));
-        let closed = closed.filter(|(uid, number)| held(*uid).is_none_or(|other| other == *number));
-        let all: BTreeMap<Uuid, u32> =
+    ) -> Vec<(ChannelId, Uuid)> {
+        let closed = self.closed.iter().map(|(channel_id, uid)| (*uid, *channel_id));
+        let closed = closed.filter(|(uid, channel_id)| held(*uid).is_none_or(|other| other == *channel_id));
+        let all: BTreeMap<Uuid, ChannelId> =
             self.superseded(&held).chain(closed).filter(|(uid, _)| !is_deleted(*uid)).collect();
-        let all = all.into_iter().map(|(uid, number)| (number, uid));
+        let all = all.into_iter().map(|(uid, channel_id)| (channel_id, uid));
         let (there, gone): (Vec<_>, Vec<_>) = all.partition(|(_, uid)| held(*uid).is_some());
         let mut all = if there.len() + gone.len() <= left { [there, gone].concat() } else { there };
         all.sort_unstable();
@@ -111,61 +97,63 @@ impl ChannelEvidence {
     }
 
     /// Channels of manifests that were deleted before the one of the same name that the logs know; the logs may have
-    /// lost the deletion itself. Numbers give the order of creation: a store that has lost all UIDs of a name starts
-    /// again with the first one.
-    fn superseded(&self, held: impl Fn(Uuid) -> Option<u32>) -> impl Iterator<Item = (Uuid, u32)> {
+    /// lost the deletion itself. A channel with messages or keys stays nevertheless.
+    fn superseded(
+        &self,
+        held: impl Fn(Uuid) -> Option<ChannelId>,
+    ) -> impl Iterator<Item = (Uuid, ChannelId)> {
         self.names.iter().flat_map(move |(later, ChannelName { uid, namespace, name })| {
-            let held = &held;
             let before = succession::deleted_before(namespace, name, *uid);
             let before = before.map(|uid| (uid, held(uid).unwrap_or(*later)));
-            before.filter(|(uid, number)| held(*uid).is_none() || number < later).collect::<Vec<_>>()
+            before.filter(|(_, id)| id == later || !self.holding_known.contains(id)).collect::<Vec<_>>()
         })
     }
 
-    /// The orphans to create, by number. `is_known` has the numbers of the address store, `is_taken` its UIDs,
+    /// The orphans to create, by id. `is_known` has the ids of the address store, `is_taken` its UIDs,
     /// `is_deleted` its deleted UIDs.
     pub(crate) fn orphans(
         &self,
-        is_known: impl Fn(u32) -> bool,
+        is_known: impl Fn(ChannelId) -> bool,
         is_taken: impl Fn(Uuid) -> bool,
         is_deleted: impl Fn(Uuid) -> bool,
     ) -> Vec<Orphan> {
-        let holding = self.holding.iter().copied().chain(self.to_come.iter().map(|(_, number)| *number));
+        let holding =
+            self.holding.iter().copied().chain(self.to_come.iter().map(|(_, channel_id)| *channel_id));
         let mut made = HashMap::new();
-        let is_lost = |number: &u32| {
-            let name = self.names.get(number);
-            !is_known(*number)
-                && !self.closed.contains_key(number)
+        let is_lost = |channel_id: &ChannelId| {
+            let name = self.names.get(channel_id);
+            !is_known(*channel_id)
+                && !self.closed.contains_key(channel_id)
                 && !name.is_some_and(|name| is_deleted(name.uid))
         };
-        let lost: BTreeSet<u32> = holding.filter(is_lost).collect();
+        let lost: BTreeSet<ChannelId> = holding.filter(is_lost).collect();
         lost.into_iter()
-            .map(|number| {
+            .map(|channel_id| {
                 let name = self
                     .names
-                    .get(&number)
-                    .filter(|name| !is_taken(name.uid) && made.insert(name.uid, number).is_none());
-                orphan(number, name)
+                    .get(&channel_id)
+                    .filter(|name| !is_taken(name.uid) && made.insert(name.uid, channel_id).is_none());
+                orphan(channel_id, name)
             })
             .collect()
     }
 }
 
-/// The orphan for a number.
-fn orphan(number: u32, name: Option<&ChannelName>) -> Orphan {
+/// The orphan for an id.
+fn orphan(id: ChannelId, name: Option<&ChannelName>) -> Orphan {
     let named = name.and_then(|ChannelName { uid, namespace, name }| {
         let address = Address::new(namespace, name).ok()?;
         Some(ChannelConfig::new(*uid, namespace, name, address))
     });
     let is_named = named.is_some();
     let config = named.unwrap_or_else(|| {
-        let name = format!("channel-{number}");
+        let name = format!("channel-{id}");
         let address = Address::new(LOST_NAMESPACE, &name).expect("such a name is an address");
         // The same UID at each inspection of the folder.
         let uid = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
         ChannelConfig::new(uid, LOST_NAMESPACE, &name, address)
     });
-    Orphan { entry: ChannelEntry { number, config }, is_named }
+    Orphan { entry: ChannelEntry { id, config }, is_named }
 }
 
 /// The names of channels, as a text of limited length.
@@ -183,12 +171,14 @@ mod tests {
         ChannelName { uid: Uuid::from_u128(uid), namespace: "acme".into(), name: name.into() }
     }
 
-    fn evidence(holding: &[u32]) -> ChannelEvidence {
-        let mut evidence =
-            ChannelEvidence { holding: holding.iter().copied().collect(), ..ChannelEvidence::default() };
-        evidence.name(3, name(30, "three"));
-        evidence.name(4, name(40, "four"));
-        evidence.closed.insert(5, Uuid::from_u128(50));
+    fn evidence(holding: &[u64]) -> ChannelEvidence {
+        let mut evidence = ChannelEvidence {
+            holding: holding.iter().copied().map(ChannelId).collect(),
+            ..ChannelEvidence::default()
+        };
+        evidence.name(ChannelId(3), name(30, "three"));
+        evidence.name(ChannelId(4), name(40, "four"));
+        evidence.closed.insert(ChannelId(5), Uuid::from_u128(50));
         evidence
     }
 
@@ -198,8 +188,9 @@ mod tests {
 
     #[test]
     fn records_without_a_channel_and_a_deletion_get_an_orphan_of_their_name() {
-        let orphans = evidence(&[2, 3, 4, 5, 6]).orphans(|number| number == 2, |_| false, |_| false);
-        assert_eq!(names(&orphans), ["acme/three", "acme/four", "restante-lost/channel-6"]);
+        let orphans =
+            evidence(&[2, 3, 4, 5, 6]).orphans(|channel_id| channel_id == ChannelId(2), |_| false, |_| false);
+        assert_eq!(names(&orphans), ["acme/three", "acme/four", "restante-lost/channel-0000000000000006"]);
         assert_eq!(orphans[0].entry.config.uid, Uuid::from_u128(30));
         assert_eq!(orphans.iter().map(|orphan| orphan.is_named).collect::<Vec<_>>(), [true, true, false]);
         assert!(listed(&orphans).contains("acme/four (00000000"));
@@ -215,19 +206,19 @@ mod tests {
     fn a_deletion_is_completed_for_an_existing_channel_and_remembered_while_there_is_room() {
         let mut evidence = evidence(&[]);
         evidence.closed.extend([
-            (6, Uuid::from_u128(60)),
-            (7, Uuid::from_u128(70)),
-            (8, Uuid::from_u128(80)),
+            (ChannelId(6), Uuid::from_u128(60)),
+            (ChannelId(7), Uuid::from_u128(70)),
+            (ChannelId(8), Uuid::from_u128(80)),
         ]);
-        // 60 still exists, 70 has another number now, and 80 is known to be deleted.
+        // 60 still exists, 70 has another id now, and 80 is known to be deleted.
         let held = |uid: Uuid| match uid.as_u128() {
-            60 => Some(6),
-            70 => Some(9),
+            60 => Some(ChannelId(6)),
+            70 => Some(ChannelId(9)),
             _ => None,
         };
         let unfinished = |left| {
-            let numbers = evidence.unfinished(held, |uid| uid == Uuid::from_u128(80), left);
-            numbers.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
+            let channel_ids = evidence.unfinished(held, |uid| uid == Uuid::from_u128(80), left);
+            channel_ids.into_iter().map(|(id, _)| id.0).collect::<Vec<_>>()
         };
         assert_eq!((unfinished(2), unfinished(1), unfinished(0)), (vec![5, 6], vec![6], vec![6]));
     }
@@ -238,20 +229,21 @@ mod tests {
             Uuid::from_u128(restante_crds::manifest::uid("acme", "orders").as_u128() + deletions)
         });
         let mut evidence = ChannelEvidence::default();
-        evidence.name(6, name(third.as_u128(), "orders"));
-        let unfinished = |evidence: &ChannelEvidence, number| {
-            evidence.unfinished(|uid| (uid == first).then_some(number), |uid| uid == second, 100)
+        evidence.name(ChannelId(6), name(third.as_u128(), "orders"));
+        let unfinished = |evidence: &ChannelEvidence, channel_id| {
+            evidence.unfinished(|uid| (uid == first).then_some(channel_id), |uid| uid == second, 100)
         };
-        assert_eq!(unfinished(&evidence, 2), [(2, first)]);
-        // A channel with a later number was created again after that.
-        assert!(unfinished(&evidence, 7).is_empty());
+        assert_eq!(unfinished(&evidence, ChannelId(2)), [(ChannelId(2), first)]);
+        // A channel with messages is never deleted by inference.
+        evidence.holding_known.insert(ChannelId(2));
+        assert!(unfinished(&evidence, ChannelId(2)).is_empty());
         // UIDs of the operator, and UIDs of another name, imply nothing.
         let mut evidence = ChannelEvidence::default();
-        evidence.name(6, name(third.as_u128(), "other"));
-        evidence.name(8, name(80, "orders"));
-        assert!(unfinished(&evidence, 2).is_empty());
+        evidence.name(ChannelId(6), name(third.as_u128(), "other"));
+        evidence.name(ChannelId(8), name(80, "orders"));
+        assert!(unfinished(&evidence, ChannelId(2)).is_empty());
         // Lost deletions may be remembered again, while there is room.
-        evidence.name(6, name(third.as_u128(), "orders"));
+        evidence.name(ChannelId(6), name(third.as_u128(), "orders"));
         let lost = |left| evidence.unfinished(|_| None, |_| false, left);
         assert_eq!((lost(2).len(), lost(1).len()), (2, 0));
     }
@@ -260,25 +252,31 @@ mod tests {
     fn a_missing_empty_channel_gets_no_orphan_and_the_missing_target_of_a_parcel_gets_one() {
         let mut evidence = evidence(&[]);
         assert!(evidence.orphans(|_| false, |_| false, |_| false).is_empty());
-        evidence.to_come.push(((u32::MAX, 1), 4));
+        evidence.to_come.push((ParcelId { shard: 0, place: 1 }, ChannelId(4)));
         assert_eq!(names(&evidence.orphans(|_| false, |_| false, |_| false)), ["acme/four"]);
     }
 
     #[test]
     fn two_channels_never_share_a_uid() {
         let mut evidence = evidence(&[3, 4, 6]);
-        evidence.name(6, name(40, "four"));
+        evidence.name(ChannelId(6), name(40, "four"));
         let taken = |uid: Uuid| uid == Uuid::from_u128(30);
         let orphans = evidence.orphans(|_| false, taken, |_| false);
-        assert_eq!(names(&orphans), ["restante-lost/channel-3", "acme/four", "restante-lost/channel-6"]);
+        assert_eq!(
+            names(&orphans),
+            ["restante-lost/channel-0000000000000003", "acme/four", "restante-lost/channel-0000000000000006"]
+        );
     }
 
     #[test]
-    fn two_logs_that_disagree_about_a_number_conflict() {
-        let (mut one, mut other) = (evidence(&[]), ChannelEvidence::default());
-        other.name(3, name(31, "another"));
-        one.add(other);
-        assert_eq!(one.conflicts[&3].other, Uuid::from_u128(30));
-        assert!(one.conflicts[&3].in_log.contains("acme/another"));
+    fn a_made_up_name_never_replaces_a_real_one() {
+        let lost = || ChannelName { namespace: LOST_NAMESPACE.into(), ..name(31, "channel-3") };
+        let mut evidence = evidence(&[3]);
+        evidence.name(ChannelId(3), lost());
+        assert_eq!(evidence.names[&ChannelId(3)], name(30, "three"));
+        let mut evidence = ChannelEvidence::default();
+        evidence.name(ChannelId(3), lost());
+        evidence.name(ChannelId(3), name(30, "three"));
+        assert_eq!(evidence.names[&ChannelId(3)], name(30, "three"));
     }
 }

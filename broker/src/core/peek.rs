@@ -55,7 +55,7 @@ impl<L: Log> Core<L> {
             return Ok(PeekOutcome::TooLarge(sequence));
         }
         let Some(memory) = answers.take_uncounted(size) else { return Ok(PeekOutcome::NoMemory) };
-        let content = self.content(entry.number, sequence, None, message.stored.position)?;
+        let content = self.content(entry.id, sequence, None, message.stored.position)?;
         Ok(PeekOutcome::Message(Box::new(PeekedMessage { sequence, message, content, memory })))
     }
 }

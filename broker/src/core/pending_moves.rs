@@ -11,12 +11,12 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use super::{Core, StoreFailed, dead_letter::MoveCause, read::ReadResult};
 use crate::{
     channel::{Phase, Sequence},
-    log::{Coming, Log},
+    log::{ChannelId, Coming, Log},
 };
 
 /// A dead letter whose body is being read.
 pub(super) struct PendingMove {
-    number: u32,
+    channel_id: ChannelId,
     sequence: Sequence,
     coming: Coming,
 }
@@ -25,18 +25,18 @@ pub(super) struct PendingMove {
 pub(super) type PendingMoves = FuturesUnordered<PendingMove>;
 
 impl Future for PendingMove {
-    type Output = (u32, Sequence, ReadResult);
+    type Output = (ChannelId, Sequence, ReadResult);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let came = ready!(Pin::new(&mut self.coming).poll(context));
-        Poll::Ready((self.number, self.sequence, came))
+        Poll::Ready((self.channel_id, self.sequence, came))
     }
 }
 
 impl<L: Log> Core<L> {
     /// Moves a dead letter when its body has been read.
-    pub(super) fn move_later(&mut self, number: u32, sequence: Sequence, coming: Coming) {
-        self.moves.push(PendingMove { number, sequence, coming });
+    pub(super) fn move_later(&mut self, channel_id: ChannelId, sequence: Sequence, coming: Coming) {
+        self.moves.push(PendingMove { channel_id, sequence, coming });
         self.wakers.commit.notify_one();
     }
 
@@ -50,24 +50,29 @@ impl<L: Log> Core<L> {
 
     /// Moves a dead letter whose body has been read. Ready if there was one.
     pub(super) fn poll_moves(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some((number, sequence, came)) = ready!(Pin::new(&mut self.moves).poll_next(context)) else {
+        let Some((channel_id, sequence, came)) = ready!(Pin::new(&mut self.moves).poll_next(context)) else {
             return Poll::Pending;
         };
         // A failure is remembered, and reported to the next caller.
-        let _ = self.move_now(number, sequence, came);
+        let _ = self.move_now(channel_id, sequence, came);
         Poll::Ready(())
     }
 
-    fn move_now(&mut self, number: u32, sequence: Sequence, came: ReadResult) -> Result<(), StoreFailed> {
+    fn move_now(
+        &mut self,
+        channel_id: ChannelId,
+        sequence: Sequence,
+        came: ReadResult,
+    ) -> Result<(), StoreFailed> {
         // An unreadable dead letter stays in its channel.
-        let Some(recorded) = self.finish_read(number, sequence, None, came)?.readable() else {
+        let Some(recorded) = self.finish_read(channel_id, sequence, None, came)?.readable() else {
             return Ok(());
         };
-        let message = self.channels.get(&number).and_then(|channel| channel.state.message(sequence));
+        let message = self.channels.get(&channel_id).and_then(|channel| channel.state.message(sequence));
         // It may have been redriven or purged meanwhile.
         let is_dead = message.is_some_and(|message| matches!(message.phase, Phase::Dead(_)));
-        if let Some(to) = self.dead_letter_channel(number).filter(|_| is_dead) {
-            self.move_message(number, sequence, &to, recorded, MoveCause::DeadLetter)?;
+        if let Some(to) = self.dead_letter_channel(channel_id).filter(|_| is_dead) {
+            self.move_message(channel_id, sequence, &to, recorded, MoveCause::DeadLetter)?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The placement of channels in shards, and the relay numbers of shards.
+//! The placement of channels and parcels in shards.
+use crate::log::{ChannelId, ParcelId};
 
 /// Maximum of shards: each has at least four segment files, and beyond 64 more hardly help.
 pub const CORES_MAX: usize = 64;
@@ -16,34 +17,22 @@ impl Placement {
     /// The only shard.
     pub const ALONE: Self = Self { core: 0, cores: 1 };
 
-    /// The number under which this shard stores parcels. The address store assigns channel numbers from the other end.
-    pub(super) fn relay_number(self) -> u32 {
-        u32::MAX - self.core as u32
-    }
-
-    /// The shard of a channel. It depends only on the channel's number, which is all that records and leases have.
-    pub fn core_of(self, channel: u32) -> usize {
-        if self.cores == 1 {
-            return 0;
-        }
-        if is_relay_number(channel) {
-            return (u32::MAX - channel) as usize % self.cores;
-        }
-        // Fibonacci hashing: channels created in turn often alternate in kind, such as requests and replies. A plain
-        // remainder would put each kind in shards of its own.
-        let hash = channel.wrapping_mul(0x9e37_79b1);
-        ((u64::from(hash) * self.cores as u64) >> 32) as usize
+    /// The shard of a channel. It depends only on the channel's id, which is all that records and leases have.
+    pub fn core_of(self, channel: ChannelId) -> usize {
+        // Fibonacci hashing. The address store's ids are spread already; ids in tests ascend.
+        let hash = channel.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((u128::from(hash) * self.cores as u128) >> 64) as usize
     }
 
     /// Whether this shard owns a channel.
-    pub fn owns(self, channel: u32) -> bool {
+    pub fn owns(self, channel: ChannelId) -> bool {
         self.core_of(channel) == self.core
     }
-}
 
-/// Whether a number is a shard's relay number instead of a channel's.
-pub(super) fn is_relay_number(number: u32) -> bool {
-    number > u32::MAX - CORES_MAX as u32
+    /// Whether this shard sends a parcel: the shard that stored it may not exist any more.
+    pub(super) fn sends(self, parcel: ParcelId) -> bool {
+        parcel.shard as usize % self.cores == self.core
+    }
 }
 
 #[cfg(test)]
@@ -51,15 +40,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shard_has_a_relay_number_whatever_the_number_of_shards() {
-        for cores in [1, 2, 64] {
-            for core in 0..cores {
-                let here = Placement { core, cores };
-                assert!(is_relay_number(here.relay_number()) && here.owns(here.relay_number()));
-                assert!(Placement { core: core % 3, cores: 3 }.owns(here.relay_number()));
+    fn each_parcel_has_one_sender_whatever_the_number_of_shards() {
+        for cores in [1, 2, 3, 64] {
+            for shard in 0..64 {
+                let sends = |core| Placement { core, cores }.sends(ParcelId { shard, place: 7 });
+                assert_eq!((0..cores).filter(|core| sends(*core)).count(), 1);
+                assert!(shard as usize >= cores || sends(shard as usize), "its own");
             }
         }
-        assert!(!is_relay_number(u32::MAX - CORES_MAX as u32));
     }
 
     #[test]
@@ -67,8 +55,8 @@ mod tests {
         for cores in [1, 2, 3, 4, 7] {
             for step in [1, 2, 3] {
                 let mut counts = vec![0_u32; cores];
-                (0..3000).for_each(|number| {
-                    counts[Placement { core: 0, cores }.core_of(number * step)] += 1;
+                (0..3000).for_each(|id| {
+                    counts[Placement { core: 0, cores }.core_of(ChannelId(id * step))] += 1;
                 });
                 let fair = 3000 / cores as u32;
                 assert!(

@@ -17,7 +17,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{GroupName, Stored},
     clock::{Millis, after},
-    log::{AppendError, Coming, Idempotency, Log, Position, Record, Sync, Target, Targets},
+    log::{AppendError, ChannelId, Coming, Idempotency, Log, Position, Record, Sync, Target, Targets},
 };
 
 /// A message to be stored.
@@ -120,11 +120,11 @@ impl<L: Log> Core<L> {
         self.check_size(entries, &push)?;
         let bytes = push.content.bytes() as u64;
         let here = self.here;
-        let own = || entries.iter().filter(|entry| here.owns(entry.number));
+        let own = || entries.iter().filter(|entry| here.owns(entry.id));
         let mut goes = Vec::new();
         for entry in own() {
             let sequences = self.admit(entry, bytes, turn)?;
-            goes.extend(sequences.into_iter().map(|sequence| (entry.number, sequence)));
+            goes.extend(sequences.into_iter().map(|sequence| (entry.id, sequence)));
         }
         for entry in own() {
             self.spend_rate(entry)?;
@@ -135,12 +135,12 @@ impl<L: Log> Core<L> {
             expires_ms: after(now, Millis::from(window) * 1000),
         });
         let pushed = self.store(entries, push, key, now)?;
-        for (number, sequence) in goes {
-            self.drop_message(number, sequence)?;
+        for (channel_id, sequence) in goes {
+            self.drop_message(channel_id, sequence)?;
         }
         for entry in own() {
-            self.serve_waiting(entry.number);
-            self.touch(entry.number);
+            self.serve_waiting(entry.id);
+            self.touch(entry.id);
         }
         Ok(pushed)
     }
@@ -154,7 +154,7 @@ impl<L: Log> Core<L> {
     ) -> Result<Option<Pushed>, PushRefusal> {
         let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
         let now = self.alive()?;
-        let needs_relay = entries.iter().any(|entry| !self.here.owns(entry.number));
+        let needs_relay = entries.iter().any(|entry| !self.here.owns(entry.id));
         self.replayed_answer(key, &push.key_records, turn, holder(entries), needs_relay, now)
     }
 
@@ -169,27 +169,23 @@ impl<L: Log> Core<L> {
         let Push { content, group, delay, ttl, .. } = push;
         let id = self.ids.next(self.clock.id_wall(now));
         let due_ms = delay.filter(|delay| *delay > 0).map(|delay| after(now, delay));
-        // One target may be the parcel.
-        let mut targets = [0; (SHARED_DESTINATION_CHANNELS_MAX + 1) * Target::BYTES];
+        let mut targets = [0; SHARED_DESTINATION_CHANNELS_MAX * Target::BYTES];
         let mut rest = &mut targets[..];
-        let (here, out) = (self.here, self.relay_out.next());
-        let own = entries.iter().filter(|entry| here.owns(entry.number));
-        let others = || entries.iter().filter(|entry| !here.owns(entry.number));
+        let here = self.here;
+        let own = entries.iter().filter(|entry| here.owns(entry.id));
+        let others = || entries.iter().filter(|entry| !here.owns(entry.id));
         let expires =
             |entry: &ChannelEntry| ttl.or_else(|| entry.config.limits.ttl_ms()).map(|ttl| after(now, ttl));
         for entry in own {
-            let sequence = self.channels[&entry.number].state.next_sequence();
-            Target { channel: entry.number, sequence, expires_ms: expires(entry) }.encode(&mut rest);
+            let sequence = self.channels[&entry.id].state.next_sequence();
+            Target { channel: entry.id, sequence, expires_ms: expires(entry) }.encode(&mut rest);
         }
+        others().for_each(|entry| Target::to_come(entry.id, expires(entry)).encode(&mut rest));
+        let targets = Targets::new(&targets[..entries.len() * Target::BYTES]);
         let needs_relay = others().next().is_some();
-        if needs_relay {
-            Target { channel: out.0, sequence: out.1, expires_ms: None }.encode(&mut rest);
-            others().for_each(|entry| Target::to_come(entry.number, expires(entry)).encode(&mut rest));
-        }
-        let encoded = (entries.len() + usize::from(needs_relay)) * Target::BYTES;
-        let targets = Targets::new(&targets[..encoded]);
         let record = Record::Message {
             targets,
+            parcel: needs_relay.then(|| self.relay_out.next()),
             message_id: id.as_u128(),
             enqueued_ms: now,
             idempotency: key,
@@ -219,19 +215,18 @@ impl<L: Log> Core<L> {
             self.keys.insert(hash, expires_ms, lies, holder(entries), now);
             self.release_expired_keys();
         }
-        let stored_here = targets.iter().filter(|target| here.owns(target.channel)).count();
-        self.shared.share(position, stored_here);
+        let own = || targets.iter().filter(|target| here.owns(target.channel));
+        self.shared.share(position, own().count() + usize::from(needs_relay));
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
         let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
         if needs_relay {
-            let in_relay = self.in_relay(others().map(|entry| entry.number), content.bytes() as u64);
+            let in_relay = self.in_relay(others().map(|entry| entry.id), content.bytes() as u64);
             ticket = self.relay(position, ticket, in_relay);
         }
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);
         let stored = Stored { position, bytes: content.bytes() as u32, enqueued_at: now };
         let arrived = NewMessage { stored, recorded: StoredMessage { id, content }, group, due_ms };
-        let own = || targets.iter().filter(|target| here.owns(target.channel) && target.channel != out.0);
         own()
             .zip(repeat_n(arrived, own().count()))
             .for_each(|(target, arrived)| self.arrive(target, arrived));
@@ -240,8 +235,8 @@ impl<L: Log> Core<L> {
 }
 
 /// The channel in whose share a key counts: the first of several.
-fn holder(entries: &[Arc<ChannelEntry>]) -> (u32, &str) {
-    entries.first().map_or((0, ""), |entry| (entry.number, &entry.config.namespace))
+fn holder(entries: &[Arc<ChannelEntry>]) -> (ChannelId, &str) {
+    entries.first().map_or((ChannelId(0), ""), |entry| (entry.id, &entry.config.namespace))
 }
 
 /// The time that a key is remembered.
@@ -286,7 +281,7 @@ impl<L: Log> Router<L> {
         {
             return Ok(answered);
         }
-        let first = entries[0].number;
+        let first = entries[0].id;
         loop {
             let tried = self.ask(first, entries, move |core, entries| core.try_push(entries, push, turn));
             match tried.await? {
@@ -310,7 +305,7 @@ impl<L: Log> Router<L> {
             }
             return Ok(all);
         }
-        let first = entries[0].number;
+        let first = entries[0].id;
         while !left.is_empty() {
             let tried = self.ask(first, entries, move |core, entries| {
                 let mut done = Vec::with_capacity(left.len());
@@ -333,7 +328,7 @@ impl<L: Log> Router<L> {
     }
 
     /// Reads the missing record of a push's key.
-    async fn read_for(&self, first: u32, undecided: Undecided) -> Result<Push, StoreFailed> {
+    async fn read_for(&self, first: ChannelId, undecided: Undecided) -> Result<Push, StoreFailed> {
         let Undecided { mut push, position, mut coming } = undecided;
         push.key_records.push(self.read_key_record(first, position, &mut coming).await?);
         Ok(push)
@@ -346,7 +341,7 @@ impl<L: Log> Router<L> {
         push: &mut Push,
         turn: Option<SenderTurn>,
     ) -> Result<Option<Pushed>, PushRefusal> {
-        let first = entries[0].number;
+        let first = entries[0].id;
         loop {
             let asked = (entries.to_vec(), push.clone());
             let known =
@@ -366,9 +361,9 @@ impl<L: Log> Router<L> {
             }
         }
         let bytes = push.content.bytes() as u64;
-        for entry in entries.iter().filter(|entry| self.core_of(entry.number) != self.core_of(first)) {
+        for entry in entries.iter().filter(|entry| self.core_of(entry.id) != self.core_of(first)) {
             let admitted =
-                self.ask(entry.number, entry, move |core, entry| core.admit_remote(entry, bytes, turn));
+                self.ask(entry.id, entry, move |core, entry| core.admit_remote(entry, bytes, turn));
             admitted.await??;
         }
         Ok(None)
@@ -376,6 +371,6 @@ impl<L: Log> Router<L> {
 
     /// Whether the channels belong to several shards.
     fn are_apart(&self, entries: &[Arc<ChannelEntry>]) -> bool {
-        entries.iter().any(|entry| self.core_of(entry.number) != self.core_of(entries[0].number))
+        entries.iter().any(|entry| self.core_of(entry.id) != self.core_of(entries[0].id))
     }
 }

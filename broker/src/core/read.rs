@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Content, Core, StoreFailed, StoredMessage, UnreadableMessage};
 use crate::{
     channel::{Claim, Sequence},
-    log::{Coming, Log, LogError, Position, Record},
+    log::{ChannelId, Coming, Log, LogError, Position, Record},
 };
 
 /// The record of a message, or a read of it.
@@ -27,25 +27,25 @@ impl<L: Log> Core<L> {
     /// A message's body, from memory or from the log. `handed` is the lease under which it is being delivered.
     pub(super) fn content(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         sequence: Sequence,
         handed: Option<Claim>,
         position: Position,
     ) -> Result<Reading, StoreFailed> {
-        if let Some(recorded) = self.contents.get(number, sequence) {
+        if let Some(recorded) = self.contents.get(channel_id, sequence) {
             return Ok(Reading::Here(recorded));
         }
-        self.read_content(number, sequence, handed, position)
+        self.read_content(channel_id, sequence, handed, position)
     }
 
     /// The body of a message, if the message exists.
     pub(super) fn content_of(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         sequence: Sequence,
     ) -> Result<Option<Reading>, StoreFailed> {
-        let position = self.message(number, sequence).map(|message| message.stored.position);
-        position.map(|position| self.content(number, sequence, None, position)).transpose()
+        let position = self.message(channel_id, sequence).map(|message| message.stored.position);
+        position.map(|position| self.content(channel_id, sequence, None, position)).transpose()
     }
 
     /// [`Self::content_of`], unless the caller brought the body that the turn before asked it to read: the body of the
@@ -54,12 +54,12 @@ impl<L: Log> Core<L> {
         &mut self,
         brought: &mut Option<StoredMessage>,
         first: Sequence,
-        number: u32,
+        channel_id: ChannelId,
         sequence: Sequence,
     ) -> Result<Option<Reading>, StoreFailed> {
         match brought.take().filter(|_| sequence == first) {
             Some(recorded) => Ok(Some(Reading::Here(recorded))),
-            None => self.content_of(number, sequence),
+            None => self.content_of(channel_id, sequence),
         }
     }
 }

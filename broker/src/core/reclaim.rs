@@ -9,14 +9,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{
-    Core, StoreFailed, keys::KeyRecord, pacer::Pacer, placement::is_relay_number,
-    reserve::ROOM_AGAIN_AFTER_MS,
-};
+use super::{Core, StoreFailed, keys::KeyRecord, pacer::Pacer, reserve::ROOM_AGAIN_AFTER_MS};
 use crate::{
     channel::{Message, Sequence},
     clock::Millis,
-    log::{AppendError, BatchNumber, Log, Position, Record, RecordHead, Scanned, Sync, Target, Targets},
+    log::{
+        AppendError, BatchNumber, ChannelId, Log, MovedFrom, ParcelId, Position, Record, RecordHead, Scanned,
+        Sync, Target, Targets,
+    },
 };
 
 /// Bytes of the oldest segment per step: about a millisecond of copying in the worst case.
@@ -35,12 +35,12 @@ pub(super) struct Reclaim {
     /// When an unfreeable part is tried again.
     pub(super) again_at: Millis,
     /// The next sequence of each channel when the broker started, if there were older logs.
-    new_from: Option<HashMap<u32, Sequence>>,
+    new_from: Option<HashMap<ChannelId, Sequence>>,
 }
 
 impl Reclaim {
     /// Of a shard whose channels had these next sequences at the start.
-    pub(super) fn since(new_from: Option<HashMap<u32, Sequence>>) -> Self {
+    pub(super) fn since(new_from: Option<HashMap<ChannelId, Sequence>>) -> Self {
         Self { new_from, ..Self::default() }
     }
 }
@@ -218,6 +218,7 @@ impl<L: Log> Core<L> {
             }
             Record::Key { .. } => self.keep_key(position, record),
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
+            Record::ParcelDelivered { parcel } => self.keep_delivered(parcel),
             // Each part of the log names its own channels.
             Record::Channel { .. } => Ok(()),
             Record::ChannelClosed { channel, .. } => self.keep_closed(channel, record),
@@ -227,18 +228,20 @@ impl<L: Log> Core<L> {
 
     /// Copies a message for the channels that still have it.
     fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
-        let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
+        let Record::Message { targets, parcel, moved_from, .. } = *record else { return Ok(()) };
         self.keep_receipt(record)?;
-        let has_parcel = targets.iter().any(|target| self.has_parcel(&target, position));
+        let parcel = parcel.filter(|parcel| self.relay_out.is_at(*parcel, Some(position)));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
-                || (has_parcel && (target.is_to_come() || is_relay_number(target.channel)))
+                || (parcel.is_some() && target.is_to_come())
         };
         let live: Vec<Target> = targets.iter().filter(lives).collect();
         let Some(first) = live.first().map(|target| target.channel) else {
-            if let Some((channel, sequence)) = moved_from {
-                self.keep_settle(channel, sequence)?;
+            match moved_from {
+                Some(MovedFrom::Channel { channel, sequence }) => self.keep_settle(channel, sequence)?,
+                Some(MovedFrom::Parcel(parcel)) => self.keep_delivered(parcel)?,
+                None => {}
             }
             return self.keep_key(position, record);
         };
@@ -247,16 +250,19 @@ impl<L: Log> Core<L> {
         // A message's key belongs to the first of its channels.
         let with_key = targets.first().channel == first && self.is_key_at(position, record);
         let mut copy = *record;
-        if let Record::Message { targets, idempotency, .. } = &mut copy {
+        if let Record::Message { targets, parcel: copied, idempotency, .. } = &mut copy {
             *targets = Targets::new(&bytes);
+            *copied = parcel;
             *idempotency = idempotency.filter(|_| with_key);
         }
         let to = self.append_copy(&copy)?;
         for Target { channel, sequence, .. } in live.iter().filter(|target| !target.is_to_come()) {
-            match self.channels.get_mut(channel) {
-                Some(channel) => channel.state.relocate(*sequence, to),
-                None => self.relay_out.relocate((*channel, *sequence), to),
+            if let Some(channel) = self.channels.get_mut(channel) {
+                channel.state.relocate(*sequence, to);
             }
+        }
+        if let Some(parcel) = parcel {
+            self.relay_out.relocate(parcel, to);
         }
         self.shared.relocate(position, to);
         self.log.release(position);
@@ -269,38 +275,42 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
-    /// Whether a target is the parcel of this record, and still exists.
-    pub(super) fn has_parcel(&self, target: &Target, position: Position) -> bool {
-        is_relay_number(target.channel)
-            && self.relay_out.is_at((target.channel, target.sequence), Some(position))
-    }
-
     /// Copies a settle while there are older logs, which may have copies of its message. In its own log a settle
     /// outlives all of them without help: segments are freed only from the oldest end.
-    fn keep_settle(&mut self, channel: u32, sequence: Sequence) -> Result<(), Stopped> {
-        let Some(new_from) = self.reclaim.new_from.as_ref().filter(|_| self.here.owns(channel)) else {
-            return Ok(());
-        };
-        if !self.log.has_older() {
-            self.reclaim.new_from = None;
+    fn keep_settle(&mut self, channel: ChannelId, sequence: Sequence) -> Result<(), Stopped> {
+        if !self.here.owns(channel) || !self.has_new_from() {
             return Ok(());
         }
-        let message = (channel, sequence);
-        let (is_new, is_there) = if is_relay_number(channel) {
-            (self.relay_out.has_assigned(message), self.relay_out.is_at(message, None))
-        } else {
-            let is_new = new_from.get(&channel).is_none_or(|new_from| sequence >= *new_from);
-            (is_new, self.message(channel, sequence).is_some())
-        };
-        if !is_new && !is_there {
+        let new_from = self.reclaim.new_from.as_ref().and_then(|new_from| new_from.get(&channel));
+        let is_new = new_from.is_none_or(|new_from| sequence >= *new_from);
+        if !is_new && self.message(channel, sequence).is_none() {
             self.append_copy(&Record::Settle { channel, sequence })?;
         }
         Ok(())
     }
 
+    /// [`Self::keep_settle`] for a parcel.
+    fn keep_delivered(&mut self, parcel: ParcelId) -> Result<(), Stopped> {
+        if !self.here.sends(parcel) || !self.has_new_from() {
+            return Ok(());
+        }
+        if !self.relay_out.has_assigned(parcel) && !self.relay_out.is_at(parcel, None) {
+            self.append_copy(&Record::ParcelDelivered { parcel })?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are older logs, and so sequences at which the new messages begin.
+    fn has_new_from(&mut self) -> bool {
+        if !self.log.has_older() {
+            self.reclaim.new_from = None;
+        }
+        self.reclaim.new_from.is_some()
+    }
+
     /// Copies a deletion while there are older logs. In its own log it outlives all records of the channel, which come
     /// before it.
-    fn keep_closed(&mut self, channel: u32, record: &Record<'_>) -> Result<(), Stopped> {
+    fn keep_closed(&mut self, channel: ChannelId, record: &Record<'_>) -> Result<(), Stopped> {
         if self.here.owns(channel) && self.log.has_older() {
             self.append_copy(record)?;
         }
@@ -311,16 +321,16 @@ impl<L: Log> Core<L> {
     /// again.
     fn keep_state(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         sequence: Sequence,
         position: Position,
         record: &Record<'_>,
     ) -> Result<(), Stopped> {
         let is_newest =
-            self.message(number, sequence).is_some_and(|message| message.state_at == Some(position));
+            self.message(channel_id, sequence).is_some_and(|message| message.state_at == Some(position));
         if is_newest {
             let to = self.append_copy(record)?;
-            self.state_recorded(number, sequence, to);
+            self.state_recorded(channel_id, sequence, to);
         }
         Ok(())
     }
@@ -365,7 +375,7 @@ impl<L: Log> Core<L> {
         self.reclaim.pacer.wrote(bytes as u64, self.clock.now());
     }
 
-    pub(super) fn message(&self, number: u32, sequence: Sequence) -> Option<Cow<'_, Message>> {
-        self.channels.get(&number)?.state.message(sequence)
+    pub(super) fn message(&self, channel_id: ChannelId, sequence: Sequence) -> Option<Cow<'_, Message>> {
+        self.channels.get(&channel_id)?.state.message(sequence)
     }
 }

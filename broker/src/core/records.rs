@@ -5,10 +5,10 @@ use restante_wire::DeadLetterCause;
 use crate::{
     channel::{DeadLetter, Ended, Granted, LeaseCounts, Message, Phase, Sequence},
     clock::{Mark, Wall},
-    log::{self, Record, RecordedPhase},
+    log::{self, ChannelId, Record, RecordedPhase},
 };
 
-pub(super) fn lease(channel: u32, granted: &Granted) -> Record<'static> {
+pub(super) fn lease(channel: ChannelId, granted: &Granted) -> Record<'static> {
     Record::Lease {
         channel,
         sequence: granted.sequence,
@@ -20,7 +20,7 @@ pub(super) fn lease(channel: u32, granted: &Granted) -> Record<'static> {
 }
 
 /// A message's state record.
-pub(super) fn state(channel: u32, sequence: Sequence, message: &Message) -> Record<'_> {
+pub(super) fn state(channel: ChannelId, sequence: Sequence, message: &Message) -> Record<'_> {
     let Message { lease_counts: LeaseCounts { last, uncounted, start }, expires_at, phase, .. } = message;
     Record::State {
         channel,

@@ -10,7 +10,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
     clock::after,
-    log::{Coming, Log, Purpose, Record, Sync},
+    log::{ChannelId, Coming, Log, Purpose, Record, Sync},
 };
 
 /// Outcome of one turn of a redrive.
@@ -41,8 +41,8 @@ impl<L: Log> Core<L> {
         mut brought: Option<StoredMessage>,
     ) -> Result<RedriveTurn, StoreFailed> {
         let now = self.alive()?;
-        let number = entry.number;
-        let to = to.filter(|to| to.number != number);
+        let channel_id = entry.id;
+        let to = to.filter(|to| to.id != channel_id);
         let turn = max.min(EVENTS_PER_TURN as u64) as usize;
         let dead = match self.channel(entry) {
             Some(channel) => channel.state.in_state(State::Dead, from, turn),
@@ -53,26 +53,27 @@ impl<L: Log> Core<L> {
         for sequence in dead {
             let done = match to {
                 Some(to) => {
-                    let recorded = match self.brought_or_content_of(&mut brought, from, number, sequence)? {
-                        Some(Reading::Here(recorded)) => recorded,
-                        Some(Reading::Coming(its)) => {
-                            (next, coming) = (Some(sequence), Some(its));
-                            break;
-                        }
-                        Some(Reading::Unreadable(_)) => {
-                            unreadable += 1;
-                            continue;
-                        }
-                        None => continue,
-                    };
-                    self.move_message(number, sequence, to, recorded, MoveCause::Redrive)?
+                    let recorded =
+                        match self.brought_or_content_of(&mut brought, from, channel_id, sequence)? {
+                            Some(Reading::Here(recorded)) => recorded,
+                            Some(Reading::Coming(its)) => {
+                                (next, coming) = (Some(sequence), Some(its));
+                                break;
+                            }
+                            Some(Reading::Unreadable(_)) => {
+                                unreadable += 1;
+                                continue;
+                            }
+                            None => continue,
+                        };
+                    self.move_message(channel_id, sequence, to, recorded, MoveCause::Redrive)?
                 }
                 None if !self.has_room_for_state(Purpose::Change) => false,
                 None => {
                     let expires_at = entry.config.limits.ttl_ms().map(|ttl| after(now, ttl));
-                    let channel = self.channels.get_mut(&number);
+                    let channel = self.channels.get_mut(&channel_id);
                     let redriven = channel.is_some_and(|channel| channel.state.redrive(sequence, expires_at));
-                    self.record_state(number, sequence, Purpose::Change)?;
+                    self.record_state(channel_id, sequence, Purpose::Change)?;
                     redriven
                 }
             };
@@ -84,31 +85,31 @@ impl<L: Log> Core<L> {
         }
         self.metrics.redriven.inc_by(moved);
         let ticket = self.appended_some(moved);
-        self.serve_waiting(number);
-        self.touch(number);
-        let left = self.channels.get(&number).map_or(0, |channel| channel.state.count(State::Dead));
+        self.serve_waiting(channel_id);
+        self.touch(channel_id);
+        let left = self.channels.get(&channel_id).map_or(0, |channel| channel.state.count(State::Dead));
         Ok(RedriveTurn { moved, unreadable, left, next, coming, ticket })
     }
 
     /// Removes messages of a state permanently, a few at a time. The caller repeats it until none was removed.
     pub fn purge(&mut self, entry: &Arc<ChannelEntry>, state: State) -> Result<(u64, Ticket), StoreFailed> {
         self.alive()?;
-        let number = entry.number;
+        let channel_id = entry.id;
         let goes = match self.channel(entry) {
             Some(channel) => channel.state.in_state(state, 0, EVENTS_PER_TURN),
             None => Vec::new(),
         };
         let mut gone = 0;
         for sequence in goes {
-            if !self.remove_message(number, sequence)? {
+            if !self.remove_message(channel_id, sequence)? {
                 break;
             }
             gone += 1;
         }
         self.metrics.purged.inc_by(gone);
         let ticket = self.appended_some(gone);
-        self.serve_waiting(number);
-        self.touch(number);
+        self.serve_waiting(channel_id);
+        self.touch(channel_id);
         Ok((gone, ticket))
     }
 
@@ -118,10 +119,14 @@ impl<L: Log> Core<L> {
     }
 
     /// Drops a message to make room for a newer one.
-    pub(super) fn drop_message(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
-        if self.remove_message(number, sequence)? {
+    pub(super) fn drop_message(
+        &mut self,
+        channel_id: ChannelId,
+        sequence: Sequence,
+    ) -> Result<(), StoreFailed> {
+        if self.remove_message(channel_id, sequence)? {
             self.metrics.dropped.inc();
-            if let Some(channel) = self.channels.get(&number) {
+            if let Some(channel) = self.channels.get(&channel_id) {
                 channel.counters.dropped.fetch_add(1, Relaxed);
             }
         }
@@ -129,34 +134,34 @@ impl<L: Log> Core<L> {
     }
 
     /// Removes a message without a settle. False if the log has no room for the record: then the message stays.
-    fn remove_message(&mut self, number: u32, sequence: Sequence) -> Result<bool, StoreFailed> {
+    fn remove_message(&mut self, channel_id: ChannelId, sequence: Sequence) -> Result<bool, StoreFailed> {
         if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
             return Ok(false);
         }
-        let channel = self.channels.get_mut(&number);
+        let channel = self.channels.get_mut(&channel_id);
         let Some(message) = channel.and_then(|channel| channel.state.remove(sequence)) else {
             return Ok(true);
         };
-        self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
+        self.append(&Record::Settle { channel: channel_id, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
-        self.message_removed(number, sequence, &message);
+        self.message_removed(channel_id, sequence, &message);
         Ok(true)
     }
 
     /// Records the expiry of a message that has left its channel.
     pub(super) fn expired(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         sequence: Sequence,
         message: &crate::channel::Message,
     ) -> Result<(), StoreFailed> {
         self.metrics.expired.inc();
-        if let Some(channel) = self.channels.get(&number) {
+        if let Some(channel) = self.channels.get(&channel_id) {
             channel.counters.expired.fetch_add(1, Relaxed);
         }
-        self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
+        self.append(&Record::Settle { channel: channel_id, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
-        self.message_removed(number, sequence, message);
+        self.message_removed(channel_id, sequence, message);
         Ok(())
     }
 }

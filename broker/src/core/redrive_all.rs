@@ -84,7 +84,7 @@ impl<L: Log> Cores<L> {
         to: Option<Arc<ChannelEntry>>,
         limit: u64,
     ) -> Result<(), WorkFailed> {
-        let core = self.of(entry.number);
+        let core = self.of(entry.id);
         let (mut from, mut brought, mut unreadable) = (0, None, 0);
         loop {
             let (of, to, max) = (entry.clone(), to.clone(), limit - done.moved);
@@ -94,9 +94,11 @@ impl<L: Log> Cores<L> {
             let mut next = turn.next;
             brought = None;
             if let (Some(coming), Some(sequence)) = (turn.coming, next) {
-                let (came, number) = (coming.await, entry.number);
-                brought =
-                    core.run(move |core| core.finish_read(number, sequence, None, came)).await??.readable();
+                let (came, channel_id) = (coming.await, entry.id);
+                brought = core
+                    .run(move |core| core.finish_read(channel_id, sequence, None, came))
+                    .await??
+                    .readable();
                 if brought.is_none() {
                     unreadable += 1;
                     next = Some(sequence + 1);
@@ -124,7 +126,7 @@ impl<L: Log> Cores<L> {
         to: Option<Arc<ChannelEntry>>,
         limit: u64,
     ) -> Result<(), WorkFailed> {
-        let core = self.of(stored_in.number);
+        let core = self.of(stored_in.id);
         let entry = stored_in.clone();
         let until = core.run(move |core| core.next_sequence(&entry)).await?;
         let request = ReturnRequest { stored_in, came_from, to, until };
@@ -144,9 +146,9 @@ impl<L: Log> Cores<L> {
                 let mut next = turn.next;
                 brought = None;
                 if let (Some(coming), Some(sequence)) = (turn.coming, next) {
-                    let (came, number) = (coming.await, request.stored_in.number);
+                    let (came, channel_id) = (coming.await, request.stored_in.id);
                     brought = core
-                        .run(move |core| core.finish_read(number, sequence, None, came))
+                        .run(move |core| core.finish_read(channel_id, sequence, None, came))
                         .await??
                         .readable();
                     if brought.is_none() {

@@ -5,18 +5,15 @@ use std::{collections::BTreeSet, iter::repeat_n};
 
 use bytes::Bytes;
 
-use super::{
-    Core, StoreFailed, StoredMessage, Ticket, arrival::NewMessage, placement::is_relay_number,
-    reclaim::Stopped, relay_out::ParcelId,
-};
+use super::{Core, StoreFailed, StoredMessage, Ticket, arrival::NewMessage, reclaim::Stopped};
 use crate::{
     channel::{Sequence, Stored},
-    log::{AppendError, Log, Position, Record, Sync, Target, Targets},
+    log::{AppendError, ChannelId, Log, MovedFrom, ParcelId, Position, Record, Sync, Target, Targets},
 };
 
 /// Parcels that were stored and may arrive again, until their origin has removed them.
 #[derive(Debug, Default)]
-pub(super) struct RelayIn(BTreeSet<(ParcelId, u32)>);
+pub(super) struct RelayIn(BTreeSet<(ParcelId, ChannelId)>);
 
 /// Outcome of a parcel.
 #[derive(Debug)]
@@ -29,12 +26,12 @@ pub(super) enum Receipt {
 
 impl RelayIn {
     /// Notes that a channel has a parcel.
-    pub(super) fn add(&mut self, message: ParcelId, channel: u32) {
+    pub(super) fn add(&mut self, message: ParcelId, channel: ChannelId) {
         self.0.insert((message, channel));
     }
 
     /// Whether a channel has, or had, a parcel that may arrive again.
-    pub(super) fn knows(&self, message: ParcelId, channel: u32) -> bool {
+    pub(super) fn knows(&self, message: ParcelId, channel: ChannelId) -> bool {
         self.0.contains(&(message, channel))
     }
 
@@ -44,25 +41,21 @@ impl RelayIn {
     }
 
     fn forget(&mut self, message: ParcelId) {
-        let channels: Vec<_> = self.0.range((message, 0)..=(message, u32::MAX)).copied().collect();
+        let all = (message, ChannelId(0))..=(message, ChannelId(u64::MAX));
+        let channels: Vec<_> = self.0.range(all).copied().collect();
         channels.iter().for_each(|known| {
             self.0.remove(known);
         });
     }
 }
 
-/// The parcel that a record's message came from.
-pub(super) fn parcel_origin(moved_from: Option<ParcelId>) -> Option<ParcelId> {
-    moved_from.filter(|(number, _)| is_relay_number(*number))
-}
-
 /// The records that remain of a message that is gone: that it left its origin, and that its key was used.
 pub(crate) fn residual_records(record: &Record<'_>, visit: &mut impl FnMut(&Record<'_>)) {
     let Record::Message { targets, moved_from, .. } = *record else { return };
-    match (moved_from, parcel_origin(moved_from)) {
-        (_, Some(_)) => receipt_of(record, targets.iter(), |receipt| visit(receipt)),
-        (Some((channel, sequence)), None) => visit(&Record::Settle { channel, sequence }),
-        (None, None) => {}
+    match moved_from {
+        Some(MovedFrom::Parcel(_)) => receipt_of(record, targets.iter(), |receipt| visit(receipt)),
+        Some(MovedFrom::Channel { channel, sequence }) => visit(&Record::Settle { channel, sequence }),
+        None => {}
     }
     if let Some((channel, idempotency, message_id)) = record.key() {
         visit(&Record::Key { channel, idempotency, message_id });
@@ -78,9 +71,9 @@ fn receipt_of<T>(
     let mut encoded = Vec::new();
     by.for_each(|target| Target::to_come(target.channel, None).encode(&mut encoded));
     let mut receipt = *record;
-    if let Record::Message { targets, idempotency, due_ms, group, headers, body, .. } = &mut receipt {
+    if let Record::Message { targets, parcel, idempotency, due_ms, group, headers, body, .. } = &mut receipt {
         *targets = Targets::new(&encoded);
-        (*idempotency, *due_ms, *group, *headers, *body) = (None, None, None, &[], &[]);
+        (*parcel, *idempotency, *due_ms, *group, *headers, *body) = (None, None, None, None, &[], &[]);
     }
     visit(&receipt)
 }
@@ -102,7 +95,7 @@ impl<L: Log> Core<L> {
         for target in to_come {
             let Some(sequence) = self.sequence_for(from, target.channel) else { continue };
             there.push(Target { sequence, ..target });
-            if let Some(entry) = self.store.by_number(target.channel) {
+            if let Some(entry) = self.store.by_id(target.channel) {
                 let makes_room = self.admit(&entry, size as u64, None).unwrap_or_default();
                 goes.extend(makes_room.into_iter().map(|sequence| (target.channel, sequence)));
             }
@@ -114,12 +107,13 @@ impl<L: Log> Core<L> {
         there.iter().for_each(|target| target.encode(&mut encoded));
         let record = Record::Message {
             targets: Targets::new(&encoded),
+            parcel: None,
             message_id,
             enqueued_ms,
             idempotency: None,
             due_ms,
             group,
-            moved_from: Some(from),
+            moved_from: Some(MovedFrom::Parcel(from)),
             headers,
             body,
         };
@@ -142,8 +136,8 @@ impl<L: Log> Core<L> {
             self.relay_in.add(from, target.channel);
             self.arrive(*target, arrived);
         }
-        for (number, sequence) in goes {
-            self.drop_message(number, sequence)?;
+        for (channel_id, sequence) in goes {
+            self.drop_message(channel_id, sequence)?;
         }
         for target in there {
             self.serve_waiting(target.channel);
@@ -154,11 +148,11 @@ impl<L: Log> Core<L> {
 
     /// The next sequence of a channel in this shard that does not have the parcel; none if the channel is being
     /// deleted.
-    fn sequence_for(&mut self, from: ParcelId, number: u32) -> Option<Sequence> {
-        if !self.here.owns(number) || self.relay_in.knows(from, number) {
+    fn sequence_for(&mut self, from: ParcelId, channel_id: ChannelId) -> Option<Sequence> {
+        if !self.here.owns(channel_id) || self.relay_in.knows(from, channel_id) {
             return None;
         }
-        let entry = self.store.by_number(number)?;
+        let entry = self.store.by_id(channel_id)?;
         self.channel(&entry).map(|channel| channel.state.next_sequence())
     }
 
@@ -170,7 +164,7 @@ impl<L: Log> Core<L> {
     /// Copies the receipt of a parcel whose message is gone from its channels, if the parcel may arrive again.
     pub(super) fn keep_receipt(&mut self, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
-        let Some(from) = parcel_origin(moved_from) else { return Ok(()) };
+        let Some(from) = moved_from.and_then(MovedFrom::parcel) else { return Ok(()) };
         let gone = targets.iter().filter(|target| self.message(target.channel, target.sequence).is_none());
         let owed: Vec<_> = gone.filter(|target| self.relay_in.knows(from, target.channel)).collect();
         if owed.is_empty() {
@@ -191,14 +185,16 @@ mod tests {
     #[test]
     fn the_residual_of_a_message_is_its_origin_and_its_key() {
         let mut targets = Vec::new();
-        Target { channel: 4, sequence: 5, expires_ms: None }.encode(&mut targets);
+        Target { channel: ChannelId(4), sequence: 5, expires_ms: None }.encode(&mut targets);
         let idempotency = Some(Idempotency { hash: 1, fingerprint: 2, expires_ms: 3 });
-        let parcel = (u32::MAX, 8);
+        let from_channel = Some(MovedFrom::Channel { channel: ChannelId(9), sequence: 8 });
+        let from_parcel = Some(MovedFrom::Parcel(ParcelId { shard: 3, place: 8 }));
         for (moved_from, idempotency) in
-            [(None, None), (None, idempotency), (Some((9, 8)), None), (Some(parcel), None)]
+            [(None, None), (None, idempotency), (from_channel, None), (from_parcel, None)]
         {
             let record = Record::Message {
                 targets: Targets::new(&targets),
+                parcel: None,
                 message_id: 6,
                 enqueued_ms: 7,
                 idempotency,
@@ -210,9 +206,11 @@ mod tests {
             };
             let mut records = Vec::new();
             residual_records(&record, &mut |record| match *record {
-                Record::Settle { channel, sequence } => records.push(format!("left {channel}, {sequence}")),
+                Record::Settle { channel, sequence } => {
+                    records.push(format!("left {}, {sequence}", channel.0))
+                }
                 Record::Key { channel, message_id, .. } => {
-                    records.push(format!("key of {channel}, {message_id}"));
+                    records.push(format!("key of {}, {message_id}", channel.0));
                 }
                 Record::Message {
                     targets,
@@ -231,8 +229,8 @@ mod tests {
             let expected = match (moved_from, idempotency) {
                 (None, None) => Vec::new(),
                 (None, Some(_)) => vec!["key of 4, 6".to_owned()],
-                (Some((9, 8)), _) => vec!["left 9, 8".to_owned()],
-                (Some(from), _) => vec![format!("taken {:?}", Some(from))],
+                (Some(MovedFrom::Channel { .. }), _) => vec!["left 9, 8".to_owned()],
+                (Some(MovedFrom::Parcel(_)), _) => vec![format!("taken {moved_from:?}")],
             };
             assert_eq!(records, expected);
         }

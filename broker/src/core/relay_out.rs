@@ -1,8 +1,8 @@
 //! The sending side of the relay: messages for channels of other shards. These are messages to channels of several
 //! shards, and dead letters whose dead-letter channel belongs to another shard.
 //!
-//! The first shard stores such a message for its own channels, and as a parcel of its own, with the other channels as
-//! targets to come. The sync of that record is the decision: before it, another log could have on disk what this one
+//! The first shard stores such a message for its own channels, and as a parcel with the other channels as targets to
+//! come. The sync of that record is the decision: before it, another log could have on disk what this one
 //! has lost. Then every other shard gets the record, and stores the message for its channels by a record of its own.
 //! That record names the parcel, so that it is stored once ([`super::relay_in`]), however many times it is sent. When
 //! all of these records are on disk, the parcel is removed. A start continues with the parcels that it finds.
@@ -17,26 +17,20 @@ use super::{
     Core, Router, StoreFailed, Ticket, commit_batch::CommitBatch, in_relay::InRelay, relay_in::Receipt,
     reserve::SETTLE_BYTES,
 };
-use crate::{
-    channel::Sequence,
-    log::{Log, LogError, Position, Purpose, Read, Record, Sync},
-};
+use crate::log::{ChannelId, Log, LogError, ParcelId, Position, Purpose, Read, Record, Sync};
 
 /// Pause before a parcel is sent again for which the other log had no room. Nothing reports when there is room; two
 /// attempts a second cost nothing, and are soon enough while a disk is being emptied.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
-/// A parcel: the relay number of its origin, and the count there.
-pub(super) type ParcelId = (u32, Sequence);
-
 /// The parcels of a shard for others.
 #[derive(Debug)]
 pub(super) struct RelayOut {
-    /// This shard's relay number.
-    number: u32,
-    /// Counts begin at a random number at each start, so that none is reused, whatever the log remembers.
-    first: Sequence,
-    assigned: Sequence,
+    /// This shard's index.
+    shard: u32,
+    /// Places begin at a random number at each start, so that none is assigned twice, whatever the log remembers.
+    first: u64,
+    assigned: u64,
     parcels: BTreeMap<ParcelId, StoredParcel>,
     /// Parcels that no task sends yet.
     waiting: Vec<Parcel>,
@@ -66,7 +60,7 @@ pub(super) struct Parcel {
 impl RelayOut {
     /// The relay of a start, with the parcels that earlier starts have left, in the order in which they are sent.
     pub(super) fn new(
-        number: u32,
+        shard: u32,
         start: u64,
         left: impl Iterator<Item = (ParcelId, Position, InRelay)>,
     ) -> Self {
@@ -77,12 +71,12 @@ impl RelayOut {
             (id, StoredParcel { position, delivered })
         });
         let parcels = parcels.collect();
-        Self { number, first: start, assigned: 0, parcels, waiting }
+        Self { shard, first: start, assigned: 0, parcels, waiting }
     }
 
     /// The next parcel's id.
     pub(super) fn next(&self) -> ParcelId {
-        (self.number, self.first.wrapping_add(self.assigned))
+        ParcelId { shard: self.shard, place: self.first.wrapping_add(self.assigned) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -95,8 +89,8 @@ impl RelayOut {
     }
 
     /// Whether this start assigned an id.
-    pub(super) fn has_assigned(&self, (number, sequence): ParcelId) -> bool {
-        number == self.number && sequence.wrapping_sub(self.first) < self.assigned
+    pub(super) fn has_assigned(&self, ParcelId { shard, place }: ParcelId) -> bool {
+        shard == self.shard && place.wrapping_sub(self.first) < self.assigned
     }
 
     /// Whether a parcel exists, and at this position, if one is given.
@@ -153,8 +147,7 @@ impl<L: Log> Core<L> {
         let Some(StoredParcel { position, .. }) = self.relay_out.parcels.remove(&id) else {
             return Ok(Some(Ticket::committed()));
         };
-        let (channel, sequence) = id;
-        self.append(&Record::Settle { channel, sequence }, Purpose::Settle)?;
+        self.append(&Record::ParcelDelivered { parcel: id }, Purpose::Settle)?;
         self.release_position(position);
         Ok(Some(self.appended(Sync::Now)))
     }
@@ -190,7 +183,7 @@ pub async fn send_parcels<L: Log>(cores: Router<L>) {
 }
 
 /// The tickets of the receiving shards, by one of their channels.
-type Receipts = Vec<(u32, Ticket)>;
+type Receipts = Vec<(ChannelId, Ticket)>;
 
 /// Sends a parcel to every shard, and reports the outcome to waiting answers.
 async fn send_parcel<L: Log>(cores: &Router<L>, parcel: Parcel) -> Result<Receipts, StoreFailed> {
@@ -246,17 +239,18 @@ async fn remove_when_safe<L: Log>(
 }
 
 /// Of the channels to come, one for each shard.
-fn one_per_shard<L: Log>(cores: &Router<L>, bytes: &Bytes) -> Vec<u32> {
+fn one_per_shard<L: Log>(cores: &Router<L>, bytes: &Bytes) -> Vec<ChannelId> {
     let Ok(Record::Message { targets, .. }) = Record::decode(bytes) else { return Vec::new() };
     let to_come = targets.iter().filter(|target| target.is_to_come()).map(|target| target.channel);
-    let of_each: BTreeMap<usize, u32> = to_come.map(|channel| (cores.core_of(channel), channel)).collect();
+    let of_each: BTreeMap<usize, ChannelId> =
+        to_come.map(|channel| (cores.core_of(channel), channel)).collect();
     of_each.into_values().collect()
 }
 
 /// Stores a parcel in the shard of a channel, as soon as its log has room.
 async fn store_at<L: Log>(
     cores: &Router<L>,
-    channel: u32,
+    channel: ChannelId,
     id: ParcelId,
     bytes: &Bytes,
 ) -> Result<Ticket, StoreFailed> {

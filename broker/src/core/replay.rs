@@ -16,17 +16,18 @@ use uuid::Uuid;
 use super::{
     PerChannel, Placement,
     ownership::ChannelEvidence,
-    placement::is_relay_number,
     positions::SharedPositions,
     records,
-    relay_in::{RelayIn, parcel_origin},
-    relay_out::ParcelId,
+    relay_in::RelayIn,
     replay_channels::{KnownUids, PartChannels},
 };
 use crate::{
     channel::{ChannelState, GroupName, LeaseCounts, Message, Phase, Sequence, Stored},
     clock::{Millis, Past},
-    log::{Idempotency, Log, LogError, Position, Record, RecordHead, RecordedPhase, Replayed, Target},
+    log::{
+        ChannelId, Idempotency, Log, LogError, MovedFrom, ParcelId, Position, Record, RecordHead,
+        RecordedPhase, Replayed, Target,
+    },
 };
 
 /// The newest state of a message in the log.
@@ -45,8 +46,7 @@ struct StateChange {
 pub(super) struct ReplayedKey {
     pub(super) position: Position,
     pub(super) expires_at: Millis,
-    /// The number of its channel, or 0.
-    pub(super) channel: u32,
+    pub(super) channel: ChannelId,
     /// Whether the record holds only the key.
     pub(super) alone: bool,
 }
@@ -56,7 +56,7 @@ pub(super) struct ReplayedKey {
 pub(crate) struct Replay {
     here: Placement,
     pub(super) channels: PerChannel<ChannelState>,
-    changes: HashMap<(u32, Sequence), StateChange>,
+    changes: HashMap<(ChannelId, Sequence), StateChange>,
     pub(super) keys: HashMap<u128, ReplayedKey>,
     pub(super) shared: SharedPositions,
     /// Records of messages that are gone, or that have a newer copy.
@@ -79,7 +79,7 @@ pub(crate) struct Replay {
     /// Bytes of the longest record that the log accepts.
     longest_record: u64,
     /// Messages with longer records, and their bytes: an earlier start had larger segments.
-    too_long: Vec<(u32, Sequence, u64)>,
+    too_long: Vec<(ChannelId, Sequence, u64)>,
 }
 
 /// A parcel.
@@ -88,6 +88,12 @@ pub(super) struct LeavingParcel {
     pub(super) message: Message,
     /// The channels that did not have it when it was stored.
     pub(super) to_come: Vec<Target>,
+    record_bytes: u64,
+}
+
+/// Bytes of a whole record.
+fn record_bytes(head: &RecordHead<'_>) -> u64 {
+    (head.record.encoded_len() + head.content_bytes) as u64
 }
 
 impl Default for Replay {
@@ -145,39 +151,43 @@ impl Replay {
         let RecordHead { record, content_bytes } = head;
         self.key(position, record);
         match *record {
-            Record::Message { targets, enqueued_ms, due_ms, group, moved_from, .. } => {
+            Record::Message { targets, parcel, enqueued_ms, due_ms, group, moved_from, .. } => {
                 let here = self.here;
-                match (moved_from, parcel_origin(moved_from)) {
-                    (_, Some(from)) => {
+                match moved_from {
+                    Some(MovedFrom::Parcel(from)) => {
                         let own = targets.iter().filter(|target| here.owns(target.channel));
                         own.for_each(|target| self.relay_in.add(from, target.channel));
                     }
-                    (Some((channel, sequence)), None) => self.removed(channel, sequence),
-                    (None, None) => {}
+                    Some(MovedFrom::Channel { channel, sequence }) => self.removed(channel, sequence),
+                    None => {}
                 }
                 let stored = self.stored(position, enqueued_ms, *content_bytes);
                 let stored_by_this = |target: &Target| here.owns(target.channel) && !target.is_to_come();
                 let own = || targets.iter().filter(stored_by_this);
+                let parcel = parcel.filter(|parcel| here.sends(*parcel));
                 let group = group.map(|group| self.group(group));
-                self.shared.share(position, own().count());
+                let copy = |expires_at| Message {
+                    stored,
+                    group: group.clone(),
+                    expires_at,
+                    lease_counts: LeaseCounts::default(),
+                    phase: records::first_phase(due_ms),
+                    state_at: None,
+                };
+                self.shared.share(position, own().count() + usize::from(parcel.is_some()));
                 for Target { channel, sequence, expires_ms } in own() {
                     self.measure(channel, sequence, head);
-                    let message = Message {
-                        stored,
-                        group: group.clone(),
-                        expires_at: expires_ms,
-                        lease_counts: LeaseCounts::default(),
-                        phase: records::first_phase(due_ms),
-                        state_at: None,
-                    };
-                    if is_relay_number(channel) {
-                        let to_come = targets.iter().filter(Target::is_to_come).collect();
-                        self.add_parcel((channel, sequence), LeavingParcel { message, to_come });
-                    } else {
-                        self.message(channel, sequence, message);
-                    }
+                    self.message(channel, sequence, copy(expires_ms));
                 }
-                if own().next().is_none() && parcel_origin(moved_from).is_some() {
+                if let Some(parcel) = parcel {
+                    let to_come = targets.iter().filter(Target::is_to_come).collect();
+                    let record_bytes = record_bytes(head);
+                    self.add_parcel(parcel, LeavingParcel { message: copy(None), to_come, record_bytes });
+                }
+                if own().next().is_none()
+                    && parcel.is_none()
+                    && moved_from.is_some_and(|from| from.parcel().is_some())
+                {
                     // The record is only a receipt.
                     self.dead.push(position);
                 }
@@ -200,9 +210,13 @@ impl Replay {
                 self.changed(channel, sequence, StateChange { lease_counts, phase, position, expires_at });
             }
             Record::Settle { channel, sequence } => self.removed(channel, sequence),
+            Record::ParcelDelivered { parcel } => self.delivered(parcel),
             Record::Key { .. } => {}
-            Record::Channel { channel, uid, namespace, name } => {
+            Record::Channel { channel, uid, next_sequence, namespace, name } => {
                 self.named(channel, Uuid::from_u128(uid), namespace, name);
+                if let Some(last) = next_sequence.checked_sub(1).filter(|_| self.here.owns(channel)) {
+                    self.saw(channel, last);
+                }
             }
             Record::ChannelClosed { channel, uid } => self.closed(channel, Uuid::from_u128(uid)),
             Record::Clock { .. } => records::mark(record).into_iter().for_each(|mark| self.past.marked(mark)),
@@ -230,12 +244,12 @@ impl Replay {
     }
 
     /// Notes a message that this start's log could not copy.
-    fn measure(&mut self, channel: u32, sequence: Sequence, head: &RecordHead<'_>) {
+    fn measure(&mut self, channel: ChannelId, sequence: Sequence, head: &RecordHead<'_>) {
         // Nearly all: a head is far shorter than half of a segment.
         if (head.content_bytes as u64) < self.longest_record / 2 {
             return;
         }
-        let bytes = (head.record.encoded_len() + head.content_bytes) as u64;
+        let bytes = record_bytes(head);
         if bytes > self.longest_record {
             self.too_long.push((channel, sequence, bytes));
         }
@@ -243,14 +257,16 @@ impl Replay {
 
     /// The longest message that the log could not copy, of those still in a channel or a parcel: one of its channels,
     /// and its bytes.
-    pub(super) fn too_long(&self, is_there: impl Fn(u32, Sequence) -> bool) -> Option<(u32, u64)> {
-        let there = self.too_long.iter().filter_map(|&(channel, sequence, bytes)| {
-            let leaving = self.leaving.get(&(channel, sequence)).and_then(|leaving| leaving.to_come.first());
-            let of = leaving.map(|target| target.channel);
-            let of = of.or_else(|| is_there(channel, sequence).then_some(channel))?;
-            Some((of, bytes))
-        });
-        there.max_by_key(|(_, bytes)| *bytes)
+    pub(super) fn too_long(
+        &self,
+        is_there: impl Fn(ChannelId, Sequence) -> bool,
+    ) -> Option<(ChannelId, u64)> {
+        let there = self.too_long.iter().filter(|(channel, sequence, _)| is_there(*channel, *sequence));
+        let there = there.map(|(channel, _, bytes)| (*channel, *bytes));
+        let leaving = self.leaving.values().filter(|leaving| leaving.record_bytes > self.longest_record);
+        let leaving =
+            leaving.filter_map(|leaving| Some((leaving.to_come.first()?.channel, leaving.record_bytes)));
+        there.chain(leaving).max_by_key(|(_, bytes)| *bytes)
     }
 
     fn group(&mut self, name: &str) -> GroupName {
@@ -262,7 +278,7 @@ impl Replay {
         group
     }
 
-    fn message(&mut self, channel: u32, sequence: Sequence, message: Message) {
+    fn message(&mut self, channel: ChannelId, sequence: Sequence, message: Message) {
         if self.closed.contains_key(&channel) {
             return self.release(Some(message));
         }
@@ -275,7 +291,7 @@ impl Replay {
         self.release(older.map(|older| older.message));
     }
 
-    fn changed(&mut self, channel: u32, sequence: Sequence, mut changed: StateChange) {
+    fn changed(&mut self, channel: ChannelId, sequence: Sequence, mut changed: StateChange) {
         if !self.here.owns(channel) {
             return;
         }
@@ -287,13 +303,9 @@ impl Replay {
         self.changes.insert((channel, sequence), changed);
     }
 
-    fn removed(&mut self, channel: u32, sequence: Sequence) {
+    fn removed(&mut self, channel: ChannelId, sequence: Sequence) {
         if !self.here.owns(channel) {
             return;
-        }
-        if is_relay_number(channel) {
-            let removed = self.leaving.remove(&(channel, sequence));
-            return self.release(removed.map(|removed| removed.message));
         }
         self.saw(channel, sequence);
         self.dead.extend(self.changes.remove(&(channel, sequence)).map(|changed| changed.position));
@@ -302,6 +314,13 @@ impl Replay {
         }
         let message = self.channels.entry(channel).or_default().remove(sequence);
         self.release(message);
+    }
+
+    fn delivered(&mut self, parcel: ParcelId) {
+        if self.here.sends(parcel) {
+            let gone = self.leaving.remove(&parcel);
+            self.release(gone.map(|gone| gone.message));
+        }
     }
 
     /// Releases a copy of a message.
@@ -313,7 +332,7 @@ impl Replay {
         }
     }
 
-    fn saw(&mut self, channel: u32, sequence: Sequence) {
+    fn saw(&mut self, channel: ChannelId, sequence: Sequence) {
         if self.closed.contains_key(&channel) {
             return;
         }
@@ -349,7 +368,7 @@ impl Replay {
     pub(crate) fn deliver_parcels(&mut self) {
         let mut leaving: Vec<_> = self.leaving.drain().collect();
         leaving.sort_unstable_by_key(|(_, leaving)| leaving.message.stored.position);
-        for (from, LeavingParcel { message, to_come }) in leaving {
+        for (from, LeavingParcel { message, to_come, .. }) in leaving {
             for Target { channel, expires_ms, .. } in to_come {
                 if !self.relay_in.knows(from, channel) && !self.closed.contains_key(&channel) {
                     let sequence = self.channels.entry(channel).or_default().next_sequence();
@@ -359,9 +378,9 @@ impl Replay {
         }
     }
 
-    /// The state of each channel, by number.
-    pub(crate) fn channels(&self) -> impl Iterator<Item = (u32, &ChannelState)> {
-        self.channels.iter().map(|(number, state)| (*number, state))
+    /// The state of each channel, by id.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = (ChannelId, &ChannelState)> {
+        self.channels.iter().map(|(channel_id, state)| (*channel_id, state))
     }
 
     /// Removes all messages of a channel; its used sequences stay known.

@@ -6,16 +6,15 @@ use uuid::Uuid;
 
 use super::{
     Replay,
-    ownership::{ChannelEvidence, ChannelName, UidConflict},
-    placement::is_relay_number,
+    ownership::{ChannelEvidence, ChannelName},
 };
-use crate::log::Record;
+use crate::log::{ChannelId, Record};
 
-/// The UIDs of channel numbers in the address store.
-pub(crate) struct KnownUids(Box<dyn Fn(u32) -> Option<Uuid> + Send>);
+/// The UIDs of channel ids in the address store.
+pub(crate) struct KnownUids(Box<dyn Fn(ChannelId) -> Option<Uuid> + Send>);
 
 impl KnownUids {
-    pub(crate) fn by(uid: impl Fn(u32) -> Option<Uuid> + Send + 'static) -> Self {
+    pub(crate) fn by(uid: impl Fn(ChannelId) -> Option<Uuid> + Send + 'static) -> Self {
         Self(Box::new(uid))
     }
 }
@@ -31,9 +30,9 @@ impl fmt::Debug for KnownUids {
 pub(super) struct PartChannels {
     pub(super) part: u64,
     /// Channels that the part names.
-    pub(super) named: HashSet<u32, foldhash::fast::RandomState>,
+    pub(super) named: HashSet<ChannelId, foldhash::fast::RandomState>,
     /// Channels of which the part has messages or keys.
-    stored: HashSet<u32, foldhash::fast::RandomState>,
+    stored: HashSet<ChannelId, foldhash::fast::RandomState>,
 }
 
 impl PartChannels {
@@ -59,44 +58,25 @@ impl PartChannels {
     }
 
     /// Channels with records but without a name: the end of another part was copied here when the log was opened.
-    pub(super) fn unnamed(&self) -> Vec<u32> {
+    pub(super) fn unnamed(&self) -> Vec<ChannelId> {
         self.stored.difference(&self.named).copied().collect()
     }
 }
 
 impl Replay {
-    /// Notes that a number is used.
-    fn mentioned(&mut self, channel: u32) {
-        if !is_relay_number(channel) {
-            self.evidence.next_number = self.evidence.next_number.max(channel.saturating_add(1));
-        }
-    }
-
     /// Adds a name record.
-    pub(super) fn named(&mut self, number: u32, uid: Uuid, namespace: &str, name: &str) {
-        self.mentioned(number);
-        let evidence = || ChannelName { uid, namespace: namespace.into(), name: name.into() };
-        match (self.known.0)(number) {
-            Some(known) if known == uid => {}
-            Some(other) => {
-                let conflict = UidConflict { number, in_log: evidence().to_string(), other };
-                self.evidence.conflicts.insert(number, conflict);
-                self.evidence.name(number, evidence());
-            }
-            None if self.evidence.names.get(&number).is_some_and(|name| name.uid == uid) => {}
-            None => self.evidence.name(number, evidence()),
+    pub(super) fn named(&mut self, channel: ChannelId, uid: Uuid, namespace: &str, name: &str) {
+        let known = self.evidence.names.get(&channel);
+        if (self.known.0)(channel).is_none() && known.is_none_or(|known| known.uid != uid) {
+            let name = ChannelName { uid, namespace: namespace.into(), name: name.into() };
+            self.evidence.name(channel, name);
         }
     }
 
     /// Adds a deletion: all earlier records of the channel are dead.
-    pub(super) fn closed(&mut self, number: u32, uid: Uuid) {
-        self.mentioned(number);
-        if let Some(other) = (self.known.0)(number).filter(|other| *other != uid) {
-            let in_log = format!("{uid}, which was deleted,");
-            self.evidence.conflicts.insert(number, UidConflict { number, in_log, other });
-        }
-        self.closed.insert(number, uid);
-        if let Some(mut state) = self.channels.remove(&number) {
+    pub(super) fn closed(&mut self, channel: ChannelId, uid: Uuid) {
+        self.closed.insert(channel, uid);
+        if let Some(mut state) = self.channels.remove(&channel) {
             self.empty(&mut state);
         }
     }
@@ -105,39 +85,52 @@ impl Replay {
     /// between two runs.
     pub(crate) fn channel_evidence(&mut self) -> ChannelEvidence {
         let mut evidence = std::mem::take(&mut self.evidence);
-        let conflicts = &evidence.conflicts;
-        let is_unknown = |number: &u32| {
-            *number != 0 && ((self.known.0)(*number).is_none() || conflicts.contains_key(number))
-        };
+        let is_unknown = |channel: &ChannelId| (self.known.0)(*channel).is_none();
         let stored = self.channels.iter().filter(|(_, state)| state.messages_count() > 0);
         // There are millions of keys, of few channels.
-        let of_keys: HashSet<u32, foldhash::fast::RandomState> =
+        let of_keys: HashSet<ChannelId, foldhash::fast::RandomState> =
             self.keys.values().map(|key| key.channel).collect();
-        let holding = stored.map(|(number, _)| *number).chain(of_keys).filter(is_unknown).collect();
+        let holding = stored.map(|(channel, _)| *channel).chain(of_keys);
+        (evidence.holding, evidence.holding_known) = holding.partition(is_unknown);
         let leaving = self.leaving.iter();
         let to_come = leaving
             .flat_map(|(from, leaving)| leaving.to_come.iter().map(|target| (*from, target.channel)))
-            .filter(|(_, number)| is_unknown(number))
+            .filter(|(_, channel_id)| is_unknown(channel_id))
             .collect();
-        (evidence.holding, evidence.to_come) = (holding, to_come);
+        evidence.to_come = to_come;
         evidence.closed.clone_from(&self.closed);
-        let highest =
-            self.channels.keys().chain(&evidence.holding).copied().filter(|number| !is_relay_number(*number));
-        let highest = highest.chain(evidence.to_come.iter().map(|(_, number)| *number)).max().unwrap_or(0);
-        evidence.next_number = evidence.next_number.max(highest.saturating_add(1));
         evidence
     }
 
     /// Drops the messages and keys of some channels.
-    pub(super) fn drop_channels(&mut self, numbers: &HashSet<u32>) {
-        if numbers.is_empty() {
+    pub(super) fn drop_channels(&mut self, channel_ids: &HashSet<ChannelId>) {
+        if channel_ids.is_empty() {
             return;
         }
-        for number in numbers {
-            if let Some(mut state) = self.channels.remove(number) {
+        for channel_id in channel_ids {
+            if let Some(mut state) = self.channels.remove(channel_id) {
                 self.empty(&mut state);
             }
         }
-        self.keys.retain(|_, key| !numbers.contains(&key.channel));
+        self.keys.retain(|_, key| !channel_ids.contains(&key.channel));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Position, RecordHead};
+
+    #[test]
+    fn a_channel_continues_at_the_next_sequence_of_its_name_record() {
+        let mut replay = Replay::default();
+        for next_sequence in [0, 6, 4] {
+            let (channel, uid, namespace, name) = (ChannelId(7), 1, "acme", "orders");
+            let record = Record::Channel { channel, uid, next_sequence, namespace, name };
+            replay.record(Position::for_test(1), &RecordHead::of(&record));
+        }
+        replay.finish();
+        let next: Vec<_> = replay.channels().map(|(_, state)| state.next_sequence()).collect();
+        assert_eq!(next, [6]);
     }
 }

@@ -4,13 +4,13 @@
 use super::Core;
 use crate::{
     channel::Sequence,
-    log::{Log, Position, Purpose},
+    log::{ChannelId, Log, Position, Purpose},
 };
 
 /// Bytes of a message's state record, without the reason of a reject.
-pub(super) const STATE_BYTES: usize = 52;
+pub(super) const STATE_BYTES: usize = 56;
 /// Bytes of a settle record.
-pub(super) const SETTLE_BYTES: usize = 17;
+pub(super) const SETTLE_BYTES: usize = 21;
 
 /// Reserved for each message that was never leased: its state record. And for each lease: the settle, in a frame of its
 /// own.
@@ -27,8 +27,8 @@ impl<L: Log> Core<L> {
     }
 
     /// Notes the position of a message's state record, and releases the previous one.
-    pub(super) fn state_recorded(&mut self, number: u32, sequence: Sequence, position: Position) {
-        let before = match self.channels.get_mut(&number) {
+    pub(super) fn state_recorded(&mut self, channel_id: ChannelId, sequence: Sequence, position: Position) {
+        let before = match self.channels.get_mut(&channel_id) {
             Some(channel) => channel.state.record_at(sequence, position),
             None => Some(position),
         };
@@ -38,8 +38,8 @@ impl<L: Log> Core<L> {
     }
 
     /// Updates the reserve after a change of a channel's messages.
-    pub(super) fn update_reserve(&mut self, number: u32) {
-        let Some(channel) = self.channels.get_mut(&number) else { return };
+    pub(super) fn update_reserve(&mut self, channel_id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
         let owed = channel.state.pending_records();
         let before = std::mem::replace(&mut channel.reserved_records, owed);
         if before != owed {
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_reserve_of_a_message_is_enough() {
-        let (channel, sequence) = (u32::MAX, u64::MAX);
+        let (channel, sequence) = (ChannelId(u64::MAX), u64::MAX);
         let phase = RecordedPhase::Ready(Ended::Expired);
         let state = Record::State {
             channel,

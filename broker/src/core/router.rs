@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::{Core, CoreGone, Cores, Mailbox, Placement, ReadBack, Reading, SharedCore, StoreFailed, Ticket};
 use crate::{
     channel::{Claim, Sequence},
-    log::{Coming, DiskLog, Log, LogError, Position},
+    log::{ChannelId, Coming, DiskLog, Log, LogError, Position},
 };
 
 /// All shards, from the thread of one of them. Cheap to clone.
@@ -48,7 +48,7 @@ impl<L: Log> Router<L> {
     }
 
     /// The shard of a channel.
-    pub fn core_of(&self, channel: u32) -> usize {
+    pub fn core_of(&self, channel: ChannelId) -> usize {
         self.0.here.core_of(channel)
     }
 
@@ -59,7 +59,7 @@ impl<L: Log> Router<L> {
     /// holds something, such as a lease, undoes itself on drop.
     pub async fn ask<A, T>(
         &self,
-        channel: u32,
+        channel: ChannelId,
         with: &A,
         act: impl FnOnce(&mut Core<L>, &A) -> T + Send + 'static,
     ) -> Result<T, CoreGone>
@@ -83,8 +83,8 @@ impl<L: Log> Router<L> {
     /// that order.
     pub async fn each<I, T>(
         &self,
-        items: Vec<(u32, I)>,
-        act: impl Fn(&mut Core<L>, u32, I) -> T + Clone + Send + 'static,
+        items: Vec<(ChannelId, I)>,
+        act: impl Fn(&mut Core<L>, ChannelId, I) -> T + Clone + Send + 'static,
     ) -> Result<Vec<T>, CoreGone>
     where
         I: Clone + Send + 'static,
@@ -97,7 +97,7 @@ impl<L: Log> Router<L> {
             return Ok(self.0.own.with(each));
         }
         let count = items.len();
-        let mut parts: BTreeMap<usize, Vec<(usize, u32, I)>> = BTreeMap::new();
+        let mut parts: BTreeMap<usize, Vec<(usize, ChannelId, I)>> = BTreeMap::new();
         for (index, (channel, item)) in items.into_iter().enumerate() {
             parts.entry(self.core_of(channel)).or_default().push((index, channel, item));
         }
@@ -118,7 +118,7 @@ impl<L: Log> Router<L> {
     }
 
     /// Runs a closure with a channel's shard, without waiting for it.
-    pub fn tell(&self, channel: u32, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
+    pub fn tell(&self, channel: ChannelId, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
         if self.0.here.owns(channel) {
             return self.0.own.with(act);
         }
@@ -126,7 +126,7 @@ impl<L: Log> Router<L> {
     }
 
     /// Waits for a ticket of a channel's shard.
-    pub async fn wait_until_committed(&self, channel: u32, ticket: Ticket) -> Result<(), StoreFailed> {
+    pub async fn wait_until_committed(&self, channel: ChannelId, ticket: Ticket) -> Result<(), StoreFailed> {
         if self.0.here.owns(channel) {
             return ticket.wait().await;
         }
@@ -137,7 +137,7 @@ impl<L: Log> Router<L> {
     /// Waits for the body of a message. `handed` is the lease under which it is being delivered.
     pub async fn content(
         &self,
-        channel: u32,
+        channel: ChannelId,
         sequence: Sequence,
         handed: Option<Claim>,
         reading: &mut Reading,
@@ -157,7 +157,7 @@ impl<L: Log> Router<L> {
     /// Waits for the record of a key, for a push to a channel.
     pub(super) async fn read_key_record(
         &self,
-        channel: u32,
+        channel: ChannelId,
         position: Position,
         coming: &mut Coming,
     ) -> Result<(Position, Option<Bytes>), StoreFailed> {
@@ -172,12 +172,12 @@ impl<L: Log> Router<L> {
     }
 
     /// Runs a closure with the shard of a channel that another thread owns.
-    fn tell_other(&self, channel: u32, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
+    fn tell_other(&self, channel: ChannelId, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
         self.handle(self.0.here.core).tell_other(self.core_of(channel), act);
     }
 
     /// The way back from the thread that owns a channel.
-    fn back_from(&self, channel: u32) -> ReturnPath<L> {
+    fn back_from(&self, channel: ChannelId) -> ReturnPath<L> {
         ReturnPath { there: self.core_of(channel), here: self.clone() }
     }
 }

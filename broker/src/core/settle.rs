@@ -11,7 +11,7 @@ use super::{
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
     clock::{Millis, after},
-    log::{Log, Purpose, Record, Sync},
+    log::{ChannelId, Log, Purpose, Record, Sync},
 };
 
 #[derive(Debug)]
@@ -77,11 +77,11 @@ impl From<StoreFailed> for SettleRefusal {
 
 impl<L: Log> Core<L> {
     /// Settles a message, which leaves the channel. Succeeds as well if it has left before.
-    pub fn settle(&mut self, number: u32, claim: Claim) -> Result<Ticket, SettleRefusal> {
+    pub fn settle(&mut self, channel_id: ChannelId, claim: Claim) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
-        self.leased_channel(number)?;
+        self.leased_channel(channel_id)?;
         self.needs_room(Purpose::Settle, SETTLE_BYTES)?;
-        let channel = self.leased_channel(number)?;
+        let channel = self.leased_channel(channel_id)?;
         let Some(message) = channel.state.settle(claim, now)? else {
             // A repeated settle gets the same answer, and the first one may still be in the open batch. A message that
             // left without a settle may have done so without a sync.
@@ -91,10 +91,10 @@ impl<L: Log> Core<L> {
         self.metrics.settled.inc();
         let residence = now.saturating_sub(message.stored.enqueued_at);
         self.metrics.residence_seconds.observe(residence as f64 / 1000.0);
-        self.append(&Record::Settle { channel: number, sequence: claim.sequence }, Purpose::Settle)?;
-        self.message_removed(number, claim.sequence, &message);
-        let ticket = self.settle_ticket(number);
-        self.after_lease(number);
+        self.append(&Record::Settle { channel: channel_id, sequence: claim.sequence }, Purpose::Settle)?;
+        self.message_removed(channel_id, claim.sequence, &message);
+        let ticket = self.settle_ticket(channel_id);
+        self.after_lease(channel_id);
         Ok(ticket)
     }
 
@@ -102,31 +102,36 @@ impl<L: Log> Core<L> {
     /// reason is left out, as it may be long.
     pub fn reject(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         claim: Claim,
         reason: Option<&str>,
     ) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
-        self.leased_channel(number)?;
+        self.leased_channel(channel_id)?;
         self.needs_room(Purpose::Settle, STATE_BYTES)?;
         let reason = reason.filter(|reason| self.log.has_room(Purpose::Store, STATE_BYTES + reason.len()));
-        let channel = self.leased_channel(number)?;
+        let channel = self.leased_channel(channel_id)?;
         if !channel.state.reject(claim, reason, &channel.policy, now)? {
             return Ok(self.ticket_so_far(Sync::Now));
         }
-        self.record_dead_letter(number, claim.sequence)?;
-        let ticket = self.settle_ticket(number);
-        self.after_lease(number);
+        self.record_dead_letter(channel_id, claim.sequence)?;
+        let ticket = self.settle_ticket(channel_id);
+        self.after_lease(channel_id);
         Ok(ticket)
     }
 
     /// Releases a message: it takes its old place, at once or after a delay.
-    pub fn release(&mut self, number: u32, claim: Claim, release: Release) -> Result<Ticket, SettleRefusal> {
+    pub fn release(
+        &mut self,
+        channel_id: ChannelId,
+        claim: Claim,
+        release: Release,
+    ) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
         let Release { counted, delay } = release;
-        self.leased_channel(number)?;
+        self.leased_channel(channel_id)?;
         let has_room = self.needs_room(Purpose::Change, STATE_BYTES);
-        let channel = self.leased_channel(number)?;
+        let channel = self.leased_channel(channel_id)?;
         let max_seconds = channel.entry.config.limits.max_delay_seconds;
         if delay.is_some_and(|delay| delay > Millis::from(max_seconds) * 1000) {
             return Err(SettleRefusal::DelayTooLong { max_seconds });
@@ -134,45 +139,45 @@ impl<L: Log> Core<L> {
         has_room?;
         match channel.state.release(claim, counted, delay, &channel.policy, now)? {
             Released::Repeated => return Ok(self.ticket_so_far(Sync::Later)),
-            Released::DeadLettered => self.record_dead_letter(number, claim.sequence)?,
+            Released::DeadLettered => self.record_dead_letter(channel_id, claim.sequence)?,
             Released::Requeued => {
-                self.lease_ended(number, claim.sequence);
-                self.record_state(number, claim.sequence, Purpose::Change)?;
+                self.lease_ended(channel_id, claim.sequence);
+                self.record_state(channel_id, claim.sequence, Purpose::Change)?;
             }
         }
         self.metrics.released.inc();
         let ticket = self.appended(Sync::Later);
-        self.after_lease(number);
+        self.after_lease(channel_id);
         Ok(ticket)
     }
 
     /// Renews a lease for `seconds` from now, or for the channel's default; at most for its maximum.
     pub fn renew(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         claim: Claim,
         seconds: Option<u32>,
     ) -> Result<Renewed, SettleRefusal> {
         let now = self.alive()?;
-        self.leased_channel(number)?;
+        self.leased_channel(channel_id)?;
         self.needs_room(Purpose::Change, STATE_BYTES)?;
-        let channel = self.leased_channel(number)?;
+        let channel = self.leased_channel(channel_id)?;
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);
         let granted = channel.state.renew(claim, after(now, lease), now)?;
-        let ticket = self.record_lease(number, &granted)?;
-        self.touch(number);
+        let ticket = self.record_lease(channel_id, &granted)?;
+        self.touch(channel_id);
         Ok(Renewed { granted, lease, ticket })
     }
 
     /// The channel of a lease, created if necessary: after a restart the log may have none of its messages, but the
     /// channel exists.
-    fn leased_channel(&mut self, number: u32) -> Result<&mut Channel, SettleRefusal> {
-        if !self.channels.contains_key(&number)
-            && let Some(entry) = self.store.by_number(number)
+    fn leased_channel(&mut self, channel_id: ChannelId) -> Result<&mut Channel, SettleRefusal> {
+        if !self.channels.contains_key(&channel_id)
+            && let Some(entry) = self.store.by_id(channel_id)
         {
             let _ = self.channel(&entry);
         }
-        self.channels.get_mut(&number).map(|channel| &mut **channel).ok_or(SettleRefusal::ChannelDeleted)
+        self.channels.get_mut(&channel_id).map(|channel| &mut **channel).ok_or(SettleRefusal::ChannelDeleted)
     }
 
     /// Refuses an operation without room for its record, before anything has changed.
@@ -183,23 +188,24 @@ impl<L: Log> Core<L> {
     /// Appends a message's state record. The caller has checked the room.
     pub(super) fn record_state(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         sequence: u64,
         purpose: Purpose,
     ) -> Result<(), StoreFailed> {
-        let Some(message) = self.channels.get(&number).and_then(|channel| channel.state.message(sequence))
+        let Some(message) =
+            self.channels.get(&channel_id).and_then(|channel| channel.state.message(sequence))
         else {
             return Ok(());
         };
-        let appended = self.log.append(&records::state(number, sequence, &message), purpose);
+        let appended = self.log.append(&records::state(channel_id, sequence, &message), purpose);
         let position = self.check_appended(appended)?;
-        self.state_recorded(number, sequence, position);
+        self.state_recorded(channel_id, sequence, position);
         Ok(())
     }
 
     /// The ticket of a settle: at once for a channel that does not outlive a restart.
-    fn settle_ticket(&mut self, number: u32) -> Ticket {
-        let durability = self.channels.get(&number).map(|channel| channel.entry.config.durability);
+    fn settle_ticket(&mut self, channel_id: ChannelId) -> Ticket {
+        let durability = self.channels.get(&channel_id).map(|channel| channel.entry.config.durability);
         match durability {
             Some(Durability::Memory) => {
                 let _ = self.appended(Sync::Later);
@@ -210,8 +216,8 @@ impl<L: Log> Core<L> {
     }
 
     /// Delivers messages after the end of a lease: another one of the message group may follow.
-    fn after_lease(&mut self, number: u32) {
-        self.serve_waiting(number);
-        self.touch(number);
+    fn after_lease(&mut self, channel_id: ChannelId) {
+        self.serve_waiting(channel_id);
+        self.touch(channel_id);
     }
 }

@@ -8,7 +8,7 @@ use restante_wire::channel::SHARED_DESTINATION_CHANNELS_MAX;
 use super::{Core, Push, PushRefusal, keys::PushKey};
 use crate::{
     address_store::ChannelEntry,
-    log::{Idempotency, Log, Record, Target, Targets},
+    log::{Idempotency, Log, ParcelId, Record, Target, Targets},
 };
 
 /// The limit that a message exceeds alone.
@@ -32,8 +32,8 @@ impl<L: Log> Core<L> {
         if bytes <= longest / 2 {
             return Ok(());
         }
-        let needs_relay = entries.iter().any(|entry| !self.here.owns(entry.number));
-        let record = record_bytes(push, entries.len() + usize::from(needs_relay)) as u64;
+        let needs_relay = entries.iter().any(|entry| !self.here.owns(entry.id));
+        let record = record_bytes(push, entries.len(), needs_relay) as u64;
         if record > longest {
             return Err(PushRefusal::TooLarge { bytes: record, limit: SizeLimit::Segment(longest) });
         }
@@ -41,12 +41,13 @@ impl<L: Log> Core<L> {
     }
 }
 
-/// Bytes of a message's record with this number of targets.
-fn record_bytes(push: &Push, targets: usize) -> usize {
-    let zeros = [0; (SHARED_DESTINATION_CHANNELS_MAX + 1) * Target::BYTES];
+/// Bytes of a message's record with this number of targets, and perhaps a parcel.
+fn record_bytes(push: &Push, targets: usize, needs_relay: bool) -> usize {
+    let zeros = [0; SHARED_DESTINATION_CHANNELS_MAX * Target::BYTES];
     let key = push.key.map(|PushKey { hash, fingerprint }| Idempotency { hash, fingerprint, expires_ms: 0 });
     let record = Record::Message {
         targets: Targets::new(&zeros[..targets * Target::BYTES]),
+        parcel: needs_relay.then_some(ParcelId { shard: 0, place: 0 }),
         message_id: 0,
         enqueued_ms: 0,
         idempotency: key,

@@ -19,7 +19,7 @@ use super::{
     ownership::{self, ChannelEvidence},
     pending_moves::PendingMoves,
     reclaim::Reclaim,
-    relay_out::{ParcelId, RelayOut},
+    relay_out::RelayOut,
     replay::{LeavingParcel, Replay, ReplayedKey},
     replay_channels::KnownUids,
     timers::ChannelTimers,
@@ -29,7 +29,7 @@ use crate::{
     channel::{LeaseSealer, Message},
     clock::{Clock, Past},
     first_failure::FirstFailure,
-    log::{BatchNumber, Log, LogError, Sync},
+    log::{BatchNumber, ChannelId, Log, LogError, ParcelId, Sync},
     metrics::Metrics,
     shared::Shared,
 };
@@ -91,7 +91,7 @@ impl<L: Log> ReplayedLog<L> {
     /// Replays a log that was just opened, and all older ones.
     pub async fn read(mut log: L, here: Placement, store: &AddressStore) -> Result<Self, LogError> {
         let store = store.clone();
-        let known = KnownUids::by(move |number| Some(store.by_number(number)?.config.uid));
+        let known = KnownUids::by(move |channel_id| Some(store.by_id(channel_id)?.config.uid));
         let replay = Replay::read(&mut log, here, known).await?;
         Ok(Self { log, here, replay })
     }
@@ -109,20 +109,17 @@ impl<L: Log> ReplayedLog<L> {
     }
 
     /// Makes sure that every replayed record has an owner. Records of a channel that the address store does not know
-    /// get an orphan, unless the channel was deleted. Fails before anything is written if the logs do not belong to
-    /// this store.
+    /// get an orphan, unless the channel was deleted.
     pub fn find_owners(all: &mut [Self], store: &AddressStore) -> Result<(), StartError> {
         let mut evidence = ChannelEvidence::default();
         for found in all.iter_mut() {
             evidence.add(found.replay.channel_evidence());
         }
-        evidence
-            .to_come
-            .retain(|(from, number)| !all.iter().any(|found| found.replay.relay_in.knows(*from, *number)));
-        if let Some((_, conflict)) = evidence.conflicts.pop_first() {
-            return Err(StartError::StoresDiffer(Box::new(conflict)));
-        }
-        let (is_known, is_taken) = (|number| store.is_known(number), |uid| store.by_uid(uid).is_some());
+        evidence.to_come.retain(|(from, channel_id)| {
+            !all.iter().any(|found| found.replay.relay_in.knows(*from, *channel_id))
+        });
+        let (is_known, is_taken) =
+            (|channel_id| store.is_known(channel_id), |uid| store.by_uid(uid).is_some());
         let orphans = evidence.orphans(is_known, is_taken, |uid| store.is_deleted(uid));
         store.begin()?;
         if !orphans.is_empty() {
@@ -136,29 +133,31 @@ impl<L: Log> ReplayedLog<L> {
         }
         let completed = complete_deletions(&evidence, store)?;
         let known = evidence.names.iter().filter(|(_, name)| store.is_deleted(name.uid));
-        let deleted: HashSet<u32> =
-            known.map(|(number, _)| *number).chain(completed.iter().map(|(number, _)| *number)).collect();
+        let deleted: HashSet<ChannelId> = known
+            .map(|(channel_id, _)| *channel_id)
+            .chain(completed.iter().map(|(channel_id, _)| *channel_id))
+            .collect();
         for found in all.iter_mut() {
             found.replay.drop_channels(&deleted);
             // A log may have lost the record of a deletion, which only a later channel of the same name shows. On a full
             // disk the deletion is missing in the address store, too.
             found.replay.closed.extend(completed.iter().copied());
         }
-        Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect(), evidence.next_number)?)
+        Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect())?)
     }
 }
 
 /// Completes deletions that are only in the logs: after a crash between log and address store, or with an older address
 /// store. Without room on the disk, these channels exist until the next start, closed. Returns the deleted channels
-/// that the address store had, by number.
+/// that the address store had, by id.
 fn complete_deletions(
     evidence: &ChannelEvidence,
     store: &AddressStore,
-) -> Result<Vec<(u32, Uuid)>, StartError> {
-    let held = |uid| store.by_uid(uid).map(|entry| entry.number);
+) -> Result<Vec<(ChannelId, Uuid)>, StartError> {
+    let held = |uid| store.by_uid(uid).map(|entry| entry.id);
     let unfinished = evidence.unfinished(held, |uid| store.is_deleted(uid), store.deletions_room());
     let there: Vec<_> = unfinished.iter().filter_map(|(_, uid)| store.by_uid(*uid)).collect();
-    let completed = there.iter().map(|entry| (entry.number, entry.config.uid)).collect();
+    let completed = there.iter().map(|entry| (entry.id, entry.config.uid)).collect();
     if unfinished.is_empty() {
         return Ok(completed);
     }
@@ -203,52 +202,57 @@ impl<L: Log> Core<L> {
                 replay.dead.extend(alone.then_some(position));
                 continue;
             }
-            let entry = store.by_number(channel);
+            let entry = store.by_id(channel);
             let namespace = entry.as_ref().map_or("", |entry| &entry.config.namespace);
             let lies = KeyRecord { position, alone };
             idempotency.insert(hash, expires_at, lies, (channel, namespace), now);
         }
         let mut channels = PerChannel::<Box<Channel>>::default();
         // Deleted channels that the address store still has stay closed.
-        let closed: HashSet<u32> =
-            replay.closed.keys().copied().filter(|number| store.is_known(*number)).collect();
-        closed.iter().for_each(|number| counters.get_or_insert(*number).in_relay.close(true));
-        for (number, mut state) in std::mem::take(&mut replay.channels) {
-            match store.by_number(number) {
+        let closed: HashSet<ChannelId> =
+            replay.closed.keys().copied().filter(|channel_id| store.is_known(*channel_id)).collect();
+        closed.iter().for_each(|channel_id| counters.get_or_insert(*channel_id).in_relay.close(true));
+        for (channel_id, mut state) in std::mem::take(&mut replay.channels) {
+            match store.by_id(channel_id) {
                 Some(entry) => {
                     if entry.config.durability == Durability::Memory {
                         replay.empty(&mut state);
                     }
-                    channels.insert(number, Box::new(Channel::new(entry, state, &counters, &disk)));
+                    channels.insert(channel_id, Box::new(Channel::new(entry, state, &counters, &disk)));
                 }
                 // An empty channel without an address is not missed.
                 None if state.messages_count() == 0 => {}
-                None => return Err(StartError::NoOwner(number)),
+                None => return Err(StartError::NoOwner(channel_id)),
             }
         }
-        let is_there = |number, sequence| {
-            channels.get(&number).is_some_and(|channel| channel.state.message(sequence).is_some())
+        let is_there = |channel_id, sequence| {
+            channels.get(&channel_id).is_some_and(|channel| channel.state.message(sequence).is_some())
         };
-        if let Some((number, bytes)) = replay.too_long(is_there) {
-            let channel = store.by_number(number).map(|entry| entry.config.qualified_name());
+        if let Some((channel_id, bytes)) = replay.too_long(is_there) {
+            let channel = store.by_id(channel_id).map(|entry| entry.config.qualified_name());
             // A parcel for a channel that was deleted meanwhile must still be copied until it is removed.
-            let channel = channel.unwrap_or_else(|| format!("number {number}"));
+            let channel = channel.unwrap_or_else(|| format!("{channel_id}"));
             return Err(StartError::TooLong { channel, bytes, longest: log.longest_record() });
         }
-        let before = channels.iter().map(|(number, channel)| (*number, channel.state.next_sequence()));
+        let before =
+            channels.iter().map(|(channel_id, channel)| (*channel_id, channel.state.next_sequence()));
         let before = log.has_older().then(|| before.collect());
         let mut leaving: Vec<_> = replay.leaving.iter().collect();
         // Ids are drawn at each start, so they order the parcels of one start and not of several.
         leaving.sort_unstable_by_key(|(message, leaving)| (leaving.message.stored.enqueued_at, **message));
         let leaving = leaving.into_iter().map(
-            |(message, LeavingParcel { message: Message { stored, .. }, to_come })| {
+            |(message, LeavingParcel { message: Message { stored, .. }, to_come, .. })| {
                 let to = to_come.iter().map(|target| target.channel);
-                let in_relay =
-                    InRelay::new(&store, |number| counters.get_or_insert(number), to, stored.bytes.into());
+                let in_relay = InRelay::new(
+                    &store,
+                    |channel_id| counters.get_or_insert(channel_id),
+                    to,
+                    stored.bytes.into(),
+                );
                 (*message, stored.position, in_relay)
             },
         );
-        let relay_out = RelayOut::new(here.relay_number(), start, leaving);
+        let relay_out = RelayOut::new(here.core as u32, start, leaving);
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(
             worker = here.core,
@@ -305,8 +309,8 @@ impl<L: Log> Core<L> {
         }
         replay.dead.into_iter().for_each(|position| core.log.release(position));
         core.resume_naming(replay.newest_part);
-        let numbers: Vec<_> = core.channels.keys().copied().collect();
-        numbers.into_iter().for_each(|number| core.touch(number));
+        let channel_ids: Vec<_> = core.channels.keys().copied().collect();
+        channel_ids.into_iter().for_each(|channel_id| core.touch(channel_id));
         // The first commit may be far off, and parcels that are stuck should show before.
         core.publish_samples();
         Ok(core)

@@ -4,61 +4,61 @@ use super::{Core, EVENTS_PER_TURN, StoreFailed, reserve::ROOM_AGAIN_AFTER_MS};
 use crate::{
     channel::Elapsed,
     clock::Millis,
-    log::{Log, Purpose},
+    log::{ChannelId, Log, Purpose},
 };
 
 impl<L: Log> Core<L> {
     /// Processes due events, a part of each channel's. The rest is due again at once.
     pub fn elapse(&mut self) {
         let Ok(now) = self.alive() else { return };
-        for number in self.timers.take_due(now) {
-            if let Some(channel) = self.channels.get_mut(&number) {
+        for channel_id in self.timers.take_due(now) {
+            if let Some(channel) = self.channels.get_mut(&channel_id) {
                 channel.wakes_at = None;
             }
             // The failure of the log was reported.
-            let Ok(may_go_on) = self.elapse_in(number, now) else { return };
+            let Ok(may_go_on) = self.elapse_in(channel_id, now) else { return };
             if !may_go_on {
                 // Due events wait until there is room for their records.
-                self.wake_at(number, now + ROOM_AGAIN_AFTER_MS);
+                self.wake_at(channel_id, now + ROOM_AGAIN_AFTER_MS);
                 continue;
             }
-            self.serve_waiting(number);
-            self.touch(number);
+            self.serve_waiting(channel_id);
+            self.touch(channel_id);
         }
     }
 
     /// Processes a channel's due events, if its timer has not fired yet: a busy thread fires timers late, as all
     /// threads do when the broker starts.
-    pub(super) fn catch_up(&mut self, number: u32, now: Millis) -> Result<(), StoreFailed> {
-        let channel = self.channels.get(&number);
+    pub(super) fn catch_up(&mut self, channel_id: ChannelId, now: Millis) -> Result<(), StoreFailed> {
+        let channel = self.channels.get(&channel_id);
         if channel.is_some_and(|channel| channel.wakes_at.is_some_and(|at| at <= now)) {
-            self.elapse_in(number, now)?;
-            self.serve_waiting(number);
+            self.elapse_in(channel_id, now)?;
+            self.serve_waiting(channel_id);
         }
         Ok(())
     }
 
     /// False if the log has no room for the records.
-    fn elapse_in(&mut self, number: u32, now: Millis) -> Result<bool, StoreFailed> {
+    fn elapse_in(&mut self, channel_id: ChannelId, now: Millis) -> Result<bool, StoreFailed> {
         for _ in 0..EVENTS_PER_TURN {
-            let Some(channel) = self.channels.get(&number) else { return Ok(true) };
+            let Some(channel) = self.channels.get(&channel_id) else { return Ok(true) };
             if channel.state.next_event().is_none_or(|at| at > now) {
                 return Ok(true);
             }
             if !self.has_room_for_state(Purpose::Settle) {
                 return Ok(false);
             }
-            let Some(channel) = self.channels.get_mut(&number) else { return Ok(true) };
+            let Some(channel) = self.channels.get_mut(&channel_id) else { return Ok(true) };
             let Some(elapsed) = channel.state.elapse(&channel.policy, now) else { return Ok(true) };
             match elapsed {
                 // The record of the lease or of the message has the time: only a clock mark is missing.
                 Elapsed::Ready(sequence) => {
-                    self.lease_ended(number, sequence);
+                    self.lease_ended(channel_id, sequence);
                     self.mark_if_due();
                 }
-                Elapsed::Expired(sequence, message) => self.expired(number, sequence, &message)?,
+                Elapsed::Expired(sequence, message) => self.expired(channel_id, sequence, &message)?,
                 Elapsed::DeadLettered(sequence) => {
-                    self.record_dead_letter(number, sequence)?;
+                    self.record_dead_letter(channel_id, sequence)?;
                     let _ = self.appended(crate::log::Sync::Later);
                 }
             }

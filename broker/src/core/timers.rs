@@ -6,16 +6,17 @@
 use std::collections::BTreeSet;
 
 use crate::clock::Millis;
+use crate::log::ChannelId;
 
 #[derive(Debug, Default)]
 pub(super) struct ChannelTimers {
-    wakes: BTreeSet<(Millis, u32)>,
+    wakes: BTreeSet<(Millis, ChannelId)>,
 }
 
 impl ChannelTimers {
     /// Moves a channel's timer from `before` to `at`. True if it is the earliest of all: then the timer task must wake
     /// earlier.
-    pub(super) fn set(&mut self, channel: u32, before: Option<Millis>, at: Millis) -> bool {
+    pub(super) fn set(&mut self, channel: ChannelId, before: Option<Millis>, at: Millis) -> bool {
         if let Some(before) = before {
             self.wakes.remove(&(before, channel));
         }
@@ -25,7 +26,7 @@ impl ChannelTimers {
     }
 
     /// Removes a channel's timer.
-    pub(super) fn remove(&mut self, channel: u32, at: Option<Millis>) {
+    pub(super) fn remove(&mut self, channel: ChannelId, at: Option<Millis>) {
         if let Some(at) = at {
             self.wakes.remove(&(at, channel));
         }
@@ -37,7 +38,7 @@ impl ChannelTimers {
     }
 
     /// Removes and returns the channels whose timers are due.
-    pub(super) fn take_due(&mut self, now: Millis) -> Vec<u32> {
+    pub(super) fn take_due(&mut self, now: Millis) -> Vec<ChannelId> {
         let mut due = Vec::new();
         while self.next().is_some_and(|at| at <= now) {
             due.extend(self.wakes.pop_first().map(|(_, channel)| channel));
@@ -53,13 +54,13 @@ mod tests {
     #[test]
     fn timers_fire_in_order_and_not_early() {
         let mut timers = ChannelTimers::default();
-        assert!(timers.set(1, None, 200));
-        assert!(!timers.set(2, None, 300));
-        assert!(timers.set(3, None, 100));
-        assert!(timers.set(2, Some(300), 50));
+        assert!(timers.set(ChannelId(1), None, 200));
+        assert!(!timers.set(ChannelId(2), None, 300));
+        assert!(timers.set(ChannelId(3), None, 100));
+        assert!(timers.set(ChannelId(2), Some(300), 50));
         assert!(timers.take_due(49).is_empty());
-        assert_eq!(timers.take_due(100), [2, 3]);
-        timers.remove(1, Some(200));
+        assert_eq!(timers.take_due(100), [2, 3].map(ChannelId));
+        timers.remove(ChannelId(1), Some(200));
         assert_eq!(timers.next(), None);
     }
 }

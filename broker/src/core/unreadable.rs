@@ -13,7 +13,7 @@ use super::{Core, Reading, StoreFailed, StoredMessage, read::ReadResult};
 use crate::{
     channel::{Claim, Phase, Sequence},
     clock::Millis,
-    log::{Log, LogError, Position, Read, Record, Target},
+    log::{ChannelId, Log, LogError, ParcelId, Position, Read, Record, Target},
 };
 
 /// Disk errors in quick succession that count as a failed disk.
@@ -28,7 +28,7 @@ pub(super) struct ReadErrors {
     since: Millis,
     count: u32,
     /// Reported dead letters of another cause. All other messages are reported when they become dead letters.
-    reported: HashSet<(u32, Sequence)>,
+    reported: HashSet<(ChannelId, Sequence)>,
     /// Reported records of keys.
     reported_keys: HashSet<Position>,
 }
@@ -64,21 +64,23 @@ impl<L: Log> Core<L> {
     /// `handed` holds it; `handed` is the lease under which it is being delivered.
     pub(super) fn finish_read(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         sequence: Sequence,
         handed: Option<Claim>,
         came: ReadResult,
     ) -> Result<ReadBack, StoreFailed> {
         match came.unwrap_or(Err(LogError::Poisoned)) {
             Ok(bytes) => Ok(ReadBack::Whole(StoredMessage::of(&bytes))),
-            Err(error) => Ok(ReadBack::Unreadable(self.message_unreadable(number, sequence, handed, error)?)),
+            Err(error) => {
+                Ok(ReadBack::Unreadable(self.message_unreadable(channel_id, sequence, handed, error)?))
+            }
         }
     }
 
     /// Reads the body of a message from the log.
     pub(super) fn read_content(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         sequence: Sequence,
         handed: Option<Claim>,
         position: Position,
@@ -86,7 +88,9 @@ impl<L: Log> Core<L> {
         match self.log.read(position) {
             Ok(Read::Here(bytes)) => Ok(Reading::Here(StoredMessage::of(&bytes))),
             Ok(Read::Coming(coming)) => Ok(Reading::Coming(coming)),
-            Err(error) => Ok(Reading::Unreadable(self.message_unreadable(number, sequence, handed, error)?)),
+            Err(error) => {
+                Ok(Reading::Unreadable(self.message_unreadable(channel_id, sequence, handed, error)?))
+            }
         }
     }
 
@@ -111,12 +115,12 @@ impl<L: Log> Core<L> {
     /// Reports an unreadable parcel: it stays, and the next start retries.
     pub(super) fn parcel_unreadable(
         &mut self,
-        (relay, sequence): (u32, Sequence),
+        ParcelId { shard, place }: ParcelId,
         error: LogError,
     ) -> StoreFailed {
         if let Ok(error) = self.single_record_error(error) {
             let id = id_of(&error);
-            tracing::warn!(relay, sequence, id = id.map(tracing::field::display), %error, "a message to be relayed to other shards is unreadable; the next start retries");
+            tracing::warn!(shard, place, id = id.map(tracing::field::display), %error, "a message to be relayed to other shards is unreadable; the next start retries");
             self.metrics.unreadable.inc();
         }
         StoreFailed
@@ -133,22 +137,22 @@ impl<L: Log> Core<L> {
     /// Reports an unreadable message and makes it a dead letter, unless that was done before.
     fn message_unreadable(
         &mut self,
-        number: u32,
+        channel_id: ChannelId,
         sequence: Sequence,
         handed: Option<Claim>,
         error: LogError,
     ) -> Result<UnreadableMessage, StoreFailed> {
         let error = self.single_record_error(error)?;
         let unread = UnreadableMessage { id: id_of(&error), why: error.to_string() };
-        let message = self.message(number, sequence);
+        let message = self.message(channel_id, sequence);
         let phase = message.map(|message| message.phase.clone());
         let is_news = match &phase {
             // It has left meanwhile.
             None => false,
             // Its receiver holds it, and needs no body to settle it. If it returns, the next delivery reports it.
-            Some(Phase::Leased(_)) if !handed.is_some_and(|claim| self.holds(number, claim)) => false,
+            Some(Phase::Leased(_)) if !handed.is_some_and(|claim| self.holds(channel_id, claim)) => false,
             Some(Phase::Dead(death)) if death.cause == DeadLetterCause::Unreadable => false,
-            Some(Phase::Dead(_)) => self.unreadable.reported.insert((number, sequence)),
+            Some(Phase::Dead(_)) => self.unreadable.reported.insert((channel_id, sequence)),
             Some(_) => true,
         };
         if !is_news {
@@ -158,7 +162,7 @@ impl<L: Log> Core<L> {
         if error.is_of_the_disk() && !self.is_local_damage() {
             return self.check_log(Err(error));
         }
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(unread) };
+        let Some(channel) = self.channels.get_mut(&channel_id) else { return Ok(unread) };
         let name = channel.entry.config.qualified_name();
         self.metrics.unreadable.inc();
         let id = unread.id.map(tracing::field::display);
@@ -168,20 +172,21 @@ impl<L: Log> Core<L> {
             channel.state.mark_unreadable(sequence, &unread.why, self.clock.now());
             channel.counters.dead_lettered.fetch_add(1, Relaxed);
             self.metrics.dead_lettered.inc();
-            self.keep_dead_letter(number, sequence)?;
+            self.keep_dead_letter(channel_id, sequence)?;
             let _ = self.appended(crate::log::Sync::Later);
-            self.touch(number);
+            self.touch(channel_id);
         }
         Ok(unread)
     }
 
     /// Names a message of which only the head is readable, if it is still in a channel or in relay.
     pub(super) fn needed(&self, position: Position, head: &Record<'_>) -> Option<String> {
-        let Record::Message { targets, message_id, .. } = head else { return None };
+        let Record::Message { targets, parcel, message_id, .. } = head else { return None };
+        let in_relay = parcel.is_some_and(|parcel| self.relay_out.is_at(parcel, Some(position)));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
-                || self.has_parcel(target, position)
+                || (in_relay && target.is_to_come())
         };
         let target = targets.iter().find(lives)?;
         let channel = self.channels.get(&target.channel);

@@ -231,6 +231,7 @@ pub(super) fn counts_as_live(record: &Record<'_>) -> bool {
     match record {
         Record::Message { .. } | Record::Lease { .. } | Record::State { .. } | Record::Key { .. } => true,
         Record::Settle { .. }
+        | Record::ParcelDelivered { .. }
         | Record::Clock { .. }
         | Record::Channel { .. }
         | Record::ChannelClosed { .. } => false,

@@ -24,4 +24,6 @@ pub use error::{AppendError, LogError, Unread, UnreadRecord};
 pub use position::Position;
 #[cfg(test)]
 pub(crate) use record::EncodedTarget;
-pub use record::{Ended, Idempotency, Record, RecordHead, RecordedPhase, Target, Targets};
+pub use record::{
+    ChannelId, Ended, Idempotency, MovedFrom, ParcelId, Record, RecordHead, RecordedPhase, Target, Targets,
+};

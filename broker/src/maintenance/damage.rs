@@ -8,10 +8,7 @@ use uuid::Uuid;
 use crate::data_folder::logs::LogFolder;
 use crate::{
     address_store::inspection::Damage as StoreDamage,
-    core::{
-        UidConflict,
-        ownership::{self, Orphan},
-    },
+    core::ownership::{self, Orphan},
     data_folder,
     log::disk::{
         inspection::{self, DamageKind},
@@ -102,15 +99,6 @@ impl Damage {
         );
         let means = "no message is lost, only the configuration of the channels: the next start and salvage keep them as orphans with \
                      their messages";
-        Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
-    }
-
-    /// The log and the address store have different channels under one number.
-    pub(super) fn of_apart(UidConflict { number, in_log, other }: &UidConflict) -> Self {
-        let what =
-            format!("channel number {number} is {in_log} here and has the UID {other} in the address store");
-        let means = "the folders addresses and log come from different points in time, and the broker refuses to start; salvage uses \
-                     the log";
         Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
     }
 

@@ -111,6 +111,7 @@ fn fields(record: &Record<'_>) -> String {
     match *record {
         Record::Message {
             targets,
+            parcel,
             message_id,
             enqueued_ms,
             idempotency,
@@ -121,7 +122,7 @@ fn fields(record: &Record<'_>) -> String {
             body,
         } => {
             format!(
-                "{targets:?}, id {}, enqueued {enqueued_ms}, {idempotency:?}, due {due_ms:?}, group {group:?}, moved from \
+                "{targets:?}, {parcel:?}, id {}, enqueued {enqueued_ms}, {idempotency:?}, due {due_ms:?}, group {group:?}, moved from \
                  {moved_from:?}, {} bytes of headers, {} bytes of body",
                 Uuid::from_u128(message_id),
                 headers.len(),

@@ -22,7 +22,7 @@ pub(super) struct Report {
     pub(super) store_id: Option<Uuid>,
     pub(super) addresses: Addresses,
     pub(super) log: Log,
-    /// The channels and counts of their messages, by channel number.
+    /// The channels and counts of their messages, by channel name.
     pub(super) channels: Vec<Channel>,
     pub(super) damage: Vec<ReportedDamage>,
 }
@@ -103,7 +103,8 @@ pub(super) enum NameFrom {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Channel {
-    pub(super) number: u32,
+    /// The id in the log's records, in hexadecimal digits.
+    pub(super) id: String,
     pub(super) channel: String,
     pub(super) uid: Uuid,
     /// Whether the channel is missing from the current set.
@@ -201,7 +202,7 @@ fn channel(view: &FolderView, held: ChannelView<'_>) -> Channel {
     let name_from = view.name_from(&held);
     let config = &held.entry.config;
     let mut channel = Channel {
-        number: held.entry.number,
+        id: held.entry.id.to_string(),
         channel: config.qualified_name(),
         uid: config.uid,
         orphan: held.orphan,

@@ -111,7 +111,7 @@ fn write_channels(channels: &[Channel], to: &mut impl Write) -> io::Result<()> {
     if channels.is_empty() {
         return Ok(());
     }
-    let head = ["CHANNEL", "NUMBER", "READY", "LEASED", "DELAYED", "DEAD", "BYTES"].map(str::to_owned);
+    let head = ["CHANNEL", "ID", "READY", "LEASED", "DELAYED", "DEAD", "BYTES"].map(str::to_owned);
     let rows = channels.iter().map(|channel| {
         let name = match (channel.orphan, channel.name_from) {
             (_, NameFrom::Log) => format!("{} (orphan, known from the log)", channel.channel),
@@ -121,7 +121,7 @@ fn write_channels(channels: &[Channel], to: &mut impl Write) -> io::Result<()> {
         };
         let counts = [channel.ready, channel.leased, channel.delayed, channel.dead, channel.bytes];
         let counts = counts.map(|count| count.to_string());
-        [vec![name, channel.number.to_string()], counts.into()].concat()
+        [vec![name, channel.id.clone()], counts.into()].concat()
     });
     write_table(head.into(), rows, to)
 }

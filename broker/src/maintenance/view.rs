@@ -16,7 +16,7 @@ use crate::{
     clock::Past,
     core::{KnownUids, Replay, ownership::ChannelEvidence},
     data_folder,
-    log::{Position, Record},
+    log::{ChannelId, Position, Record},
 };
 
 /// An inspected data folder, locked against changes while the value exists.
@@ -30,8 +30,8 @@ pub(super) struct FolderView {
     /// Deleted channels that are still in the address store, by `namespace/name` and UID: only the log has recorded the
     /// deletion.
     pub(super) deleted: Vec<(String, Uuid)>,
-    /// Channels that the address store has lost, by number, and whether the log names them.
-    lost: BTreeMap<u32, bool>,
+    /// Channels that the address store has lost, by id, and whether the log names them.
+    lost: BTreeMap<ChannelId, bool>,
     replay: Replay,
     /// Messages with an unreadable content, by the positions of their records.
     unread: BTreeMap<Position, UnreadableMessage>,
@@ -79,9 +79,9 @@ impl FolderView {
         if parts_are_written {
             logs.leave_out(|name| data_folder::is_foreign(name, &folder.log_ids, &found));
         }
-        let known: HashMap<u32, Uuid> =
-            addresses.channels().iter().map(|(entry, _)| (entry.number, entry.config.uid)).collect();
-        let known = KnownUids::by(move |number| known.get(&number).copied());
+        let known: HashMap<ChannelId, Uuid> =
+            addresses.channels().iter().map(|(entry, _)| (entry.id, entry.config.uid)).collect();
+        let known = KnownUids::by(move |id| known.get(&id).copied());
         let (mut replay, mut kinds) = (Replay::beside(known), BTreeMap::new());
         let mut unread = BTreeMap::new();
         let unreadable = logs.records(|seen, record| {
@@ -106,8 +106,8 @@ impl FolderView {
         damage.extend(wrong.map(|reason| Damage::of_file(data_folder::ADDRESSES, reason)));
         damage.extend(addresses.damage.iter().map(Damage::of_addresses));
         let deleted = complete_deletions(&mut addresses, &evidence);
-        let (apart, lost) = adopt_lost(&mut addresses, &evidence);
-        damage.extend(apart);
+        let (of_lost, lost) = adopt_lost(&mut addresses, &evidence);
+        damage.extend(of_lost);
         damage.extend(logs.damage().iter().chain(&unreadable).map(Damage::of_log));
         damage.sort_by(|one, other| (&one.file, one.from).cmp(&(&other.file, other.from)));
         let mut view = Self { folder, addresses, logs, damage, kinds, deleted, lost, replay, unread };
@@ -145,7 +145,7 @@ impl FolderView {
 
     /// The source of a channel's name.
     pub(super) fn name_from(&self, held: &ChannelView<'_>) -> NameFrom {
-        match self.lost.get(&held.entry.number) {
+        match self.lost.get(&held.entry.id) {
             None => NameFrom::Addresses,
             Some(true) => NameFrom::Log,
             Some(false) => NameFrom::Nothing,
@@ -157,12 +157,12 @@ impl FolderView {
         &self.replay.past
     }
 
-    /// The channels, by number, without deleted ones.
+    /// The channels, by name, without deleted ones.
     pub(super) fn channels(&self) -> Vec<ChannelView<'_>> {
-        let states: BTreeMap<u32, &ChannelState> = self.replay.channels().collect();
+        let states: BTreeMap<ChannelId, &ChannelState> = self.replay.channels().collect();
         let held = |(entry, orphan): (_, _)| {
             let entry: &ChannelEntry = entry;
-            ChannelView { entry, orphan, state: states.get(&entry.number).copied() }
+            ChannelView { entry, orphan, state: states.get(&entry.id).copied() }
         };
         self.addresses.channels().into_iter().map(held).collect()
     }
@@ -176,25 +176,17 @@ impl<'a> ChannelView<'a> {
     }
 }
 
-/// Creates orphans for messages and keys of channels that are missing from the address store, as a start does. A start
-/// refuses a folder whose address store has another channel under a number than the log; here the log's channel
-/// replaces it.
+/// Creates orphans for messages and keys of channels that are missing from the address store, as a start does. Also
+/// returns whether the log has the name of each.
 fn adopt_lost(
     addresses: &mut address_store::inspection::InspectedStore,
     evidence: &ChannelEvidence,
-) -> (Vec<Damage>, BTreeMap<u32, bool>) {
-    let known: BTreeSet<u32> = addresses.channels().iter().map(|(entry, _)| entry.number).collect();
-    let is_known = |number| known.contains(&number) && !evidence.conflicts.contains_key(&number);
-    let is_taken =
-        |uid| addresses.has(uid) && !evidence.conflicts.values().any(|conflict| conflict.other == uid);
+) -> (Option<Damage>, BTreeMap<ChannelId, bool>) {
+    let known: BTreeSet<ChannelId> = addresses.channels().iter().map(|(entry, _)| entry.id).collect();
+    let (is_known, is_taken) = (|id| known.contains(&id), |uid| addresses.has(uid));
     let orphans = evidence.orphans(is_known, is_taken, |uid| addresses.is_deleted(uid));
-    let mut damage: Vec<_> = evidence.conflicts.values().map(Damage::of_apart).collect();
-    if orphans.iter().any(|orphan| !evidence.conflicts.contains_key(&orphan.entry.number)) {
-        damage.push(Damage::of_lost(&orphans, addresses.has_files()));
-    }
-    let lost = orphans.iter().map(|orphan| (orphan.entry.number, orphan.is_named)).collect();
-    // The log decides to which channel a number belongs, even if nothing is stored of that channel any more.
-    evidence.conflicts.keys().for_each(|number| addresses.take_out(*number));
+    let damage = (!orphans.is_empty()).then(|| Damage::of_lost(&orphans, addresses.has_files()));
+    let lost = orphans.iter().map(|orphan| (orphan.entry.id, orphan.is_named)).collect();
     orphans.into_iter().for_each(|orphan| addresses.adopt(orphan.entry));
     (damage, lost)
 }
@@ -205,7 +197,7 @@ fn complete_deletions(
     addresses: &mut address_store::inspection::InspectedStore,
     evidence: &ChannelEvidence,
 ) -> Vec<(String, Uuid)> {
-    let held = |uid| addresses.number(uid);
+    let held = |uid| addresses.id_of(uid);
     let unfinished = evidence.unfinished(held, |uid| addresses.is_deleted(uid), addresses.deletions_room());
     let entries = unfinished.into_iter().filter_map(|(_, uid)| addresses.complete(uid));
     entries.map(|entry| (entry.config.qualified_name(), entry.config.uid)).collect()
@@ -215,6 +207,7 @@ pub(super) fn kind(record: &Record<'_>) -> &'static str {
     match record {
         Record::Lease { .. } => "lease",
         Record::Settle { .. } => "settle",
+        Record::ParcelDelivered { .. } => "parcel delivered",
         Record::Key { .. } => "key",
         Record::Message { .. } => "message",
         Record::State { .. } => "state",

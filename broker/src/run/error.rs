@@ -139,7 +139,7 @@ fn of_change(error: &address_store::ApplyError, refused: u8) -> u8 {
         | ApplyError::Durability { .. }
         | ApplyError::TooMany(_)
         | ApplyError::TooManyOrphans(_)
-        | ApplyError::NumbersExhausted => refused,
+        | ApplyError::IdTaken(_) => refused,
     }
 }
 
@@ -167,9 +167,7 @@ fn of_core(error: &core::StartError) -> u8 {
         StartError::AddressStore(error) => of_address_store(error),
         StartError::Apply(error) => of_change(error, OTHER),
         StartError::TooLong { .. } => CONFIGURATION,
-        StartError::Log(_) | StartError::StoresDiffer(_) | StartError::NoOwner(_) | StartError::Random(_) => {
-            OTHER
-        }
+        StartError::Log(_) | StartError::NoOwner(_) | StartError::Random(_) => OTHER,
     }
 }
 

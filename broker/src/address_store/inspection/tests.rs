@@ -36,17 +36,17 @@ fn entries_before_an_unreadable_part_of_the_journal_count_and_a_start_reports_th
         &journal::payload(&Record::Head(Head { format: FORMAT, generation: 0, id: None })),
         &mut bytes,
     );
-    frame::encode(1, &journal::payload(&Record::Changes(vec![Change::NextNumber(7)])), &mut bytes);
+    frame::encode(1, &journal::payload(&Record::Changes(vec![Change::Synced(7)])), &mut bytes);
     let readable = bytes.len() as u64;
-    frame::encode(2, &journal::payload(&Record::Changes(vec![Change::NextNumber(8)])), &mut bytes);
+    frame::encode(2, &journal::payload(&Record::Changes(vec![Change::Synced(8)])), &mut bytes);
     let length = bytes.len() as u64;
     let mut inspected = InspectedStore::default();
     let mut file = Failing { whole: io::Cursor::new(bytes), readable };
     inspected.read(&folder.join(JOURNAL), JOURNAL, &mut file, length).unwrap();
     let [damage] = &inspected.damage[..] else { panic!("{:?}", inspected.damage) };
     assert_eq!(
-        (damage.file, &damage.bytes, inspected.contents.next_number),
-        (JOURNAL, &(readable..length), 7)
+        (damage.file, &damage.bytes, inspected.contents.synced_at),
+        (JOURNAL, &(readable..length), Some(7))
     );
     assert!(damage.reason.contains("the disk cannot read it"), "{damage:?}");
     let Err(OpenError::Io { path, source, .. }) = inspected.require_undamaged(folder) else {

@@ -1,5 +1,7 @@
 //! The effect of each change, and which changes are refused.
 
+use std::collections::BTreeSet;
+
 use restante_wire::Revision;
 
 use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
@@ -34,7 +36,7 @@ fn a_channel_is_found_by_each_destination_for_pushes_only_and_by_its_source_for_
         store.source("acme/out"),
         store.by_name("acme", "orders"),
         store.by_uid(orders.uid),
-        store.by_number(1),
+        store.by_id(id_of(orders.uid)),
     ];
     for entry in found {
         assert_eq!(entry.unwrap().config, orders);
@@ -44,18 +46,18 @@ fn a_channel_is_found_by_each_destination_for_pushes_only_and_by_its_source_for_
 }
 
 #[test]
-fn a_channel_missing_from_a_set_is_an_orphan_until_it_returns_with_its_number() {
+fn a_channel_missing_from_a_set_is_an_orphan_until_it_returns_with_its_id() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.sync(vec![config("one"), config("two")]).unwrap();
-    let (one, two) = (number(&store, "acme/one").unwrap(), number(&store, "acme/two").unwrap());
+    let (one, two) = (id(&store, "acme/one").unwrap(), id(&store, "acme/two").unwrap());
 
     let changes = store.sync(vec![config("two")]).unwrap();
     assert_eq!(changes, Changes { changed: vec![], withdrawn: vec![one] });
     assert!(store.destination("acme/one").is_empty() && store.source("acme/one").is_none());
     assert!(store.by_name("acme", "one").is_none());
-    assert_eq!(store.by_number(one).unwrap().config, config("one"));
-    assert_eq!(store.orphans(), [store.by_number(one).unwrap()]);
+    assert_eq!(store.by_id(one).unwrap().config, config("one"));
+    assert_eq!(store.orphans(), [store.by_id(one).unwrap()]);
     assert_eq!((store.state().channels, store.state().orphans), (1, 1));
     assert_eq!(store.state().revision, Revision::of([&config("two")]));
 
@@ -65,19 +67,19 @@ fn a_channel_missing_from_a_set_is_an_orphan_until_it_returns_with_its_number() 
     store.sync(vec![config("two"), three]).unwrap();
     assert!(matches!(store.put(config("one")), Err(ApplyError::Conflict(_))));
     let changes = store.sync(vec![config("one")]).unwrap();
-    assert_eq!(changes.changed, [store.by_number(one).unwrap()]);
-    assert_eq!(number(&store, "acme/one"), Some(one));
+    assert_eq!(changes.changed, [store.by_id(one).unwrap()]);
+    assert_eq!(id(&store, "acme/one"), Some(one));
     assert!(store.is_known(two) && store.orphans().len() == 2);
 }
 
 #[test]
-fn a_deleted_channel_and_its_number_never_come_back() {
+fn a_deleted_channel_and_its_id_never_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.put(config("one")).unwrap();
     let one = store.remove(config("one").uid).unwrap().unwrap();
-    assert_eq!((one.number, &one.config), (1, &config("one")));
-    assert!(!store.is_known(1));
+    assert_eq!((one.id, &one.config), (id_of(config("one").uid), &config("one")));
+    assert!(!store.is_known(one.id));
     assert_eq!(store.remove(one.config.uid).unwrap(), None);
 
     let revision = store.state().revision;
@@ -89,12 +91,10 @@ fn a_deleted_channel_and_its_number_never_come_back() {
     let mut recreated = config("one");
     recreated.uid = Uuid::from_u128(1);
     store.put(recreated).unwrap();
-    assert_eq!(number(&store, "acme/one"), Some(2));
+    assert_ne!(id(&store, "acme/one"), Some(one.id));
     drop(store);
     let store = open(folder.path());
     assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
-    store.put(config("three")).unwrap();
-    assert_eq!(number(&store, "acme/three"), Some(3));
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn an_orphan_can_be_deleted() {
     let store = open(folder.path());
     store.sync(vec![config("one")]).unwrap();
     store.sync(vec![]).unwrap();
-    assert_eq!(store.remove(config("one").uid).unwrap().unwrap().number, 1);
-    assert!(store.orphans().is_empty() && !store.is_known(1));
+    let one = store.remove(config("one").uid).unwrap().unwrap();
+    assert!(store.orphans().is_empty() && !store.is_known(one.id));
     assert_eq!(store.state().orphans, 0);
 }
 
@@ -121,10 +121,10 @@ fn a_change_to_the_same_configuration_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.sync(vec![config("one")]).unwrap();
-    let before = store.by_number(1).unwrap();
+    let before = store.source("acme/one").unwrap();
     assert_eq!(store.put(config("one")).unwrap(), Changes::default());
     assert_eq!(store.sync(vec![config("one")]).unwrap(), Changes::default());
-    assert!(Arc::ptr_eq(&before, &store.by_number(1).unwrap()));
+    assert!(Arc::ptr_eq(&before, &store.source("acme/one").unwrap()));
 }
 
 #[test]
@@ -140,18 +140,60 @@ fn a_set_that_changes_nothing_is_accepted_and_not_written() {
 }
 
 #[test]
-fn an_adopted_orphan_becomes_the_channel_of_its_uid_again_and_no_number_is_assigned_twice() {
+fn each_broker_gives_a_channel_the_same_id() {
+    let ids = [["one", "two"], ["two", "one"]].map(|names| {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        names.iter().for_each(|name| drop(store.put(config(name)).unwrap()));
+        id(&store, "acme/one").unwrap()
+    });
+    assert_eq!(ids[0], ids[1]);
+    // From an independent implementation of SHA-256.
+    let uid = "489b1b4f-ebe8-515c-a19c-ad66e71c1fd3".parse().unwrap();
+    assert_eq!(id_of(uid), ChannelId(0xacf9_d77f_ae48_6deb));
+}
+
+#[test]
+fn an_adopted_orphan_becomes_the_channel_of_its_uid_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    store.adopt(vec![ChannelEntry { number: 7, config: config("one") }], 10).unwrap();
+    store.adopt(vec![ChannelEntry { id: ChannelId(7), config: config("one") }]).unwrap();
     assert_eq!((store.state().channels, store.state().orphans), (0, 1));
     drop(store);
     let store = open(folder.path());
-    assert_eq!(store.orphans()[0].number, 7);
-    store.adopt(Vec::new(), 10).unwrap();
+    assert_eq!(store.orphans()[0].id, ChannelId(7));
     store.sync(vec![config("one"), config("two")]).unwrap();
-    assert_eq!(["acme/one", "acme/two"].map(|address| number(&store, address)), [Some(7), Some(10)]);
+    assert_eq!(id(&store, "acme/one"), Some(ChannelId(7)));
     assert!(store.orphans().is_empty());
+}
+
+#[test]
+fn an_orphan_whose_name_was_lost_becomes_the_channel_that_has_its_id() {
+    for sync in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let lost = ChannelEntry { id: id_of(config("one").uid), config: config("lost") };
+        store.adopt(vec![lost.clone()]).unwrap();
+        let changes = if sync { store.sync(vec![config("one")]) } else { store.put(config("one")) }.unwrap();
+        assert_eq!(changes.changed[0].id, lost.id);
+        drop(store);
+        let store = open(folder.path());
+        assert_eq!(id(&store, "acme/one"), Some(lost.id));
+        assert_eq!(store.by_id(lost.id).unwrap().config, config("one"));
+        assert!(store.orphans().is_empty() && store.by_uid(lost.config.uid).is_none());
+    }
+}
+
+#[test]
+fn a_channel_whose_id_another_one_has_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let taken = ChannelEntry { id: id_of(config("two").uid), config: config("one") };
+    store.adopt(vec![taken]).unwrap();
+    store.put(config("one")).unwrap();
+    let error = store.put(config("two")).unwrap_err();
+    assert!(matches!(error, ApplyError::IdTaken(_)), "{error}");
+    assert!(error.to_string().contains("acme/two"), "{error}");
 }
 
 #[test]
@@ -170,7 +212,7 @@ fn durability_cannot_change_while_a_channel_exists() {
     assert!(matches!(store.put(in_memory.clone()), Err(ApplyError::Durability { .. })));
     store.put(durable).unwrap();
     // The durability of a channel that a start created for lost messages is unknown, and may be set.
-    store.adopt(vec![ChannelEntry { number: 7, config: config("two") }], 8).unwrap();
+    store.adopt(vec![ChannelEntry { id: ChannelId(7), config: config("two") }]).unwrap();
     store.put(ChannelConfig { durability: Durability::Memory, ..config("two") }).unwrap();
 }
 
@@ -181,9 +223,10 @@ fn a_channel_with_a_new_source_withdraws_the_old_one() {
     store.put(config("one")).unwrap();
     let mut moved = config("one");
     moved.delivery.wait_seconds = 1;
-    assert_eq!(store.put(moved.clone()).unwrap().withdrawn, Vec::<u32>::new());
+    assert_eq!(store.put(moved.clone()).unwrap().withdrawn, Vec::<ChannelId>::new());
     moved.source = "acme/elsewhere".parse().unwrap();
-    assert_eq!(store.put(moved).unwrap().withdrawn, [1]);
+    let one = id(&store, "acme/one").unwrap();
+    assert_eq!(store.put(moved).unwrap().withdrawn, [one]);
     assert!(store.source("acme/one").is_none() && store.source("acme/elsewhere").is_some());
 }
 
@@ -263,16 +306,16 @@ fn a_set_above_the_limit_of_the_journal_is_applied_like_any_other() {
     large.extend([config("kept"), config("changed"), config("back")]);
     large[3001].delivery.wait_seconds = 1;
     let changes = store.sync(large).unwrap();
-    assert_eq!((changes.changed.len(), changes.withdrawn), (3002, vec![3]));
+    assert_eq!((changes.changed.len(), changes.withdrawn), (3002, vec![id_of(config("missing").uid)]));
     let state = store.state();
     assert!(folder.path().join("snapshot").exists());
     drop(store);
 
     let store = open(folder.path());
     assert_eq!(store.state(), state);
-    let numbers =
-        ["acme/kept", "acme/changed", "acme/back", "acme/c0"].map(|address| number(&store, address));
-    assert_eq!(numbers, [Some(1), Some(2), Some(4), Some(6)]);
+    for name in ["kept", "changed", "back", "c0"] {
+        assert_eq!(id(&store, &format!("acme/{name}")), Some(id_of(config(name).uid)));
+    }
     assert_eq!(store.destination("acme/changed")[0].config.delivery.wait_seconds, 1);
     assert_eq!(store.orphans()[0].config, config("missing"));
     assert!(matches!(store.put(config("deleted")), Err(ApplyError::Deleted { .. })));
@@ -285,8 +328,8 @@ fn among_many_channels_a_change_copies_one_shard_of_each_index() {
     let many: Vec<_> = (0..10_000).map(|number| config(&format!("c{number}"))).collect();
     store.sync(many).unwrap();
     let tables = |store: &AddressStore| {
-        let Indices { destination, source, name, orphan, uid, number } = &store.0.indices;
-        [destination.tables(), source.tables(), name.tables(), orphan.tables(), uid.tables(), number.tables()]
+        let Indices { destination, source, name, orphan, uid, id } = &store.0.indices;
+        [destination.tables(), source.tables(), name.tables(), orphan.tables(), uid.tables(), id.tables()]
     };
     let before = tables(&store);
     let mut changed = config("c9999");
@@ -317,8 +360,8 @@ fn a_destination_belongs_to_the_channels_that_share_it() {
     };
     let full: Vec<_> = (0..SHARED_DESTINATION_CHANNELS_MAX).map(sharing).collect();
     store.sync(full.clone()).unwrap();
-    let numbers: Vec<_> = store.destination("acme/all").iter().map(|entry| entry.number).collect();
-    assert_eq!(numbers, (1..=32).collect::<Vec<_>>());
+    let ids: BTreeSet<_> = store.destination("acme/all").iter().map(|entry| entry.id).collect();
+    assert_eq!(ids, full.iter().map(|config| id_of(config.uid)).collect());
     assert_eq!(store.destination("acme/c7").len(), 1);
 
     let mut more = full.clone();

@@ -103,7 +103,7 @@ fn after_a_failed_sync_no_change_is_accepted_and_the_failed_one_is_not_visible()
     assert!(!store.destination("acme/one").is_empty() && store.destination("acme/two").is_empty());
     drop(store);
     // The restart decides: the change was written completely.
-    assert_eq!(number(&open(folder.path()), "acme/two"), Some(2));
+    assert!(id(&open(folder.path()), "acme/two").is_some());
 }
 
 #[test]

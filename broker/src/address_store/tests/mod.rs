@@ -11,7 +11,8 @@ use std::path::Path;
 use restante_wire::{Address, ChannelConfig};
 use uuid::Uuid;
 
-use super::*;
+use super::{entry::id_of, *};
+use crate::log::ChannelId;
 
 /// A channel `acme/<name>` with the same address as destination and source.
 fn config(name: &str) -> ChannelConfig {
@@ -27,6 +28,6 @@ fn try_open(folder: &Path) -> Result<AddressStore, OpenError> {
     AddressStore::open(folder, Uuid::from_u128(7))
 }
 
-fn number(store: &AddressStore, address: &str) -> Option<u32> {
-    store.destination(address).first().map(|entry| entry.number)
+fn id(store: &AddressStore, address: &str) -> Option<ChannelId> {
+    store.destination(address).first().map(|entry| entry.id)
 }

@@ -47,16 +47,20 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 
 #[derive(Debug, Clone)]
 struct Known {
-    number: u32,
     config: ChannelConfig,
     orphan: bool,
+}
+
+impl Known {
+    fn id(&self) -> ChannelId {
+        id_of(self.config.uid)
+    }
 }
 
 #[derive(Debug, Clone, Default)]
 struct Model {
     known: BTreeMap<Uuid, Known>,
     deleted: BTreeSet<Uuid>,
-    last_number: u32,
     programmed: bool,
 }
 
@@ -70,11 +74,8 @@ impl Model {
     }
 
     fn take(&mut self, config: ChannelConfig) {
-        let last_number = &mut self.last_number;
-        let known = self.known.entry(config.uid).or_insert_with(|| {
-            *last_number += 1;
-            Known { number: *last_number, config: config.clone(), orphan: false }
-        });
+        let known = self.known.entry(config.uid);
+        let known = known.or_insert_with(|| Known { config: config.clone(), orphan: false });
         (known.config, known.orphan) = (config, false);
     }
 
@@ -116,25 +117,18 @@ impl Model {
         assert_eq!(state.channels as usize, self.in_set().count());
         assert_eq!(state.orphans as usize, self.known.len() - self.in_set().count());
         assert_eq!(store.is_programmed(), self.programmed);
-        let numbers =
-            |entries: Vec<Arc<ChannelEntry>>| entries.iter().map(|one| one.number).collect::<BTreeSet<_>>();
-        assert_eq!(numbers(store.channels()), self.in_set().map(|known| known.number).collect());
+        let ids = |entries: Vec<Arc<ChannelEntry>>| entries.iter().map(|one| one.id).collect::<BTreeSet<_>>();
+        assert_eq!(ids(store.channels()), self.in_set().map(Known::id).collect());
         assert_eq!(store.orphans().len(), state.orphans as usize);
-        for number in 0..=self.last_number + 1 {
-            assert_eq!(
-                store.is_known(number),
-                self.known.values().any(|known| known.number == number),
-                "{number}"
-            );
+        for uid in (0..CHANNELS).map(Uuid::from_u128) {
+            assert_eq!(store.is_known(id_of(uid)), self.known.contains_key(&uid), "{uid}");
         }
         for at in 0..CHANNELS {
             let by = |has: &dyn Fn(&ChannelConfig) -> bool| {
-                self.in_set()
-                    .find(|known| has(&known.config))
-                    .map(|known| (known.number, known.config.clone()))
+                self.in_set().find(|known| has(&known.config)).map(|known| (known.id(), known.config.clone()))
             };
             let found =
-                |entry: Option<Arc<ChannelEntry>>| entry.map(|entry| (entry.number, entry.config.clone()));
+                |entry: Option<Arc<ChannelEntry>>| entry.map(|entry| (entry.id, entry.config.clone()));
             let (name, source, destination) =
                 (format!("n{at}"), format!("acme/s{at}"), format!("acme/d{at}"));
             assert_eq!(found(store.by_name("acme", &name)), by(&|config| config.name == name));
@@ -144,7 +138,7 @@ impl Model {
                 by(&|config| config.destinations[0].as_str() == destination)
             );
             let uid = Uuid::from_u128(at);
-            let known = self.known.get(&uid).map(|known| (known.number, known.config.clone()));
+            let known = self.known.get(&uid).map(|known| (known.id(), known.config.clone()));
             assert_eq!(found(store.by_uid(uid)), known);
         }
     }

@@ -14,7 +14,7 @@ async fn a_complete_set_is_accepted_and_withdrawn_channels_are_notified() {
     assert!(state.synced_at.is_some() && port.store.is_programmed());
     assert!(lock(&port.calls.withdrawn).is_empty());
 
-    let one = port.store.by_name("acme", "one").unwrap().number;
+    let one = port.store.by_name("acme", "one").unwrap().id;
     let state: StoreState = ok(port.sync(&set[1..]).await).await;
     assert_eq!((state.channels, state.orphans), (1, 1));
     assert_eq!(*lock(&port.calls.withdrawn), [one]);
@@ -107,17 +107,18 @@ async fn a_put_of_another_channel_than_its_path_names_is_refused() {
 async fn a_channel_with_messages_is_deleted_only_by_force_and_never_comes_back() {
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one")]).await).await;
-    lock(&port.calls.messages).insert(1, 42);
+    let one = port.store.by_uid(config("one").uid).unwrap().id;
+    lock(&port.calls.messages).insert(one, 42);
     let (status, kind, detail) =
         problem(port.send(Method::DELETE, &channel_path("one"), Body::empty()).await).await;
     assert_eq!((status, kind), (409, ProblemType::ChannelNotEmpty));
     assert!(detail.contains("42"), "{detail}");
-    assert!(lock(&port.calls.closed).is_empty() && port.store.is_known(1));
+    assert!(lock(&port.calls.closed).is_empty() && port.store.is_known(one));
 
     let path = format!("{}?force=true", channel_path("one"));
     let deleted: ChannelDeleted = ok(port.send(Method::DELETE, &path, Body::empty()).await).await;
     assert_eq!((deleted.messages, deleted.store.channels), (42, 0));
-    assert_eq!(*lock(&port.calls.closed), [1]);
+    assert_eq!(*lock(&port.calls.closed), [one]);
 
     // Again, and of one that never was: there is nothing left to do.
     for name in ["one", "never"] {
@@ -162,7 +163,7 @@ async fn a_deletion_is_completed_even_if_its_client_hangs_up() {
         () = port.calls.began.notified() => {}
     }
     port.calls.may_end.notify_one();
-    while port.store.is_known(1) {
+    while port.store.by_uid(config("one").uid).is_some() {
         tokio::task::yield_now().await;
     }
 }

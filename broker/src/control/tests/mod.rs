@@ -29,6 +29,7 @@ use crate::{
     channel::State,
     clock::Millis,
     core::{CoreGone, Redrive, WorkFailed},
+    log::ChannelId,
     log::disk::LogSnapshot,
 };
 
@@ -40,10 +41,10 @@ struct Counting(Arc<Calls>);
 
 #[derive(Default)]
 struct Calls {
-    messages: BlockingMutex<HashMap<u32, u64>>,
-    closed: BlockingMutex<Vec<u32>>,
-    changed: BlockingMutex<Vec<u32>>,
-    withdrawn: BlockingMutex<Vec<u32>>,
+    messages: BlockingMutex<HashMap<ChannelId, u64>>,
+    closed: BlockingMutex<Vec<ChannelId>>,
+    changed: BlockingMutex<Vec<ChannelId>>,
+    withdrawn: BlockingMutex<Vec<ChannelId>>,
     operations: BlockingMutex<u32>,
     gone: BlockingMutex<bool>,
     /// Whether `close` signals that it began and waits until it may end.
@@ -63,30 +64,30 @@ impl Channels for Counting {
         }
         let messages = lock(&self.0.messages);
         let stats = channels.iter().map(|entry| ChannelStats {
-            ready: messages.get(&entry.number).copied().unwrap_or(0),
+            ready: messages.get(&entry.id).copied().unwrap_or(0),
             ..ChannelStats::empty(&entry.config)
         });
         Ok(stats.collect())
     }
 
     async fn close(&self, entry: Arc<ChannelEntry>, force: bool) -> Result<Result<u64, u64>, WorkFailed> {
-        let number = entry.number;
+        let channel_id = entry.id;
         if *lock(&self.0.slow) {
             self.0.began.notify_one();
             self.0.may_end.notified().await;
         }
-        let messages = lock(&self.0.messages).get(&number).copied().unwrap_or(0);
+        let messages = lock(&self.0.messages).get(&channel_id).copied().unwrap_or(0);
         if messages > 0 && !force {
             return Ok(Err(messages));
         }
-        lock(&self.0.closed).push(number);
+        lock(&self.0.closed).push(channel_id);
         Ok(Ok(messages))
     }
 
-    async fn removed(&self, _: u32) {}
+    async fn removed(&self, _: ChannelId) {}
 
     async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
-        lock(&self.0.changed).extend(entries.iter().map(|entry| entry.number));
+        lock(&self.0.changed).extend(entries.iter().map(|entry| entry.id));
     }
 
     async fn redrive(&self, redrive: Redrive) -> Result<Redriven, WorkFailed> {
@@ -107,8 +108,8 @@ impl Channels for Counting {
         0
     }
 
-    async fn withdrawn(&self, numbers: Vec<u32>) {
-        lock(&self.0.withdrawn).extend(numbers);
+    async fn withdrawn(&self, channel_ids: Vec<ChannelId>) {
+        lock(&self.0.withdrawn).extend(channel_ids);
     }
 }
 

@@ -11,11 +11,11 @@ fn a_channel_is_named_once_in_each_part_of_the_log_with_its_messages() {
     for _ in 0..200 {
         for (channels, content) in [(&[0][..], "x".repeat(2000)), (&[0, 1], "both".to_owned())] {
             bench.push(channels, message(&content)).unwrap();
-            assert!(bench.core.named.knows(bench.entries[0].number, bench.core.log.current_part()));
+            assert!(bench.core.named.knows(bench.entries[0].id, bench.core.log.current_part()));
         }
         bench.commit();
     }
-    let number = bench.entries[0].number;
+    let number = bench.entries[0].id;
     let (mut parts, mut named) = (BTreeSet::new(), Vec::new());
     for (position, bytes) in bench.core.log.scanned(Position::START, None).unwrap() {
         let part = position.parts()[0];

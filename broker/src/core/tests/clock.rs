@@ -43,7 +43,7 @@ impl<P: Place> Bench<P> {
     }
 
     fn count(&self, channel: usize, state: State) -> u64 {
-        let channel = self.core.channels.get(&self.entries[channel].number);
+        let channel = self.core.channels.get(&self.entries[channel].id);
         channel.map_or(0, |channel| channel.state.count(state))
     }
 }
@@ -65,9 +65,10 @@ fn a_start_continues_after_the_time_of_the_newest_message<P: Place>() {
     // As if the wall clock had been an hour ahead, and was then corrected.
     let ahead = bench.core.clock.now() + 3_600_000;
     let mut targets = Vec::new();
-    Target { channel: bench.entries[0].number, sequence: 0, expires_ms: None }.encode(&mut targets);
+    Target { channel: bench.entries[0].id, sequence: 0, expires_ms: None }.encode(&mut targets);
     let message = Record::Message {
         targets: Targets::new(&targets),
+        parcel: None,
         message_id: 1,
         enqueued_ms: ahead,
         idempotency: None,
@@ -158,7 +159,7 @@ fn a_clock_before_1970_ends_nothing_and_shown_times_continue<P: Place>() {
 fn shown_times<P: Place>(bench: &mut Bench<P>) -> [i64; 3] {
     let id = bench.push(&[0], message("shown")).unwrap().id;
     let delivery = bench.pull(0, 10_000).unwrap();
-    let channel = &bench.core.channels[&bench.entries[0].number];
+    let channel = &bench.core.channels[&bench.entries[0].id];
     let stored = channel.state.message(delivery.granted.sequence).unwrap().stored;
     let clock = bench.core.clock();
     let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
@@ -235,7 +236,7 @@ fn a_lease_of_a_second_lasts_a_whole_second<P: Place>() {
     let claim = bench.pull(0, 1000).unwrap().granted.claim();
     bench.source.pass(Duration::from_micros(999_900));
     bench.elapse();
-    assert!(bench.core.settle(bench.entries[0].number, claim).is_ok());
+    assert!(bench.core.settle(bench.entries[0].id, claim).is_ok());
 }
 
 fn a_due_event_before_a_power_cut_is_not_due_again_after_it<P: Place>() {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     channel::{Claim, State},
+    log::ChannelId,
     log::disk::simulated::Chance,
 };
 
@@ -45,7 +46,7 @@ struct World {
     alone: bool,
     crashes: usize,
     answers: BTreeMap<Name, Answers>,
-    leases: Vec<(Name, u32, Claim)>,
+    leases: Vec<(Name, ChannelId, Claim)>,
     pushed: u64,
 }
 
@@ -65,7 +66,7 @@ impl World {
         if cold {
             many.forget_what_is_read();
         }
-        let [of_one, of_dead] = [0, 2].map(|channel| many.core_of(many.entries[channel].number));
+        let [of_one, of_dead] = [0, 2].map(|channel| many.core_of(many.entries[channel].id));
         assert!(of_one != of_dead || cores == 1);
         Self { many, alone: cores == 1, crashes: 0, answers: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
     }
@@ -126,8 +127,8 @@ impl World {
 
     /// One of the valid leases, the newest first. A settle of one's own dead letter is answered as done although it
     /// stays, so such leases are left out.
-    fn held(&self, index: usize) -> Option<(Name, u32, Claim)> {
-        let good = |(name, channel, claim): &&(Name, u32, Claim)| {
+    fn held(&self, index: usize) -> Option<(Name, ChannelId, Claim)> {
+        let good = |(name, channel, claim): &&(Name, ChannelId, Claim)| {
             self.answers.contains_key(name) && self.many.core(*channel).holds(*channel, *claim)
         };
         let good: Vec<_> = self.leases.iter().rev().filter(good).collect();
@@ -180,15 +181,15 @@ impl World {
         self.many.cores.iter().for_each(|core| core.lock().elapse());
         let mut found = Vec::new();
         for (channel, entry) in self.many.entries.clone().into_iter().enumerate() {
-            let core = self.many.core(entry.number);
-            let Some(there) = core.channels.get(&entry.number) else { continue };
+            let core = self.many.core(entry.id);
+            let Some(there) = core.channels.get(&entry.id) else { continue };
             let messages: Vec<_> =
                 there.state.messages().map(|(sequence, message)| (sequence, message.into_owned())).collect();
             assert_eq!(there.counters.ready(), there.state.count(State::Ready));
             drop(core);
             for (sequence, message) in messages {
                 let position = message.stored.position;
-                let content = self.many.core(entry.number).content(entry.number, sequence, None, position);
+                let content = self.many.core(entry.id).content(entry.id, sequence, None, position);
                 let name = name(channel, &self.many.content(content.unwrap()).content);
                 let (state, deliveries) = (message.state(), message.lease_counts.deliveries());
                 found.push(FoundMessage { name, channel, state, deliveries });
@@ -198,8 +199,8 @@ impl World {
     }
 
     /// Leases that a kill does not end: they were answered, and by no clock has an hour passed.
-    fn leases_that_last(&self, killed: bool) -> Vec<(Name, u32, Claim)> {
-        let lasts = |(name, channel, claim): &&(Name, u32, Claim)| {
+    fn leases_that_last(&self, killed: bool) -> Vec<(Name, ChannelId, Claim)> {
+        let lasts = |(name, channel, claim): &&(Name, ChannelId, Claim)| {
             let answers = self.answers.get(name).and_then(|answers| answers.leased.last());
             killed && answers.is_some_and(is_kept) && self.many.core(*channel).holds(*channel, *claim)
         };

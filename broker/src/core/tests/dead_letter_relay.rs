@@ -5,7 +5,7 @@ use super::{many_shards::Many, relay::two_of, *};
 /// The number of messages in each channel, in any state.
 fn counts(many: &Many) -> [u64; 2] {
     [0, 1].map(|channel| {
-        let number = many.entries[channel].number;
+        let number = many.entries[channel].id;
         many.core(number).channels.get(&number).map_or(0, |channel| channel.state.messages_count())
     })
 }
@@ -127,7 +127,7 @@ fn the_settle_of_a_moved_dead_letter_is_answered_when_the_move_is_on_disk() {
 /// Deletes a channel. Returns the number of messages that went, or that prevent it.
 fn close(many: &Many, channel: usize, force: bool) -> Result<u64, u64> {
     let entry = many.entries[channel].clone();
-    let closed = many.core(entry.number).close(&entry, force).unwrap();
+    let closed = many.core(entry.id).close(&entry, force).unwrap();
     closed.map(|(messages, _)| messages)
 }
 
@@ -156,13 +156,13 @@ fn a_dead_letter_is_not_relayed_to_a_channel_that_is_being_deleted() {
     GIVE_UP[0].1(&mut many, delivery);
     many.commit();
     assert_eq!(counts(&many), [1, 0]);
-    let _ = many.core(many.entries[0].number).redrive(&many.entries[0], Some(&many.entries[1]), 0, 1, None);
+    let _ = many.core(many.entries[0].id).redrive(&many.entries[0], Some(&many.entries[1]), 0, 1, None);
     many.commit();
     assert_eq!(counts(&many), [1, 0]);
     // Nor after a start, while the address store still has it.
     let left = many.disks_after_end(None);
     many = many.start(left, 2);
-    let _ = many.core(many.entries[0].number).redrive(&many.entries[0], Some(&many.entries[1]), 0, 1, None);
+    let _ = many.core(many.entries[0].id).redrive(&many.entries[0], Some(&many.entries[1]), 0, 1, None);
     many.commit();
     assert_eq!(counts(&many), [1, 0]);
 }

@@ -41,7 +41,7 @@ impl Bench<Simulated> {
             Ok(PullOutcome::Delivered(delivery)) => Some(delivery.granted.claim()),
             Ok(PullOutcome::Repeated(_)) => None,
             Ok(PullOutcome::Waiting(id, _)) => {
-                self.core.stop_waiting(entry.number, id);
+                self.core.stop_waiting(entry.id, id);
                 None
             }
             Err(refusal) => {
@@ -52,7 +52,7 @@ impl Bench<Simulated> {
     }
 
     fn messages(&self, index: usize) -> u64 {
-        let channel = self.core.channels.get(&self.entries[index].number);
+        let channel = self.core.channels.get(&self.entries[index].id);
         channel.map_or(0, |channel| channel.state.messages_count())
     }
 
@@ -82,14 +82,14 @@ fn receivers_that_release_99_of_100_never_fill_a_disk_whose_oldest_segments_are_
         for _ in 0..SEGMENT / (bytes + 150) {
             bench.push(&[0], message(&"x".repeat(bytes))).unwrap();
             let claim = bench.received(0).unwrap();
-            let _ = bench.core.reject(bench.entries[0].number, claim, None).unwrap();
+            let _ = bench.core.reject(bench.entries[0].id, claim, None).unwrap();
             bench.commit();
         }
         assert!(bench.fill(300) > 50);
         bench.others_take_the_rest();
         // A broker under load copies a little between many requests.
         let requests_per_step = 1 + chance.below(64);
-        let number = bench.entries[1].number;
+        let number = bench.entries[1].id;
         let (mut deliveries, mut released) = (0, Vec::new());
         for request in 0..1_000_000 {
             let left = bench.messages(1);

@@ -49,7 +49,7 @@ impl Thread {
 fn two_cores() -> (Many, [Own; 2], Arc<ChannelEntry>) {
     let many = Many::new(["one", "two"].map(channel).to_vec(), 2);
     let cores = many.owned().try_into().unwrap_or_else(|_| panic!("there are two"));
-    let entry = many.entries.iter().find(|entry| many.core_of(entry.number) == 1).unwrap().clone();
+    let entry = many.entries.iter().find(|entry| many.core_of(entry.id) == 1).unwrap().clone();
     (many, cores, entry)
 }
 
@@ -74,7 +74,7 @@ fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
 fn a_turn_wakes_another_thread_once_for_all_jobs_and_is_woken_once_for_all_answers() {
     let (_many, [mut asking, mut answering], entry) = two();
     let cores = asking.cores.clone();
-    let ask = |number: usize| cores.ask(entry.number, &(), move |_, ()| number);
+    let ask = |number: usize| cores.ask(entry.id, &(), move |_, ()| number);
     let mut answers = Box::pin(join_all((0..3).map(ask)));
     assert!(poll(&mut answers).is_pending());
     assert_eq!(answering.was_woken(), 0, "before the asking turn ends");
@@ -90,14 +90,12 @@ fn a_turn_wakes_another_thread_once_for_all_jobs_and_is_woken_once_for_all_answe
 #[test]
 fn a_commit_wakes_another_thread_once_for_all_tasks_that_wait_for_it() {
     let (mut many, [mut waiting, mut committing], entry) = two();
-    let push = |_| {
-        many.core(entry.number).push(std::slice::from_ref(&entry), message("waits"), None).unwrap().ticket
-    };
+    let push =
+        |_| many.core(entry.id).push(std::slice::from_ref(&entry), message("waits"), None).unwrap().ticket;
     let tickets: Vec<_> = (0..3).map(push).collect();
     let cores = waiting.cores.clone();
-    let mut kept = Box::pin(join_all(
-        tickets.into_iter().map(|ticket| cores.wait_until_committed(entry.number, ticket)),
-    ));
+    let mut kept =
+        Box::pin(join_all(tickets.into_iter().map(|ticket| cores.wait_until_committed(entry.id, ticket))));
     assert!(poll(&mut kept).is_pending());
     many.commit_one(1);
     assert_eq!(waiting.was_woken(), 0, "before the committing turn ends");
@@ -111,7 +109,7 @@ fn a_commit_wakes_another_thread_once_for_all_tasks_that_wait_for_it() {
 fn a_job_for_an_ended_shard_gets_an_error() {
     let (_many, [mut asking, answering], entry) = two();
     let cores = asking.cores.clone();
-    let mut answer = Box::pin(cores.ask(entry.number, &(), |_, ()| ()));
+    let mut answer = Box::pin(cores.ask(entry.id, &(), |_, ()| ()));
     assert!(poll(&mut answer).is_pending());
     drop(answering);
     asking.turn();
@@ -124,7 +122,7 @@ async fn jobs_for_other_threads_run_when_all_threads_end() {
     let done = Arc::new(AtomicUsize::new(0));
     for (cores, _) in &cores {
         let done = done.clone();
-        cores.tell(entry.number, move |_| {
+        cores.tell(entry.id, move |_| {
             done.fetch_add(1, SeqCst);
         });
     }
@@ -145,7 +143,7 @@ fn a_key_whose_record_is_copied_between_two_hops_is_replayed() {
     for copied_before in 0.. {
         let (mut many, [mut asking, mut answering], entry) = two();
         many.disks.values().for_each(|disk| disk.before_read(|| ()));
-        let first = many.entries.iter().position(|of| of.number == entry.number).unwrap();
+        let first = many.entries.iter().position(|of| of.id == entry.id).unwrap();
         let pushed = many.push(&[first, 1 - first], keyed()).unwrap().id;
         many.commit();
         let entries = vec![entry, many.entries[1 - first].clone()];

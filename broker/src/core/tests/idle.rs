@@ -8,7 +8,7 @@ fn evicted() -> Bench {
     for index in 0..3 {
         come_and_go(&mut bench, index);
     }
-    assert!(bench.core.idle.is_evicted(bench.entries[0].number));
+    assert!(bench.core.idle.is_evicted(bench.entries[0].id));
     bench
 }
 
@@ -22,7 +22,7 @@ fn come_and_go(bench: &mut Bench, index: usize) -> Delivery {
 #[test]
 fn an_evicted_channel_reuses_no_sequence_and_keeps_its_counters() {
     let mut bench = evicted();
-    let number = bench.entries[0].number;
+    let number = bench.entries[0].id;
     assert_eq!(come_and_go(&mut bench, 0).granted.sequence, 1);
     let counters = bench.core.counters.get(number);
     assert_eq!(counters.pushed.load(std::sync::atomic::Ordering::Relaxed), 2);
@@ -75,7 +75,7 @@ fn a_channel_with_a_waiting_receiver_or_a_listener_or_a_rate_limit_is_not_evicte
 #[test]
 fn a_deleted_evicted_channel_leaves_nothing_behind() {
     let mut bench = evicted();
-    let number = bench.entries[0].number;
+    let number = bench.entries[0].id;
     let entry = bench.entries[0].clone();
     let (gone, _) = bench.core.close(&entry, false).unwrap().unwrap();
     bench.core.removed(number);

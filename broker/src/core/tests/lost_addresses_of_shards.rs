@@ -17,7 +17,7 @@ fn forgetful() -> (TempDir, AddressStore) {
 #[test]
 fn a_message_in_relay_to_a_lost_channel_arrives_in_its_orphan() {
     let mut many = many_shards::Many::new(["one", "two"].map(channel).to_vec(), 2);
-    let first = many.core_of(many.entries[0].number);
+    let first = many.core_of(many.entries[0].id);
     let _ = many.push(&[0, 1], message("to both")).unwrap();
     many.commit_one(first);
     let left = many.disks_after_end(None);
@@ -28,8 +28,8 @@ fn a_message_in_relay_to_a_lost_channel_arrives_in_its_orphan() {
     assert!(names.iter().eq(["acme/one", "acme/two"]));
     many.commit();
     for entry in many.store.orphans() {
-        let core = many.core(entry.number);
-        assert_eq!(core.channels[&entry.number].state.messages_count(), 1, "{}", entry.config.name);
+        let core = many.core(entry.id);
+        assert_eq!(core.channels[&entry.id].state.messages_count(), 1, "{}", entry.config.name);
     }
 }
 
@@ -41,11 +41,11 @@ fn a_deletion_outlives_the_records_of_its_channel_in_older_logs() {
     let left = many.disks_after_end(None);
     let mut many = many.start(left, 2);
     let entry = many.entries[0].clone();
-    let (core, other) = (many.core_of(entry.number), [1, 2]);
-    let _ = many.core(entry.number).close(&entry, true).unwrap().unwrap();
+    let (core, other) = (many.core_of(entry.id), [1, 2]);
+    let _ = many.core(entry.id).close(&entry, true).unwrap().unwrap();
     many.commit_one(core);
     // The other shard leaves the older log unchanged, while this one reclaims all of its own log.
-    let beside = other.into_iter().find(|index| many.core_of(many.entries[*index].number) == core);
+    let beside = other.into_iter().find(|index| many.core_of(many.entries[*index].id) == core);
     relay::rotate(&mut many, beside.expect("one of them belongs to the same shard"));
     let left = many.disks_after_end(None);
     let (_folder, store) = forgetful();
@@ -56,8 +56,8 @@ fn a_deletion_outlives_the_records_of_its_channel_in_older_logs() {
 
 /// The messages of a channel, read by a shard that is not used afterwards.
 fn contents_of(many: &many_shards::Many, entry: &ChannelEntry) -> BTreeSet<String> {
-    let mut core = many.core(entry.number);
-    let Some(channel) = core.channels.get(&entry.number) else { return BTreeSet::new() };
+    let mut core = many.core(entry.id);
+    let Some(channel) = core.channels.get(&entry.id) else { return BTreeSet::new() };
     let positions: Vec<_> = channel.state.messages().map(|(_, message)| message.stored.position).collect();
     let read = positions.into_iter().map(|position| core.log.fetched(position).unwrap());
     read.map(|bytes| String::from_utf8(StoredMessage::of(&bytes).content.body.to_vec()).unwrap()).collect()
@@ -75,8 +75,8 @@ fn after_a_power_cut_a_channel_has_its_acknowledged_messages_and_a_deleted_one_n
             many.commit();
         }
         // Deletes a channel, perhaps without telling the address store; perhaps another channel gets its name.
-        let core = many.core_of(gone.number);
-        let (_, deleted) = many.core(gone.number).close(&gone, true).unwrap().unwrap();
+        let core = many.core_of(gone.id);
+        let (_, deleted) = many.core(gone.id).close(&gone, true).unwrap().unwrap();
         many.commit_one(core);
         assert!(is_kept(&deleted));
         if seed % 2 == 0 {
@@ -99,7 +99,7 @@ fn after_a_power_cut_a_channel_has_its_acknowledged_messages_and_a_deleted_one_n
         let many = many.start(left, 1 + (seed % 2) as usize);
         if let Some(known) = many.store.by_uid(gone.config.uid) {
             assert_eq!(contents_of(&many, &known), BTreeSet::new(), "with seed {seed}");
-            let pushed = many.core(known.number).push(std::slice::from_ref(&known), message("late"), None);
+            let pushed = many.core(known.id).push(std::slice::from_ref(&known), message("late"), None);
             assert!(matches!(pushed, Err(PushRefusal::Closed)), "with seed {seed}");
         }
         for (index, entry) in entries.iter().enumerate().skip(usize::from(seed % 2 == 1)) {

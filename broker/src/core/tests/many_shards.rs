@@ -176,11 +176,11 @@ impl Many {
         own.collect()
     }
 
-    pub(super) fn core(&self, number: u32) -> MutexGuard<'_, Core<DiskLog<Simulated>>> {
+    pub(super) fn core(&self, number: ChannelId) -> MutexGuard<'_, Core<DiskLog<Simulated>>> {
         self.cores[self.core_of(number)].lock()
     }
 
-    pub(super) fn core_of(&self, number: u32) -> usize {
+    pub(super) fn core_of(&self, number: ChannelId) -> usize {
         Placement { core: 0, cores: self.cores.len() }.core_of(number)
     }
 
@@ -235,12 +235,12 @@ impl Many {
 
     pub(super) fn pull(&mut self, channel: usize, lease: Millis) -> Option<Delivery> {
         let entry = self.entries[channel].clone();
-        let mut core = self.core(entry.number);
+        let mut core = self.core(entry.id);
         match core.pull(&entry, &Pull { lease, attempt: None, answers: Share::unbounded() }).unwrap() {
             PullOutcome::Delivered(delivery) => Some(delivery),
             PullOutcome::Repeated(_) => None,
             PullOutcome::Waiting(id, _) => {
-                core.stop_waiting(entry.number, id);
+                core.stop_waiting(entry.id, id);
                 None
             }
         }
@@ -248,9 +248,9 @@ impl Many {
 
     pub(super) fn push(&mut self, channels: &[usize], push: Push) -> Result<Pushed, PushRefusal> {
         let entries: Vec<_> = channels.iter().map(|index| self.entries[*index].clone()).collect();
-        let first = entries[0].number;
-        for entry in entries.iter().filter(|entry| self.core_of(entry.number) != self.core_of(first)) {
-            self.core(entry.number).admit_remote(entry, push.content.bytes() as u64, None)?;
+        let first = entries[0].id;
+        for entry in entries.iter().filter(|entry| self.core_of(entry.id) != self.core_of(first)) {
+            self.core(entry.id).admit_remote(entry, push.content.bytes() as u64, None)?;
         }
         self.core(first).push(&entries, push, None)
     }
@@ -258,13 +258,13 @@ impl Many {
     /// Redrives all dead letters in a channel to another one. Returns the ticket.
     pub(super) fn redrive(&mut self, from: usize, to: usize) -> Ticket {
         let (stored_in, to) = (self.entries[from].clone(), self.entries[to].clone());
-        let until = self.core(stored_in.number).next_sequence(&stored_in);
+        let until = self.core(stored_in.id).next_sequence(&stored_in);
         let request = ReturnRequest { stored_in: stored_in.clone(), came_from: None, to: Some(to), until };
         let mut promise = Ticket::committed();
         for state in [State::Ready, State::Delayed, State::Dead] {
             let (mut at, mut brought) = (0, None);
             loop {
-                let mut core = self.core(stored_in.number);
+                let mut core = self.core(stored_in.id);
                 let turn = core.return_dead_letters(&request, state, at, u64::MAX, brought).unwrap();
                 drop(core);
                 promise = turn.ticket;

@@ -166,7 +166,7 @@ impl<P: Place> Bench<P> {
             PullOutcome::Delivered(delivery) => Some(delivery),
             PullOutcome::Repeated(_) => None,
             PullOutcome::Waiting(id, _) => {
-                self.core.stop_waiting(entry.number, id);
+                self.core.stop_waiting(entry.id, id);
                 None
             }
         }

@@ -10,7 +10,7 @@ fn two() -> (Many, [usize; 2]) {
 
 pub(super) fn two_of(channels: [ChannelConfig; 2]) -> (Many, [usize; 2]) {
     let many = Many::new(channels.to_vec(), 2);
-    let cores = [0, 1].map(|channel| many.core_of(many.entries[channel].number));
+    let cores = [0, 1].map(|channel| many.core_of(many.entries[channel].id));
     assert_ne!(cores[0], cores[1]);
     (many, cores)
 }
@@ -32,7 +32,7 @@ fn settle_next(many: &mut Many, channel: usize) {
 
 /// Reclaims or copies all records in the log of a channel's shard.
 pub(super) fn rotate(many: &mut Many, channel: usize) {
-    let core = many.core_of(many.entries[channel].number);
+    let core = many.core_of(many.entries[channel].id);
     for _ in 0..30 {
         let _ = many.push(&[channel], message(&"x".repeat(20_000))).unwrap();
         settle_next(many, channel);

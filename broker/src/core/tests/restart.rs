@@ -72,7 +72,7 @@ fn bench<P: Place>() -> Bench<P> {
 /// The content of each channel, without positions in the log.
 fn picture<P: Place>(bench: &Bench<P>) -> Vec<Vec<(Sequence, Message)>> {
     let of = |entry: &Arc<ChannelEntry>| -> Vec<_> {
-        let Some(channel) = bench.core.channels.get(&entry.number) else { return Vec::new() };
+        let Some(channel) = bench.core.channels.get(&entry.id) else { return Vec::new() };
         let anywhere = |message: Cow<'_, Message>| {
             let mut message = message.into_owned();
             message.stored.position = Default::default();
@@ -96,9 +96,8 @@ fn settle_down<P: Place>(bench: &mut Bench<P>) {
 fn check_contents<P: Place>(bench: &mut Bench<P>) {
     for (entry, messages) in bench.entries.clone().iter().zip(picture(bench)) {
         for (sequence, _) in messages {
-            let position =
-                bench.core.channels[&entry.number].state.message(sequence).unwrap().stored.position;
-            let content = bench.core.content(entry.number, sequence, None, position).unwrap();
+            let position = bench.core.channels[&entry.id].state.message(sequence).unwrap().stored.position;
+            let content = bench.core.content(entry.id, sequence, None, position).unwrap();
             let content = bench.content(content).content;
             let text = std::str::from_utf8(&content.body).unwrap();
             let (length, _) = text.split_once(' ').unwrap();
@@ -107,8 +106,8 @@ fn check_contents<P: Place>(bench: &mut Bench<P>) {
     }
 }
 
-fn do_one<P: Place>(bench: &mut Bench<P>, leases: &mut Vec<(u32, Claim)>, operation: Operation) {
-    let pick = |leases: &[(u32, Claim)], index: usize| leases.iter().rev().nth(index).copied();
+fn do_one<P: Place>(bench: &mut Bench<P>, leases: &mut Vec<(ChannelId, Claim)>, operation: Operation) {
+    let pick = |leases: &[(ChannelId, Claim)], index: usize| leases.iter().rev().nth(index).copied();
     match operation {
         Operation::Push { channels, group, delay, ttl, key, bytes } => {
             let length = bytes + 10;

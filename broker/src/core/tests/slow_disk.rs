@@ -130,7 +130,7 @@ async fn during_a_slow_sync_only_operations_that_need_it_wait() {
     let claim = delivery.granted.claim();
     assert_eq!(running.answer(*delivery).await, "two");
     // The settle needs a sync as well, and is accepted.
-    let number = running.entries[1].number;
+    let number = running.entries[1].id;
     let settled = running.core.with(|core| core.settle(number, claim)).unwrap();
     // A call from another thread, as from probes and the operator.
     assert_eq!(running.cores.close(running.entries[0].clone(), false).await.unwrap(), Err(2));
@@ -273,7 +273,7 @@ async fn a_cold_dead_letter_moves_to_its_dead_letter_channel_when_it_has_been_re
     let reads = running.place.reads.clone();
     reads.close();
     let PullOutcome::Delivered(cold) = running.pull(0) else { panic!("there is a message") };
-    let (number, claim) = (running.entries[0].number, cold.granted.claim());
+    let (number, claim) = (running.entries[0].id, cold.granted.claim());
     let rejected = running.core.with(|core| core.reject(number, claim, Some("no"))).unwrap();
     rejected.wait().await.unwrap();
     running.push(0, "meanwhile").wait().await.unwrap();
@@ -292,7 +292,7 @@ async fn a_segment_is_freed_when_pending_reads_of_it_have_finished() {
     let PullOutcome::Delivered(cold) = running.pull(0) else { panic!("there is a message") };
     until(|| reads.holds_up()).await;
     // Settled before the read, as a receiver may do on another connection: nothing in its segment is needed any more.
-    let number = running.entries[0].number;
+    let number = running.entries[0].id;
     let claim = cold.granted.claim();
     running.core.with(|core| core.settle(number, claim)).unwrap().wait().await.unwrap();
     let segments = || running.core.with(|core| core.log.stats().segments);

@@ -176,14 +176,14 @@ impl<P: Place> World<P> {
                 self.push(channel, plain);
                 let claim = self.pull(channel, 1000);
                 let release = Release { counted: true, delay: Some(millis) };
-                let number = self.bench.entries[channel].number;
+                let number = self.bench.entries[channel].id;
                 let _ = self.bench.core.release(number, claim, release).unwrap();
                 (Subject::Delay(channel, claim.sequence), span)
             }
             Kind::DeadLetter => {
                 self.push(channel, plain);
                 let claim = self.pull(channel, 1000);
-                let number = self.bench.entries[channel].number;
+                let number = self.bench.entries[channel].id;
                 let _ = self.bench.core.reject(number, claim, None).unwrap();
                 (Subject::Message(channel, claim.sequence), DEAD_LETTER_SECONDS)
             }
@@ -222,7 +222,7 @@ impl<P: Place> World<P> {
     fn check(&mut self) {
         let (now, started) = (self.now, self.started);
         let core = &self.bench.core;
-        let state = |channel: usize| core.channels.get(&self.bench.entries[channel].number);
+        let state = |channel: usize| core.channels.get(&self.bench.entries[channel].id);
         for promise in self.promises.iter_mut().filter(|promise| !promise.over) {
             let over = match promise.what {
                 Subject::Message(channel, sequence) => {
@@ -233,7 +233,7 @@ impl<P: Place> World<P> {
                     let message = message.expect("it is never settled");
                     !matches!(message.phase, Phase::Delayed { .. })
                 }
-                Subject::Lease(channel, claim) => !core.holds(self.bench.entries[channel].number, claim),
+                Subject::Lease(channel, claim) => !core.holds(self.bench.entries[channel].id, claim),
                 Subject::Key(hash) => core.keys.candidates(hash, core.clock.now()).is_empty(),
             };
             assert!(!over || now >= promise.since + promise.span, "at {now}, early: {promise:?}");

@@ -69,7 +69,7 @@ fn pulled(bench: &mut Bench<Cold>) -> Option<String> {
 }
 
 pub(super) fn dead(bench: &Bench<Cold>) -> Vec<(Sequence, DeadLetterCause, String)> {
-    let state = &bench.core.channels[&bench.entries[0].number].state;
+    let state = &bench.core.channels[&bench.entries[0].id].state;
     let dead = state.messages().filter_map(|(sequence, message)| match &message.phase {
         Phase::Dead(death) => {
             Some((sequence, death.cause, death.reason.as_deref().unwrap_or_default().to_owned()))
@@ -168,7 +168,7 @@ fn any_number_of_damaged_messages_does_not_stop_the_delivery_of_others() {
 fn the_segment_of_an_unreadable_message_is_freed_only_after_its_purge() {
     for spoil in WAYS {
         let mut bench = stored(60);
-        let number = bench.entries[0].number;
+        let number = bench.entries[0].id;
         spoil(&bench.place.0, 2);
         let segments = bench.core.log.stats().segments;
         for _ in 0..60 {

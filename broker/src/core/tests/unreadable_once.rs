@@ -11,6 +11,7 @@ use super::{
 use crate::{
     channel::{Attempt, Claim, PullForm, Sequence, State},
     core::keys::PushKey,
+    log::ChannelId,
     log::disk::{simulated::Simulated, storage::Storage},
 };
 
@@ -89,7 +90,7 @@ fn keyed(number: usize) -> Push {
 
 fn read_back(
     bench: &mut Bench<Cold>,
-    number: u32,
+    number: ChannelId,
     sequence: Sequence,
     claim: Option<Claim>,
     reading: Reading,
@@ -119,7 +120,7 @@ fn pull_all(bench: &mut Bench<Cold>) -> Vec<usize> {
 
 fn pull_many(bench: &mut Bench<Cold>) {
     let request = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
-    let number = bench.entries[0].number;
+    let number = bench.entries[0].id;
     for Delivery { granted, content, .. } in bench.core.pull_more(number, &request, 10, u64::MAX).unwrap() {
         read_back(bench, number, granted.sequence, Some(granted.claim()), content);
     }
@@ -138,11 +139,11 @@ fn pull_again(bench: &mut Bench<Cold>) {
                 PullOutcome::Repeated(deliveries) => {
                     leased.extend(deliveries.into_iter().map(|again| (None, again)))
                 }
-                PullOutcome::Waiting(id, _) => bench.core.stop_waiting(entry.number, id),
+                PullOutcome::Waiting(id, _) => bench.core.stop_waiting(entry.id, id),
             }
         }
         for (claim, Delivery { granted, content, .. }) in leased {
-            read_back(bench, entry.number, granted.sequence, claim, content);
+            read_back(bench, entry.id, granted.sequence, claim, content);
         }
     }
 }
@@ -156,7 +157,7 @@ fn met(bench: &mut Bench<Cold>, state: State) -> Option<UnreadableMessage> {
     {
         let PeekedMessage { sequence, content, .. } = *seen;
         next = sequence + 1;
-        if let ReadBack::Unreadable(unread) = read_back(bench, entry.number, sequence, None, content) {
+        if let ReadBack::Unreadable(unread) = read_back(bench, entry.id, sequence, None, content) {
             assert_eq!(sequence, BAD as Sequence);
             met = Some(unread);
         }
@@ -175,7 +176,7 @@ fn peek_at_dead_letters(bench: &mut Bench<Cold>) {
 }
 
 fn reach_delivery_limit(bench: &mut Bench<Cold>) {
-    let number = bench.entries[0].number;
+    let number = bench.entries[0].id;
     let state = &mut bench.core.channels.get_mut(&number).unwrap();
     state.policy.max_deliveries = 1;
     let claims: Vec<_> =
@@ -189,7 +190,7 @@ fn reach_delivery_limit(bench: &mut Bench<Cold>) {
 fn redrive_away(bench: &mut Bench<Cold>) {
     drop(pull_all(bench));
     let (entry, to) = (bench.entries[0].clone(), bench.entries[2].clone());
-    let number = entry.number;
+    let number = entry.id;
     let turn = bench.core.redrive(&entry, Some(&to), 0, 10, None).unwrap();
     assert_eq!(turn.moved, 0);
     if let Some(coming) = turn.coming {
@@ -204,7 +205,7 @@ fn return_dead_letters(bench: &mut Bench<Cold>) {
         to: None,
         until: MESSAGES as u64,
     };
-    let number = request.stored_in.number;
+    let number = request.stored_in.id;
     let (mut at, mut brought) = (Some(0), None);
     while let Some(from) = at {
         let turn = bench.core.return_dead_letters(&request, State::Ready, from, 100, brought.take()).unwrap();

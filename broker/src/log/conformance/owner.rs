@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BlockingLog, wait};
-use crate::log::{AppendError, BatchNumber, EncodedTarget, Log, LogError, Position, Purpose, Record, Sync};
+use crate::log::{
+    AppendError, BatchNumber, ChannelId, EncodedTarget, Log, LogError, Position, Purpose, Record, Sync,
+};
 
 pub(super) struct Owner<L> {
     pub(super) log: L,
@@ -44,7 +46,7 @@ impl<L: Log> Owner<L> {
 
     pub(super) fn push(&mut self) -> Result<u64, AppendError> {
         let (sequence, body) = (self.next, body(self.next));
-        let target = EncodedTarget::of(1, sequence);
+        let target = EncodedTarget::of(ChannelId(1), sequence);
         let position = self.log.append(&target.message(&body), Purpose::Store)?;
         self.messages.insert(sequence, position);
         self.next += 1;
@@ -52,7 +54,7 @@ impl<L: Log> Owner<L> {
     }
 
     pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
-        self.log.append(&Record::Settle { channel: 1, sequence }, Purpose::Settle)?;
+        self.log.append(&Record::Settle { channel: ChannelId(1), sequence }, Purpose::Settle)?;
         let position = self.messages.remove(&sequence).unwrap();
         self.log.release(position);
         Ok(())

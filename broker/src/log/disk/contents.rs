@@ -64,15 +64,16 @@ pub(super) fn each_indexed_record(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Target, Targets};
+    use crate::log::{ChannelId, Target, Targets};
 
     /// A frame with a message between two other records; where the message's content starts and ends, and where the
     /// records end.
     fn sealed() -> (Vec<u8>, [usize; 3]) {
         let mut targets = Vec::new();
-        Target { channel: 1, sequence: 5, expires_ms: None }.encode(&mut targets);
+        Target { channel: ChannelId(1), sequence: 5, expires_ms: None }.encode(&mut targets);
         let message = Record::Message {
             targets: Targets::new(&targets),
+            parcel: None,
             message_id: 77,
             enqueued_ms: 9,
             idempotency: None,
@@ -83,10 +84,10 @@ mod tests {
             body: b"and a body",
         };
         let mut frame = vec![0; frame::HEAD_BYTES];
-        Record::Settle { channel: 1, sequence: 3 }.encode(&mut frame);
+        Record::Settle { channel: ChannelId(1), sequence: 3 }.encode(&mut frame);
         message.encode(&mut frame);
         let ends = frame.len();
-        Record::Settle { channel: 1, sequence: 4 }.encode(&mut frame);
+        Record::Settle { channel: ChannelId(1), sequence: 4 }.encode(&mut frame);
         let records_end = frame.len();
         frame::seal(&mut frame, 7, 3, 2);
         (frame, [ends - b"some headersand a body".len(), ends, records_end])

@@ -3,8 +3,8 @@
 use bytes::Buf;
 
 use super::{
-    CHANNEL, CHANNEL_CLOSED, CLOCK, Ended, Idempotency, KEY, LEASE, MESSAGE, Record, RecordError,
-    RecordedPhase, SETTLE, STATE, Target, Targets, flag,
+    CHANNEL, CHANNEL_CLOSED, CLOCK, ChannelId, Ended, Idempotency, KEY, LEASE, MESSAGE, MovedFrom,
+    PARCEL_DELIVERED, ParcelId, Record, RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
     head::{CHECKSUM_BYTES, RecordExtent},
     phase,
 };
@@ -72,17 +72,15 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
     let (mut headers_bytes, mut checksum) = (0, None);
     let record = match kind {
         LEASE => Record::Lease {
-            channel: get(from, Buf::try_get_u32_le)?,
+            channel: channel(from)?,
             sequence: get(from, Buf::try_get_u64_le)?,
             delivery: get(from, Buf::try_get_u32_le)?,
             uncounted: get(from, Buf::try_get_u32_le)?,
             start: get(from, Buf::try_get_u64_le)?,
             ends_ms: get(from, Buf::try_get_u64_le)?,
         },
-        SETTLE => Record::Settle {
-            channel: get(from, Buf::try_get_u32_le)?,
-            sequence: get(from, Buf::try_get_u64_le)?,
-        },
+        SETTLE => Record::Settle { channel: channel(from)?, sequence: get(from, Buf::try_get_u64_le)? },
+        PARCEL_DELIVERED => Record::ParcelDelivered { parcel: parcel_id(from)? },
         MESSAGE => {
             let (message, left) = message(from)?;
             headers_bytes = get(from, Buf::try_get_u32_le)? as usize;
@@ -90,7 +88,7 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             message
         }
         STATE => Record::State {
-            channel: get(from, Buf::try_get_u32_le)?,
+            channel: channel(from)?,
             sequence: get(from, Buf::try_get_u64_le)?,
             delivery: get(from, Buf::try_get_u32_le)?,
             uncounted: get(from, Buf::try_get_u32_le)?,
@@ -99,7 +97,7 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             phase: recorded_phase(from)?,
         },
         KEY => {
-            let channel = get(from, Buf::try_get_u32_le)?;
+            let channel = channel(from)?;
             let (hash, fingerprint) = (get(from, Buf::try_get_u128_le)?, get(from, Buf::try_get_u128_le)?);
             let message_id = get(from, Buf::try_get_u128_le)?;
             let expires_ms = get(from, Buf::try_get_u64_le)?;
@@ -107,15 +105,15 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             Record::Key { channel, idempotency, message_id }
         }
         CHANNEL => Record::Channel {
-            channel: get(from, Buf::try_get_u32_le)?,
+            channel: channel(from)?,
             uid: get(from, Buf::try_get_u128_le)?,
+            next_sequence: get(from, Buf::try_get_u64_le)?,
             namespace: short_text(from, kind)?,
             name: short_text(from, kind)?,
         },
-        CHANNEL_CLOSED => Record::ChannelClosed {
-            channel: get(from, Buf::try_get_u32_le)?,
-            uid: get(from, Buf::try_get_u128_le)?,
-        },
+        CHANNEL_CLOSED => {
+            Record::ChannelClosed { channel: channel(from)?, uid: get(from, Buf::try_get_u128_le)? }
+        }
         CLOCK => Record::Clock {
             own_ms: get(from, Buf::try_get_u64_le)?,
             wall_ms: get(from, Buf::try_get_u64_le)?,
@@ -128,6 +126,14 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
     Ok((record, headers_bytes, checksum))
 }
 
+fn channel(from: &mut &[u8]) -> Result<ChannelId, RecordError> {
+    get(from, Buf::try_get_u64_le).map(ChannelId)
+}
+
+fn parcel_id(from: &mut &[u8]) -> Result<ParcelId, RecordError> {
+    Ok(ParcelId { shard: get(from, Buf::try_get_u32_le)?, place: get(from, Buf::try_get_u64_le)? })
+}
+
 /// A message up to the length of its headers, and the number of bytes that are left at the start of its checksum.
 fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), RecordError> {
     let count = usize::from(get(from, Buf::try_get_u8)?);
@@ -138,7 +144,8 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), Recor
     let message_id = get(from, Buf::try_get_u128_le)?;
     let enqueued_ms = get(from, Buf::try_get_u64_le)?;
     let flags = get(from, Buf::try_get_u8)?;
-    if flags & !flag::ALL != 0 {
+    let is_from_two = flags & flag::MOVED != 0 && flags & flag::COPY != 0;
+    if flags & !flag::ALL != 0 || is_from_two {
         return Err(RecordError::UnknownFlag { kind: MESSAGE, flag: flags });
     }
     let mut idempotency = None;
@@ -151,9 +158,14 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), Recor
     if flags & flag::GROUP != 0 {
         group = Some(short_text(from, MESSAGE)?);
     }
+    let parcel = if flags & flag::PARCEL != 0 { Some(parcel_id(from)?) } else { None };
     let mut moved_from = None;
     if flags & flag::MOVED != 0 {
-        moved_from = Some((get(from, Buf::try_get_u32_le)?, get(from, Buf::try_get_u64_le)?));
+        let (channel, sequence) = (channel(from)?, get(from, Buf::try_get_u64_le)?);
+        moved_from = Some(MovedFrom::Channel { channel, sequence });
+    }
+    if flags & flag::COPY != 0 {
+        moved_from = Some(MovedFrom::Parcel(parcel_id(from)?));
     }
     if flags & flag::CHECKSUM == 0 {
         return Err(RecordError::NoChecksum);
@@ -162,6 +174,7 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), Recor
     take(from, CHECKSUM_BYTES)?;
     let message = Record::Message {
         targets,
+        parcel,
         message_id,
         enqueued_ms,
         idempotency,

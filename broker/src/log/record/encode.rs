@@ -3,8 +3,8 @@
 use bytes::BufMut;
 
 use super::{
-    CHANNEL, CHANNEL_CLOSED, CLOCK, Ended, Idempotency, KEY, LEASE, MESSAGE, Record, RecordedPhase, SETTLE,
-    STATE, Target, flag,
+    CHANNEL, CHANNEL_CLOSED, CLOCK, Ended, Idempotency, KEY, LEASE, MESSAGE, MovedFrom, PARCEL_DELIVERED,
+    ParcelId, Record, RecordedPhase, SETTLE, STATE, Target, flag,
     head::{CHECKSUM_BYTES, checksum},
     phase,
 };
@@ -14,24 +14,49 @@ impl Record<'_> {
     pub fn encoded_len(&self) -> usize {
         4 + 1
             + match self {
-                Self::Lease { .. } => 4 + 8 + 4 + 4 + 8 + 8,
-                Self::Settle { .. } => 4 + 8,
-                Self::Message { targets, idempotency, due_ms, group, moved_from, headers, body, .. } => {
+                Self::Lease { .. } => 8 + 8 + 4 + 4 + 8 + 8,
+                Self::Settle { .. } => 8 + 8,
+                Self::ParcelDelivered { .. } => 4 + 8,
+                Self::Message {
+                    targets,
+                    parcel,
+                    idempotency,
+                    due_ms,
+                    group,
+                    moved_from,
+                    headers,
+                    body,
+                    ..
+                } => {
                     let key = if idempotency.is_some() { 16 + 16 + 8 } else { 0 };
                     let due = if due_ms.is_some() { 8 } else { 0 };
                     let group = group.map_or(0, |group| 1 + group.len());
-                    let moved = if moved_from.is_some() { 4 + 8 } else { 0 };
+                    let parcel = if parcel.is_some() { 4 + 8 } else { 0 };
+                    let moved = match moved_from {
+                        None => 0,
+                        Some(MovedFrom::Channel { .. }) => 8 + 8,
+                        Some(MovedFrom::Parcel(_)) => 4 + 8,
+                    };
                     let fixed = 1 + targets.count() * Target::BYTES + 16 + 8 + 1;
-                    fixed + key + due + group + moved + CHECKSUM_BYTES + 4 + headers.len() + body.len()
+                    fixed
+                        + parcel
+                        + key
+                        + due
+                        + group
+                        + moved
+                        + CHECKSUM_BYTES
+                        + 4
+                        + headers.len()
+                        + body.len()
                 }
                 Self::State { phase, .. } => {
                     let reason =
                         if let RecordedPhase::Dead { reason, .. } = phase { reason.len() } else { 0 };
-                    4 + 8 + 4 + 4 + 8 + 8 + 1 + 1 + 8 + 1 + reason
+                    8 + 8 + 4 + 4 + 8 + 8 + 1 + 1 + 8 + 1 + reason
                 }
-                Self::Key { .. } => 4 + 16 + 16 + 16 + 8,
-                Self::Channel { namespace, name, .. } => 4 + 16 + 1 + namespace.len() + 1 + name.len(),
-                Self::ChannelClosed { .. } => 4 + 16,
+                Self::Key { .. } => 8 + 16 + 16 + 16 + 8,
+                Self::Channel { namespace, name, .. } => 8 + 16 + 8 + 1 + namespace.len() + 1 + name.len(),
+                Self::ChannelClosed { .. } => 8 + 16,
                 Self::Clock { .. } => 8 + 8 + 8 + 16 + 8,
             }
     }
@@ -43,7 +68,7 @@ impl Record<'_> {
         match *self {
             Self::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
                 to.put_u8(LEASE);
-                to.put_u32_le(channel);
+                to.put_u64_le(channel.0);
                 to.put_u64_le(sequence);
                 to.put_u32_le(delivery);
                 to.put_u32_le(uncounted);
@@ -52,11 +77,16 @@ impl Record<'_> {
             }
             Self::Settle { channel, sequence } => {
                 to.put_u8(SETTLE);
-                to.put_u32_le(channel);
+                to.put_u64_le(channel.0);
                 to.put_u64_le(sequence);
+            }
+            Self::ParcelDelivered { parcel } => {
+                to.put_u8(PARCEL_DELIVERED);
+                encode_parcel(parcel, to);
             }
             Self::Message {
                 targets,
+                parcel,
                 message_id,
                 enqueued_ms,
                 idempotency,
@@ -76,7 +106,12 @@ impl Record<'_> {
                     flag_if(flag::KEY, idempotency.is_some())
                         | flag_if(flag::DUE, due_ms.is_some())
                         | flag_if(flag::GROUP, group.is_some())
-                        | flag_if(flag::MOVED, moved_from.is_some())
+                        | flag_if(flag::PARCEL, parcel.is_some())
+                        | match moved_from {
+                            None => 0,
+                            Some(MovedFrom::Channel { .. }) => flag::MOVED,
+                            Some(MovedFrom::Parcel(_)) => flag::COPY,
+                        }
                         | flag::CHECKSUM,
                 );
                 if let Some(Idempotency { hash, fingerprint, expires_ms }) = idempotency {
@@ -91,9 +126,16 @@ impl Record<'_> {
                     to.put_u8(group.len() as u8);
                     to.put_slice(group.as_bytes());
                 }
-                if let Some((channel, sequence)) = moved_from {
-                    to.put_u32_le(channel);
-                    to.put_u64_le(sequence);
+                if let Some(parcel) = parcel {
+                    encode_parcel(parcel, to);
+                }
+                match moved_from {
+                    None => {}
+                    Some(MovedFrom::Channel { channel, sequence }) => {
+                        to.put_u64_le(channel.0);
+                        to.put_u64_le(sequence);
+                    }
+                    Some(MovedFrom::Parcel(parcel)) => encode_parcel(parcel, to),
                 }
                 let at = to.len() - start;
                 to.put_bytes(0, CHECKSUM_BYTES);
@@ -106,7 +148,7 @@ impl Record<'_> {
             }
             Self::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 to.put_u8(STATE);
-                to.put_u32_le(channel);
+                to.put_u64_le(channel.0);
                 to.put_u64_le(sequence);
                 to.put_u32_le(delivery);
                 to.put_u32_le(uncounted);
@@ -116,16 +158,17 @@ impl Record<'_> {
             }
             Self::Key { channel, idempotency: Idempotency { hash, fingerprint, expires_ms }, message_id } => {
                 to.put_u8(KEY);
-                to.put_u32_le(channel);
+                to.put_u64_le(channel.0);
                 to.put_u128_le(hash);
                 to.put_u128_le(fingerprint);
                 to.put_u128_le(message_id);
                 to.put_u64_le(expires_ms);
             }
-            Self::Channel { channel, uid, namespace, name } => {
+            Self::Channel { channel, uid, next_sequence, namespace, name } => {
                 to.put_u8(CHANNEL);
-                to.put_u32_le(channel);
+                to.put_u64_le(channel.0);
                 to.put_u128_le(uid);
+                to.put_u64_le(next_sequence);
                 for text in [namespace, name] {
                     to.put_u8(text.len() as u8);
                     to.put_slice(text.as_bytes());
@@ -133,7 +176,7 @@ impl Record<'_> {
             }
             Self::ChannelClosed { channel, uid } => {
                 to.put_u8(CHANNEL_CLOSED);
-                to.put_u32_le(channel);
+                to.put_u64_le(channel.0);
                 to.put_u128_le(uid);
             }
             Self::Clock { own_ms, wall_ms, latest_ms, boot_id, boot_ns } => {
@@ -146,6 +189,11 @@ impl Record<'_> {
             }
         }
     }
+}
+
+fn encode_parcel(ParcelId { shard, place }: ParcelId, to: &mut Vec<u8>) {
+    to.put_u32_le(shard);
+    to.put_u64_le(place);
 }
 
 fn encode_phase(phase: RecordedPhase<'_>, to: &mut Vec<u8>) {

@@ -9,11 +9,13 @@
 mod decode;
 mod encode;
 mod head;
+mod ids;
 #[cfg(test)]
 mod sample;
 mod targets;
 
 pub use head::{RecordExtent, RecordHead, checksum_as_written, is_whole};
+pub use ids::{ChannelId, MovedFrom, ParcelId};
 #[cfg(test)]
 pub use sample::EncodedTarget;
 pub use targets::{Target, Targets};
@@ -22,7 +24,7 @@ pub use targets::{Target, Targets};
 pub enum Record<'a> {
     /// A message was leased, or its lease was renewed.
     Lease {
-        channel: u32,
+        channel: ChannelId,
         sequence: u64,
         /// The number of this lease of the message.
         delivery: u32,
@@ -33,11 +35,15 @@ pub enum Record<'a> {
         ends_ms: u64,
     },
     /// A message left its channel.
-    Settle { channel: u32, sequence: u64 },
+    Settle { channel: ChannelId, sequence: u64 },
+    /// All targets of a parcel have it on disk.
+    ParcelDelivered { parcel: ParcelId },
     /// A message was stored in one channel or several, or moved from one to another.
     Message {
         /// At least one channel.
         targets: Targets<'a>,
+        /// The record is also a parcel, for the targets to come.
+        parcel: Option<ParcelId>,
         message_id: u128,
         enqueued_ms: u64,
         idempotency: Option<Idempotency>,
@@ -45,15 +51,14 @@ pub enum Record<'a> {
         due_ms: Option<u64>,
         /// The message group; at most 255 bytes.
         group: Option<&'a str>,
-        /// The channel and the sequence from which this record moved the message.
-        moved_from: Option<(u32, u64)>,
+        moved_from: Option<MovedFrom>,
         /// The kept headers, encoded by the owner of the log.
         headers: &'a [u8],
         body: &'a [u8],
     },
     /// The whole changeable state of a message.
     State {
-        channel: u32,
+        channel: ChannelId,
         sequence: u64,
         /// The number of the last lease.
         delivery: u32,
@@ -67,21 +72,23 @@ pub enum Record<'a> {
     },
     /// An idempotency key whose message is no longer in the log.
     Key {
-        channel: u32,
+        channel: ChannelId,
         idempotency: Idempotency,
         /// The id in the answer to the first push.
         message_id: u128,
     },
-    /// Names the channel of a number, so that the log knows its channels if the address store is lost.
+    /// Names the channel of an id, so that the log knows its channels if the address store is lost.
     Channel {
-        channel: u32,
+        channel: ChannelId,
         uid: u128,
+        /// The sequence of the channel's next message; 0 if its owner is another shard.
+        next_sequence: u64,
         /// At most 255 bytes, like the name.
         namespace: &'a str,
         name: &'a str,
     },
-    /// A channel was deleted: all messages and keys of its number are void, wherever they are in the log.
-    ChannelClosed { channel: u32, uid: u128 },
+    /// A channel was deleted: all messages and keys of its id are void, wherever they are in the log.
+    ChannelClosed { channel: ChannelId, uid: u128 },
     /// The time at which the next run continues.
     Clock {
         /// The broker's own time.
@@ -99,7 +106,7 @@ pub enum Record<'a> {
 
 impl Record<'_> {
     /// The record's idempotency key, its channel, which is the first of several, and the id in the answer to its push.
-    pub fn key(&self) -> Option<(u32, Idempotency, u128)> {
+    pub fn key(&self) -> Option<(ChannelId, Idempotency, u128)> {
         match *self {
             Self::Key { channel, idempotency, message_id } => Some((channel, idempotency, message_id)),
             Self::Message { targets, idempotency, message_id, .. } => {
@@ -107,6 +114,7 @@ impl Record<'_> {
             }
             Self::Lease { .. }
             | Self::Settle { .. }
+            | Self::ParcelDelivered { .. }
             | Self::State { .. }
             | Self::Channel { .. }
             | Self::ChannelClosed { .. }
@@ -153,7 +161,7 @@ pub enum Ended {
 pub struct Idempotency {
     /// 128 bits of a hash of the key in its scope.
     pub hash: u128,
-    /// 128 bits of a hash of the push, by which a repeat is told from another push with the same key.
+    /// 128 bits of a hash of the push, to recognise another push with the same key.
     pub fingerprint: u128,
     /// When the key is forgotten.
     pub expires_ms: u64,
@@ -192,15 +200,18 @@ const KEY: u8 = 5;
 const CHANNEL: u8 = 6;
 const CHANNEL_CLOSED: u8 = 7;
 const CLOCK: u8 = 8;
+const PARCEL_DELIVERED: u8 = 9;
 
 /// Flags of a message's record: the optional fields that it contains.
 mod flag {
     pub(super) const KEY: u8 = 1;
     pub(super) const DUE: u8 = 2;
     pub(super) const GROUP: u8 = 4;
-    pub(super) const MOVED: u8 = 8;
-    pub(super) const CHECKSUM: u8 = 16;
-    pub(super) const ALL: u8 = KEY | DUE | GROUP | MOVED | CHECKSUM;
+    pub(super) const PARCEL: u8 = 8;
+    pub(super) const MOVED: u8 = 16;
+    pub(super) const COPY: u8 = 32;
+    pub(super) const CHECKSUM: u8 = 64;
+    pub(super) const ALL: u8 = KEY | DUE | GROUP | PARCEL | MOVED | COPY | CHECKSUM;
 }
 
 /// Phase numbers in a state's record.

@@ -1,12 +1,12 @@
 //! Message records for tests.
 
-use super::{Record, Target, Targets};
+use super::{ChannelId, Record, Target, Targets};
 
 /// One target in the encoding of a record, which borrows it.
 pub struct EncodedTarget(Vec<u8>);
 
 impl EncodedTarget {
-    pub fn of(channel: u32, sequence: u64) -> Self {
+    pub fn of(channel: ChannelId, sequence: u64) -> Self {
         let mut bytes = Vec::new();
         Target { channel, sequence, expires_ms: None }.encode(&mut bytes);
         Self(bytes)
@@ -17,6 +17,7 @@ impl EncodedTarget {
         let targets = Targets::new(&self.0);
         Record::Message {
             targets,
+            parcel: None,
             message_id: targets.first().sequence.into(),
             enqueued_ms: 0,
             idempotency: None,

@@ -2,10 +2,12 @@
 
 use bytes::{Buf, BufMut};
 
+use super::ChannelId;
+
 /// A channel in which a message is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    pub channel: u32,
+    pub channel: ChannelId,
     /// The message's number within the channel.
     pub sequence: u64,
     /// When the message expires in this channel.
@@ -21,7 +23,7 @@ impl Target {
     const TO_COME: u64 = u64::MAX;
 
     /// A channel that will receive the message by a later record.
-    pub fn to_come(channel: u32, expires_ms: Option<u64>) -> Self {
+    pub fn to_come(channel: ChannelId, expires_ms: Option<u64>) -> Self {
         Self { channel, sequence: Self::TO_COME, expires_ms }
     }
 
@@ -31,17 +33,17 @@ impl Target {
     }
 
     /// Bytes of an encoded target.
-    pub const BYTES: usize = 4 + 8 + 8;
+    pub const BYTES: usize = 8 + 8 + 8;
 
     pub fn encode(&self, to: &mut impl BufMut) {
-        to.put_u32_le(self.channel);
+        to.put_u64_le(self.channel.0);
         to.put_u64_le(self.sequence);
         to.put_u64_le(self.expires_ms.unwrap_or(0));
     }
 
     fn decode(mut bytes: &[u8]) -> Self {
-        let (channel, sequence, expires) = (bytes.get_u32_le(), bytes.get_u64_le(), bytes.get_u64_le());
-        Self { channel, sequence, expires_ms: (expires != 0).then_some(expires) }
+        let (channel, sequence, expires) = (bytes.get_u64_le(), bytes.get_u64_le(), bytes.get_u64_le());
+        Self { channel: ChannelId(channel), sequence, expires_ms: (expires != 0).then_some(expires) }
     }
 }
 

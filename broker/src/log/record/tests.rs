@@ -7,18 +7,24 @@ use super::*;
 /// A record of each kind, with the widest field values that differ from each other. Records that end with a field of
 /// variable length come first.
 fn each_kind() -> Vec<Record<'static>> {
-    let (channel, sequence) = (0xfffe_fdfc, 0xfbfa_f9f8_f7f6_f5f4);
+    let (channel, sequence) = (ChannelId(0xfffe_fdfc_1112_1314), 0xfbfa_f9f8_f7f6_f5f4);
+    let parcel = ParcelId { shard: 0xfffe_0102, place: u64::MAX - 20 };
     let (message_id, enqueued_ms, expires_ms) = (u128::MAX - 1, u64::MAX - 2, u64::MAX - 3);
     let (delivery, uncounted, start, ends_ms) = (5, 4, u64::MAX - 6, u64::MAX - 7);
     let key = |fingerprint| Some(Idempotency { hash: u128::MAX - 4, fingerprint, expires_ms });
     let message = |targets, all: bool| Record::Message {
         targets,
+        parcel: Some(parcel).filter(|_| all),
         message_id,
         enqueued_ms,
         idempotency: key(u128::MAX - 5).filter(|_| all),
         due_ms: Some(u64::MAX - 8).filter(|_| all),
         group: Some("group").filter(|_| all),
-        moved_from: Some((channel - 1, sequence - 1)).filter(|_| all),
+        moved_from: if all {
+            Some(MovedFrom::Channel { channel: ChannelId(channel.0 - 1), sequence: sequence - 1 })
+        } else {
+            Some(MovedFrom::Parcel(parcel))
+        },
         headers: b"headers",
         body: b"body",
     };
@@ -40,8 +46,15 @@ fn each_kind() -> Vec<Record<'static>> {
         state(None, RecordedPhase::Leased { ends_ms }),
         Record::Lease { channel, sequence, delivery, uncounted, start, ends_ms },
         Record::Settle { channel, sequence },
+        Record::ParcelDelivered { parcel },
         Record::Key { channel, idempotency: key(u128::MAX - 9).unwrap(), message_id },
-        Record::Channel { channel, uid: u128::MAX - 10, namespace: "acme", name: "orders" },
+        Record::Channel {
+            channel,
+            uid: u128::MAX - 10,
+            next_sequence: u64::MAX - 21,
+            namespace: "acme",
+            name: "orders",
+        },
         Record::ChannelClosed { channel, uid: u128::MAX - 10 },
         Record::Clock {
             own_ms: u64::MAX - 10,
@@ -59,7 +72,7 @@ const OPEN_ENDED: usize = 3;
 /// Two targets; messages do not expire in the second.
 const TARGETS: [u8; 2 * Target::BYTES] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
-    29, 30, 31, 32, 0, 0, 0, 0, 0, 0, 0, 0,
+    29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
 
 fn encoded(record: &Record<'_>) -> Vec<u8> {
@@ -79,8 +92,11 @@ fn each_kind_survives_encoding_and_has_its_computed_length() {
 
 #[test]
 fn a_settle_has_the_documented_bytes() {
-    let bytes = encoded(&Record::Settle { channel: 0x0403_0201, sequence: 0x0c0b_0a09_0807_0605 });
-    assert_eq!(bytes, [13, 0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    let bytes = encoded(&Record::Settle {
+        channel: ChannelId(0x0807_0605_0403_0201),
+        sequence: 0x100f_0e0d_0c0b_0a09,
+    });
+    assert_eq!(bytes, [17, 0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
 }
 
 #[test]
@@ -148,7 +164,7 @@ fn a_kind_of_a_newer_version_is_an_error_that_names_it() {
 #[test]
 fn a_phase_of_a_newer_version_is_an_error() {
     let phase = RecordedPhase::Ready(Ended::Never);
-    let (channel, sequence, delivery, uncounted, start, expires_ms) = (1, 2, 3, 4, 5, None);
+    let (channel, sequence, delivery, uncounted, start, expires_ms) = (ChannelId(1), 2, 3, 4, 5, None);
     let state = Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase };
     let mut bytes = encoded(&state);
     let at = bytes.len() - (1 + 1 + 8 + 1);
@@ -171,11 +187,15 @@ fn a_field_of_a_newer_version_is_an_error() {
 fn targets_survive_encoding() {
     let targets = [
         Target {
-            channel: 0x0403_0201,
-            sequence: 0x0c0b_0a09_0807_0605,
-            expires_ms: Some(0x1413_1211_100f_0e0d),
+            channel: ChannelId(0x0807_0605_0403_0201),
+            sequence: 0x100f_0e0d_0c0b_0a09,
+            expires_ms: Some(0x1817_1615_1413_1211),
         },
-        Target { channel: 0x1817_1615, sequence: 0x201f_1e1d_1c1b_1a19, expires_ms: None },
+        Target {
+            channel: ChannelId(0x201f_1e1d_1c1b_1a19),
+            sequence: 0x2827_2625_2423_2221,
+            expires_ms: None,
+        },
     ];
     assert_eq!(Targets::new(&TARGETS).iter().collect::<Vec<_>>(), targets);
     let mut bytes = Vec::new();
@@ -190,15 +210,20 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..1000),
         key in proptest::option::of((any::<u128>(), any::<u128>(), any::<u64>())),
         numbers in any::<(u128, u64)>(),
-        optional in any::<(Option<u64>, Option<(u32, u64)>)>(),
+        optional in any::<(Option<u64>, Option<(u32, u64)>, Option<(u64, u64)>)>(),
         group in proptest::option::of("[a-zäß]{0,40}"),
         after in prop::collection::vec(any::<u8>(), 0..20),
     ) {
-        let ((message_id, enqueued_ms), (due_ms, moved_from)) = (numbers, optional);
+        let ((message_id, enqueued_ms), (due_ms, parcel, from)) = (numbers, optional);
+        let parcel = parcel.map(|(shard, place)| ParcelId { shard, place });
+        let moved_from = from.map(|(channel, sequence)| {
+            MovedFrom::Channel { channel: ChannelId(channel), sequence }
+        });
         let idempotency =
             key.map(|(hash, fingerprint, expires_ms)| Idempotency { hash, fingerprint, expires_ms });
         let record = Record::Message {
             targets: Targets::new(&TARGETS),
+            parcel,
             message_id,
             enqueued_ms,
             idempotency,
@@ -215,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..10_u8) {
+    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..11_u8) {
         let mut framed = ((bytes.len() + 1) as u32).to_le_bytes().to_vec();
         framed.push(kind);
         framed.extend(&bytes);

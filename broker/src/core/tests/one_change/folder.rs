@@ -19,6 +19,7 @@ use crate::{
         keys::PushKey,
         tests::{channel, is_kept},
     },
+    log::ChannelId,
     log::disk::simulated::Chance,
     shared::Share,
 };
@@ -147,7 +148,7 @@ impl Folder {
         let key = number.is_multiple_of(3).then_some(PushKey { hash: u128::from(number), fingerprint: 1 });
         let push = Push { content, key, group: None, delay: None, ttl: None, key_records: Vec::new() };
         let entry = broker.store.by_uid(uid).unwrap();
-        let core = broker.core_of(entry.number);
+        let core = broker.core_of(entry.id);
         self.tickets.push(core.push(&[entry], push, None).unwrap().ticket);
     }
 
@@ -155,13 +156,13 @@ impl Folder {
     fn take(&mut self, broker: &mut Broker, uid: Uuid, chance: &mut Chance) {
         let entry = broker.store.by_uid(uid).unwrap();
         let pull = Pull { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
-        let core = broker.core_of(entry.number);
+        let core = broker.core_of(entry.id);
         let delivery = match core.pull(&entry, &pull).unwrap() {
             PullOutcome::Delivered(delivery) => delivery,
             PullOutcome::Repeated(_) => return,
-            PullOutcome::Waiting(id, _) => return core.stop_waiting(entry.number, id),
+            PullOutcome::Waiting(id, _) => return core.stop_waiting(entry.id, id),
         };
-        let (number, claim): (u32, Claim) = (delivery.channel, delivery.granted.claim());
+        let (number, claim): (ChannelId, Claim) = (delivery.channel, delivery.granted.claim());
         let body = super::start::read(delivery.content).unwrap().content.body.to_vec();
         let ticket = match chance.below(4) {
             0 | 1 => {
@@ -178,11 +179,11 @@ impl Folder {
     /// Deletes a channel with all its messages.
     fn delete(&mut self, broker: &mut Broker, uid: Uuid) {
         let entry = broker.store.by_uid(uid).unwrap();
-        let (_, ticket) = broker.core_of(entry.number).close(&entry, true).unwrap().unwrap();
+        let (_, ticket) = broker.core_of(entry.id).close(&entry, true).unwrap().unwrap();
         broker.commit();
         assert!(is_kept(&ticket));
         broker.store.remove(uid).unwrap();
-        broker.core_of(entry.number).removed(entry.number);
+        broker.core_of(entry.id).removed(entry.id);
         self.waiting.retain(|(channel, _)| *channel != uid);
     }
 

@@ -12,7 +12,7 @@ use crate::{
     clock::TimeSource,
     core::{Common, Core, Limits, Placement, StoreFailed, StoredMessage, read::Reading},
     data_folder::DataFolder,
-    log::{Options, conformance::wait},
+    log::{ChannelId, Options, conformance::wait},
     metrics::Metrics,
     run::{RunError, open},
 };
@@ -64,7 +64,7 @@ impl Broker {
         }
     }
 
-    pub(super) fn core_of(&mut self, number: u32) -> &mut Core {
+    pub(super) fn core_of(&mut self, number: ChannelId) -> &mut Core {
         let here = Placement { core: 0, cores: self.cores.len() };
         &mut self.cores[here.core_of(number)]
     }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::log::{
-    Ended, Idempotency, Log, Purpose, Record, RecordedPhase, Sync, Target, Targets,
+    ChannelId, Ended, Idempotency, Log, MovedFrom, ParcelId, Purpose, Record, RecordedPhase, Sync, Target,
+    Targets,
     conformance::BlockingLog,
     disk::{
         DiskLog, Options,
@@ -69,27 +70,40 @@ impl Storage for Repeatable {
 fn write(log: &mut DiskLog<Repeatable>) {
     let idempotency = Idempotency { hash: 0xfeed, fingerprint: 0xbeef, expires_ms: 1_800_000_300_000 };
     let mut targets = Vec::new();
-    Target { channel: 7, sequence: 0, expires_ms: Some(1_800_000_600_000) }.encode(&mut targets);
-    Target { channel: 8, sequence: 5, expires_ms: None }.encode(&mut targets);
+    Target { channel: ChannelId(7), sequence: 0, expires_ms: Some(1_800_000_600_000) }.encode(&mut targets);
+    Target { channel: ChannelId(8), sequence: 5, expires_ms: None }.encode(&mut targets);
     let message = |targets, all: bool| Record::Message {
         targets,
+        parcel: Some(ParcelId { shard: 2, place: 5 }).filter(|_| all),
         message_id: 0x0123_4567_89ab_cdef,
         enqueued_ms: 1_800_000_000_000,
         idempotency: Some(idempotency).filter(|_| all),
         due_ms: Some(1_800_000_001_000).filter(|_| all),
         group: Some("group").filter(|_| all),
-        moved_from: Some((9, 3)).filter(|_| all),
+        moved_from: Some(MovedFrom::Channel { channel: ChannelId(9), sequence: 3 }).filter(|_| all),
         headers: b"headers",
         body: b"body",
     };
     let state = |phase| Record::State {
-        channel: 7,
+        channel: ChannelId(7),
         sequence: 0,
         delivery: 2,
         uncounted: 1,
         start: 99,
         expires_ms: None,
         phase,
+    };
+    let copied = Record::Message {
+        targets: Targets::new(&targets[Target::BYTES..]),
+        parcel: None,
+        message_id: 7,
+        enqueued_ms: 1_800_000_000_000,
+        idempotency: None,
+        due_ms: None,
+        group: None,
+        moved_from: Some(MovedFrom::Parcel(ParcelId { shard: 1, place: 4 })),
+        headers: b"",
+        body: b"copied",
     };
     let mut append = |purpose, records: &[Record<'_>], sync| {
         for record in records {
@@ -100,13 +114,19 @@ fn write(log: &mut DiskLog<Repeatable>) {
     append(
         Purpose::Store,
         &[
-            Record::Channel { channel: 7, uid: 0xcafe, namespace: "acme", name: "orders" },
+            Record::Channel {
+                channel: ChannelId(7),
+                uid: 0xcafe,
+                next_sequence: 6,
+                namespace: "acme",
+                name: "orders",
+            },
             message(Targets::new(&targets), true),
             message(Targets::new(&targets[..Target::BYTES]), false),
         ],
         Sync::Now,
     );
-    let (channel, sequence, ends_ms) = (7, 0, 1_800_000_030_000);
+    let (channel, sequence, ends_ms) = (ChannelId(7), 0, 1_800_000_030_000);
     append(
         Purpose::Settle,
         &[
@@ -116,8 +136,10 @@ fn write(log: &mut DiskLog<Repeatable>) {
             state(RecordedPhase::Leased { ends_ms: 1_800_000_004_000 }),
             state(RecordedPhase::Dead { since_ms: 1_800_000_002_000, cause: 2, reason: "no such part" }),
             Record::Settle { channel, sequence: 1 },
+            Record::ParcelDelivered { parcel: ParcelId { shard: 1, place: 4 } },
+            copied,
             Record::Key { channel, idempotency, message_id: 6 },
-            Record::ChannelClosed { channel: 8, uid: 0xdead },
+            Record::ChannelClosed { channel: ChannelId(8), uid: 0xdead },
             Record::Clock { own_ms: 5, wall_ms: 6, latest_ms: 7, boot_id: 8, boot_ns: 9 },
         ],
         Sync::Later,

@@ -10,7 +10,7 @@ use proptest::{
 
 use super::owner::{SEGMENT, body};
 use crate::log::{
-    DiskLog, EncodedTarget, Log, Options, Record, Sync,
+    ChannelId, DiskLog, EncodedTarget, Log, Options, Record, Sync,
     conformance::BlockingLog,
     disk::inspection::{Damage, DamageKind, LogInspection, inspect},
 };
@@ -24,7 +24,8 @@ fn written(folder: &Path) {
     log.replayed(|_, record| panic!("{record:?} in a new log")).unwrap();
     for sequence in 1..=MESSAGES {
         let body = body(sequence);
-        log.append(&EncodedTarget::of(1, sequence).message(&body), crate::log::Purpose::Store).unwrap();
+        log.append(&EncodedTarget::of(ChannelId(1), sequence).message(&body), crate::log::Purpose::Store)
+            .unwrap();
         log.committed(if sequence + 2 > MESSAGES { Sync::Later } else { Sync::Now }).unwrap();
     }
 }

@@ -10,8 +10,8 @@ use std::{
 
 use super::older_log;
 use crate::log::{
-    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned, Sync,
-    Target, Targets,
+    AppendError, ChannelId, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned,
+    Sync, Target, Targets,
     conformance::{BlockingLog, wait},
     disk::{place::RecordPlace, simulated::Simulated},
 };
@@ -77,9 +77,10 @@ impl Owner {
     pub(super) fn push(&mut self) -> Result<u64, AppendError> {
         let (sequence, body) = (self.next, body(self.next));
         let mut target = Vec::new();
-        Target { channel: 1, sequence, expires_ms: None }.encode(&mut target);
+        Target { channel: ChannelId(1), sequence, expires_ms: None }.encode(&mut target);
         let record = Record::Message {
             targets: Targets::new(&target),
+            parcel: None,
             message_id: sequence.into(),
             enqueued_ms: 0,
             idempotency: None,
@@ -96,7 +97,7 @@ impl Owner {
     }
 
     pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
-        self.log.append(&Record::Settle { channel: 1, sequence }, Purpose::Settle)?;
+        self.log.append(&Record::Settle { channel: ChannelId(1), sequence }, Purpose::Settle)?;
         let position = self.messages.remove(&sequence).unwrap();
         self.log.release(position);
         Ok(())

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::owner::Owner;
-use crate::log::{Log, Sync, conformance::BlockingLog, disk::simulated::Simulated};
+use crate::log::{ChannelId, Log, Sync, conformance::BlockingLog, disk::simulated::Simulated};
 
 /// Which syncs ran on the worker thread, and how long a sync takes.
 #[derive(Clone, Default)]
@@ -41,7 +41,10 @@ fn commit(owner: &mut Owner, times: usize) {
         // Settles are short, so that no segment is started, which would be another sync.
         owner
             .log
-            .append(&crate::log::Record::Settle { channel: 1, sequence: 0 }, crate::log::Purpose::Settle)
+            .append(
+                &crate::log::Record::Settle { channel: ChannelId(1), sequence: 0 },
+                crate::log::Purpose::Settle,
+            )
             .unwrap();
         owner.log.committed(Sync::Now).unwrap();
     }

@@ -149,11 +149,17 @@ fn is_read_so(decoded: &str, (name, bytes): &Field<'_>) -> bool {
     match *name {
         // These follow from the presence of other fields, and are checked when the record is decoded.
         "targets" | "flags" | "checksum" | "phase" | "ended" => true,
-        "moved_from_channel" => decoded.contains(&format!("moved_from: Some(({value}, ")),
-        "moved_from_sequence" => decoded.contains(&format!(", {value})), headers")),
+        "channel" => decoded.contains(&format!("channel: ChannelId({value})")),
+        "parcel_shard" => decoded.contains(&format!("ParcelId {{ shard: {value}, ")),
+        "parcel_place" => decoded.contains(&format!(", place: {value} }}")),
+        "moved_from_channel" => {
+            decoded.contains(&format!("moved_from: Some(Channel {{ channel: ChannelId({value}), "))
+        }
+        "moved_from_sequence" => decoded.contains(&format!(", sequence: {value} }}), headers")),
+        "copy_of_shard" => decoded.contains(&format!("moved_from: Some(Parcel(ParcelId {{ shard: {value}, ")),
+        "copy_of_place" => decoded.contains(&format!(", place: {value} }})), headers")),
         "at_ms" => value == 0 || decoded.contains(&format!("_ms: {value}")),
         "cause" => value == 0 || decoded.contains(&format!("cause: {value},")),
-        "counted" => decoded.contains(&format!("counted: {}", value == 1)),
         "reason" if bytes.is_empty() => true,
         "group" => decoded.contains(&format!("group: Some({:?})", str::from_utf8(bytes).unwrap())),
         "namespace" | "name" | "reason" => {

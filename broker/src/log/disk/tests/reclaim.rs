@@ -7,7 +7,7 @@ use std::{
 
 use super::owner::{Owner, SEGMENT, body};
 use crate::log::{
-    DiskLog, Idempotency, Log, Options, Position, Read, Record, Sync,
+    ChannelId, DiskLog, Idempotency, Log, Options, Position, Read, Record, Sync,
     conformance::{BlockingLog, wait},
     disk::{gate::Gate, simulated::Simulated},
 };
@@ -18,7 +18,7 @@ fn remembered_keys_are_not_copied_without_end() {
     let mut log = DiskLog::open_in(Simulated::default(), options).unwrap();
     for hash in 0..3000 {
         let idempotency = Idempotency { hash, fingerprint: 0, expires_ms: u64::MAX };
-        let key = Record::Key { channel: 1, idempotency, message_id: 0 };
+        let key = Record::Key { channel: ChannelId(1), idempotency, message_id: 0 };
         log.append(&key, crate::log::Purpose::Settle).unwrap();
         log.committed(Sync::Now).unwrap();
     }
@@ -40,7 +40,10 @@ fn remembered_keys_are_not_copied_without_end() {
 fn a_segment_in_which_the_open_batch_starts_is_not_sealed() {
     let mut owner = Owner::open(Simulated::default()).unwrap();
     while owner.log.batch.epoch() == owner.log.batch.first_epoch() {
-        owner.log.append(&Record::Settle { channel: 1, sequence: 0 }, crate::log::Purpose::Settle).unwrap();
+        owner
+            .log
+            .append(&Record::Settle { channel: ChannelId(1), sequence: 0 }, crate::log::Purpose::Settle)
+            .unwrap();
     }
     assert!(owner.log.reclaim_wanted().is_none(), "the open batch's first records are not written yet");
     owner.log.committed(Sync::Now).unwrap();

@@ -61,6 +61,10 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
              enlarge the volume"
                 .into(),
         ),
+        PushRefusal::RelayFull => (
+            ProblemType::Busy,
+            "too many messages are still on their way to the other channels of this destination; try again".into(),
+        ),
         PushRefusal::DiskShare { entry, stored, left } => (
             ProblemType::StoreFull,
             format!(

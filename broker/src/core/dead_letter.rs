@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, Reading, StoreFailed, StoredMessage, arrival::NewMessage, in_relay::InRelay};
+use super::{Core, Reading, StoreFailed, StoredMessage, arrival::NewMessage, relay::InRelay};
 use crate::{
     address_store::ChannelEntry,
     channel::{DeadLetter, Message, Phase, Sequence, Stored},
@@ -90,7 +90,7 @@ impl<L: Log> Core<L> {
         target.encode(&mut targets);
         let record = Record::Message {
             targets: Targets::new(&targets),
-            parcel: target.is_to_come().then(|| self.relay_out.next()),
+            parcel: target.is_to_come().then(|| self.outbox.next()),
             message_id: id.as_u128(),
             enqueued_ms: enqueued_at,
             idempotency: None,
@@ -111,7 +111,7 @@ impl<L: Log> Core<L> {
         self.message_removed(channel_id, sequence, &message);
         if target.is_to_come() {
             // The parcel is stored, and no answer waits for it.
-            let _ = self.relay(position, decided, in_relay);
+            let _ = self.relay((position, bytes), [to.id].into_iter(), decided, in_relay);
         } else {
             let stored = Stored { position, bytes: bytes as u32, enqueued_at };
             let recorded = StoredMessage { id, content };
@@ -133,7 +133,9 @@ impl<L: Log> Core<L> {
             let held = counters.stats(&to.config, now);
             let messages = held.messages() + counters.in_relay.messages();
             let held_bytes = held.bytes + counters.in_relay.bytes();
-            let has_room = messages < limits.messages && held_bytes + bytes <= limits.bytes;
+            let has_room = messages < limits.messages
+                && held_bytes + bytes <= limits.bytes
+                && self.outbox.has_room(bytes);
             let in_relay = self.in_relay_to(to, bytes).filter(|_| has_room && !to.config.closing)?;
             return Some((Target::to_come(to.id, expires_ms), in_relay));
         }

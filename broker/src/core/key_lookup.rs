@@ -62,7 +62,7 @@ impl<L: Log> Core<L> {
             }
             self.metrics.push_replays.inc();
             // The first push may still be in the open batch, or in relay to other shards.
-            let in_relay = if needs_relay { self.relay_out.ticket_of(position) } else { None };
+            let in_relay = if needs_relay { self.outbox.ticket_of(position) } else { None };
             let ticket = in_relay.unwrap_or_else(|| self.ticket_so_far(Sync::Now));
             return Ok(Some(Pushed { id: Uuid::from_u128(id), replayed: true, ticket }));
         }

@@ -23,7 +23,6 @@ mod deliver;
 mod idle;
 mod ids;
 mod in_flight;
-mod in_relay;
 mod key_lookup;
 pub mod keys;
 mod mailbox;
@@ -39,8 +38,7 @@ mod reclaim;
 mod records;
 mod redrive;
 mod redrive_all;
-mod relay_in;
-pub mod relay_out;
+mod relay;
 mod replay;
 mod replay_channels;
 mod reserve;
@@ -79,7 +77,8 @@ pub use read::Reading;
 pub use reclaim::Progress;
 pub use redrive::RedriveTurn;
 pub use redrive_all::Redrive;
-pub(crate) use relay_in::residual_records;
+pub(crate) use relay::residual_records;
+pub use relay::send_parcels;
 pub(crate) use replay::Replay;
 pub(crate) use replay_channels::KnownUids;
 pub use router::Router;
@@ -111,8 +110,7 @@ use keys::{KeyHash, KeyTable};
 use pending_moves::PendingMoves;
 use positions::SharedPositions;
 use reclaim::Reclaim;
-use relay_in::RelayIn;
-use relay_out::RelayOut;
+use relay::{Inbox, Outbox};
 use timers::ChannelTimers;
 use unreadable::ReadErrors;
 pub use unreadable::{ReadBack, UnreadableMessage};
@@ -232,8 +230,8 @@ pub struct Core<L = DiskLog> {
     /// Keys of pushes that wait for room.
     waiting_keys: HashSet<KeyHash>,
     moves: PendingMoves,
-    relay_out: RelayOut,
-    relay_in: RelayIn,
+    outbox: Outbox,
+    inbox: Inbox,
     timers: ChannelTimers,
     /// State records that the messages of all channels may still need: see [`reserve`].
     reserved_records: u64,

@@ -166,6 +166,7 @@ pub(crate) fn listed(orphans: &[Orphan]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::ParcelNumber;
 
     fn name(uid: u128, name: &str) -> ChannelName {
         ChannelName { uid: Uuid::from_u128(uid), namespace: "acme".into(), name: name.into() }
@@ -252,7 +253,9 @@ mod tests {
     fn a_missing_empty_channel_gets_no_orphan_and_the_missing_target_of_a_parcel_gets_one() {
         let mut evidence = evidence(&[]);
         assert!(evidence.orphans(|_| false, |_| false, |_| false).is_empty());
-        evidence.to_come.push((ParcelId { shard: 0, place: 1 }, ChannelId(4)));
+        evidence
+            .to_come
+            .push((ParcelId { shard: 0, number: ParcelNumber { epoch: 1, count: 1 } }, ChannelId(4)));
         assert_eq!(names(&evidence.orphans(|_| false, |_| false, |_| false)), ["acme/four"]);
     }
 

@@ -38,12 +38,16 @@ impl Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::ParcelNumber;
 
     #[test]
     fn each_parcel_has_one_sender_whatever_the_number_of_shards() {
         for cores in [1, 2, 3, 64] {
             for shard in 0..64 {
-                let sends = |core| Placement { core, cores }.sends(ParcelId { shard, place: 7 });
+                let sends = |core| {
+                    Placement { core, cores }
+                        .sends(ParcelId { shard, number: ParcelNumber { epoch: 1, count: 7 } })
+                };
                 assert_eq!((0..cores).filter(|core| sends(*core)).count(), 1);
                 assert!(shard as usize >= cores || sends(shard as usize), "its own");
             }

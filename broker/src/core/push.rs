@@ -76,6 +76,8 @@ pub enum PushRefusal {
     TooManyIdempotencyKeys,
     /// The disk only has room for records that empty it.
     StoreFull,
+    /// Too many messages are in relay to channels of other shards.
+    RelayFull,
     /// The channel has reached its share of the disk.
     DiskShare {
         entry: Arc<ChannelEntry>,
@@ -121,6 +123,9 @@ impl<L: Log> Core<L> {
         let bytes = push.content.bytes() as u64;
         let here = self.here;
         let own = || entries.iter().filter(|entry| here.owns(entry.id));
+        if own().count() < entries.len() && !self.outbox.has_room(bytes) {
+            return Err(PushRefusal::RelayFull);
+        }
         let mut goes = Vec::new();
         for entry in own() {
             let sequences = self.admit(entry, bytes, turn)?;
@@ -185,7 +190,7 @@ impl<L: Log> Core<L> {
         let needs_relay = others().next().is_some();
         let record = Record::Message {
             targets,
-            parcel: needs_relay.then(|| self.relay_out.next()),
+            parcel: needs_relay.then(|| self.outbox.next()),
             message_id: id.as_u128(),
             enqueued_ms: now,
             idempotency: key,
@@ -221,7 +226,8 @@ impl<L: Log> Core<L> {
         let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
         if needs_relay {
             let in_relay = self.in_relay(others().map(|entry| entry.id), content.bytes() as u64);
-            ticket = self.relay(position, ticket, in_relay);
+            let to = others().map(|entry| entry.id);
+            ticket = self.relay((position, content.bytes() as u64), to, ticket, in_relay);
         }
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);

@@ -14,8 +14,8 @@ use crate::{
     channel::{Message, Sequence},
     clock::Millis,
     log::{
-        AppendError, BatchNumber, ChannelId, Log, MovedFrom, ParcelId, Position, Record, RecordHead, Scanned,
-        Sync, Target, Targets,
+        AppendError, BatchNumber, ChannelId, Log, MovedFrom, ParcelId, Position, Record, RecordHead,
+        RemovalCause, Scanned, Sync, Target, Targets,
     },
 };
 
@@ -157,6 +157,7 @@ impl<L: Log> Core<L> {
             return Ok(Progress::More);
         }
         self.marked.on_this_walk = false;
+        self.inbox.end_walk();
         if let Some(held) = self.reclaim.holds.take() {
             return Ok(self.leave_for_now(&format_args!("{held} cannot be read and is still needed")));
         }
@@ -217,8 +218,9 @@ impl<L: Log> Core<L> {
                 self.keep_state(channel, sequence, position, record)
             }
             Record::Key { .. } => self.keep_key(position, record),
-            Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
+            Record::Removed { channel, sequence, cause } => self.keep_removal(channel, sequence, cause),
             Record::ParcelDelivered { parcel } => self.keep_delivered(parcel),
+            Record::ParcelFloor { shard, .. } => self.keep_floor(shard),
             // Each part of the log names its own channels.
             Record::Channel { .. } => Ok(()),
             Record::ChannelClosed { channel, .. } => self.keep_closed(channel, record),
@@ -230,7 +232,7 @@ impl<L: Log> Core<L> {
     fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, parcel, moved_from, .. } = *record else { return Ok(()) };
         self.keep_receipt(record)?;
-        let parcel = parcel.filter(|parcel| self.relay_out.is_at(*parcel, Some(position)));
+        let parcel = parcel.filter(|parcel| self.outbox.is_at(*parcel, Some(position)));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
@@ -239,8 +241,10 @@ impl<L: Log> Core<L> {
         let live: Vec<Target> = targets.iter().filter(lives).collect();
         let Some(first) = live.first().map(|target| target.channel) else {
             match moved_from {
-                Some(MovedFrom::Channel { channel, sequence }) => self.keep_settle(channel, sequence)?,
-                Some(MovedFrom::Parcel(parcel)) => self.keep_delivered(parcel)?,
+                Some(MovedFrom::Channel { channel, sequence }) => {
+                    self.keep_removal(channel, sequence, RemovalCause::Moved)?;
+                }
+                Some(MovedFrom::Parcel { parcel, .. }) => self.keep_delivered(parcel)?,
                 None => {}
             }
             return self.keep_key(position, record);
@@ -262,7 +266,7 @@ impl<L: Log> Core<L> {
             }
         }
         if let Some(parcel) = parcel {
-            self.relay_out.relocate(parcel, to);
+            self.outbox.relocate(parcel, to);
         }
         self.shared.relocate(position, to);
         self.log.release(position);
@@ -275,26 +279,31 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
-    /// Copies a settle while there are older logs, which may have copies of its message. In its own log a settle
+    /// Copies a removal while there are older logs, which may have copies of its message. In its own log a removal
     /// outlives all of them without help: segments are freed only from the oldest end.
-    fn keep_settle(&mut self, channel: ChannelId, sequence: Sequence) -> Result<(), Stopped> {
+    fn keep_removal(
+        &mut self,
+        channel: ChannelId,
+        sequence: Sequence,
+        cause: RemovalCause,
+    ) -> Result<(), Stopped> {
         if !self.here.owns(channel) || !self.has_new_from() {
             return Ok(());
         }
         let new_from = self.reclaim.new_from.as_ref().and_then(|new_from| new_from.get(&channel));
         let is_new = new_from.is_none_or(|new_from| sequence >= *new_from);
         if !is_new && self.message(channel, sequence).is_none() {
-            self.append_copy(&Record::Settle { channel, sequence })?;
+            self.append_copy(&Record::Removed { channel, sequence, cause })?;
         }
         Ok(())
     }
 
-    /// [`Self::keep_settle`] for a parcel.
+    /// [`Self::keep_removal`] for a parcel.
     fn keep_delivered(&mut self, parcel: ParcelId) -> Result<(), Stopped> {
         if !self.here.sends(parcel) || !self.has_new_from() {
             return Ok(());
         }
-        if !self.relay_out.has_assigned(parcel) && !self.relay_out.is_at(parcel, None) {
+        if !self.outbox.has_assigned(parcel) && !self.outbox.is_at(parcel, None) {
             self.append_copy(&Record::ParcelDelivered { parcel })?;
         }
         Ok(())

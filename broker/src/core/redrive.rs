@@ -10,7 +10,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
     clock::after,
-    log::{ChannelId, Coming, Log, Purpose, Record, Sync},
+    log::{ChannelId, Coming, Log, Purpose, Record, RemovalCause, Sync},
 };
 
 /// Outcome of one turn of a redrive.
@@ -101,7 +101,7 @@ impl<L: Log> Core<L> {
         };
         let mut gone = 0;
         for sequence in goes {
-            if !self.remove_message(channel_id, sequence)? {
+            if !self.remove_message(channel_id, sequence, RemovalCause::Purged)? {
                 break;
             }
             gone += 1;
@@ -124,7 +124,7 @@ impl<L: Log> Core<L> {
         channel_id: ChannelId,
         sequence: Sequence,
     ) -> Result<(), StoreFailed> {
-        if self.remove_message(channel_id, sequence)? {
+        if self.remove_message(channel_id, sequence, RemovalCause::Dropped)? {
             self.metrics.dropped.inc();
             if let Some(channel) = self.channels.get(&channel_id) {
                 channel.counters.dropped.fetch_add(1, Relaxed);
@@ -134,7 +134,12 @@ impl<L: Log> Core<L> {
     }
 
     /// Removes a message without a settle. False if the log has no room for the record: then the message stays.
-    fn remove_message(&mut self, channel_id: ChannelId, sequence: Sequence) -> Result<bool, StoreFailed> {
+    fn remove_message(
+        &mut self,
+        channel_id: ChannelId,
+        sequence: Sequence,
+        cause: RemovalCause,
+    ) -> Result<bool, StoreFailed> {
         if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
             return Ok(false);
         }
@@ -142,7 +147,7 @@ impl<L: Log> Core<L> {
         let Some(message) = channel.and_then(|channel| channel.state.remove(sequence)) else {
             return Ok(true);
         };
-        self.append(&Record::Settle { channel: channel_id, sequence }, Purpose::Settle)?;
+        self.append(&Record::Removed { channel: channel_id, sequence, cause }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
         self.message_removed(channel_id, sequence, &message);
         Ok(true)
@@ -159,7 +164,10 @@ impl<L: Log> Core<L> {
         if let Some(channel) = self.channels.get(&channel_id) {
             channel.counters.expired.fetch_add(1, Relaxed);
         }
-        self.append(&Record::Settle { channel: channel_id, sequence }, Purpose::Settle)?;
+        self.append(
+            &Record::Removed { channel: channel_id, sequence, cause: RemovalCause::Expired },
+            Purpose::Settle,
+        )?;
         let _ = self.appended(Sync::Later);
         self.message_removed(channel_id, sequence, message);
         Ok(())

@@ -18,15 +18,15 @@ use super::{
     ownership::ChannelEvidence,
     positions::SharedPositions,
     records,
-    relay_in::RelayIn,
+    relay::Inbox,
     replay_channels::{KnownUids, PartChannels},
 };
 use crate::{
     channel::{ChannelState, GroupName, LeaseCounts, Message, Phase, Sequence, Stored},
     clock::{Millis, Past},
     log::{
-        ChannelId, Idempotency, Log, LogError, MovedFrom, ParcelId, Position, Record, RecordHead,
-        RecordedPhase, Replayed, Target,
+        ChannelId, Idempotency, Log, LogError, MovedFrom, ParcelId, ParcelNumber, Position, Record,
+        RecordHead, RecordedPhase, Replayed, Target,
     },
 };
 
@@ -68,7 +68,9 @@ pub(crate) struct Replay {
     /// Parcels of this shard.
     pub(super) leaving: HashMap<ParcelId, LeavingParcel>,
     /// Parcels of other shards that were stored here.
-    pub(super) relay_in: RelayIn,
+    pub(super) inbox: Inbox,
+    /// The highest epoch of a parcel.
+    pub(super) newest_epoch: u64,
     /// Names in the newest part of the log.
     pub(super) newest_part: PartChannels,
     pub(super) known: KnownUids,
@@ -120,7 +122,8 @@ impl Replay {
             past: Past::default(),
             groups: HashSet::new(),
             leaving: HashMap::new(),
-            relay_in: RelayIn::default(),
+            inbox: Inbox::default(),
+            newest_epoch: 0,
             newest_part: PartChannels::default(),
             known,
             evidence: ChannelEvidence::default(),
@@ -154,9 +157,11 @@ impl Replay {
             Record::Message { targets, parcel, enqueued_ms, due_ms, group, moved_from, .. } => {
                 let here = self.here;
                 match moved_from {
-                    Some(MovedFrom::Parcel(from)) => {
+                    Some(MovedFrom::Parcel { parcel, floor }) => {
+                        self.floor(parcel.shard, floor);
+                        self.saw_epoch(parcel.number);
                         let own = targets.iter().filter(|target| here.owns(target.channel));
-                        own.for_each(|target| self.relay_in.add(from, target.channel));
+                        own.for_each(|target| self.inbox.add(parcel, target.channel));
                     }
                     Some(MovedFrom::Channel { channel, sequence }) => self.removed(channel, sequence),
                     None => {}
@@ -164,6 +169,7 @@ impl Replay {
                 let stored = self.stored(position, enqueued_ms, *content_bytes);
                 let stored_by_this = |target: &Target| here.owns(target.channel) && !target.is_to_come();
                 let own = || targets.iter().filter(stored_by_this);
+                parcel.iter().for_each(|parcel| self.saw_epoch(parcel.number));
                 let parcel = parcel.filter(|parcel| here.sends(*parcel));
                 let group = group.map(|group| self.group(group));
                 let copy = |expires_at| Message {
@@ -209,8 +215,9 @@ impl Replay {
                 let (phase, expires_at) = (records::phase(phase), Some(expires_ms));
                 self.changed(channel, sequence, StateChange { lease_counts, phase, position, expires_at });
             }
-            Record::Settle { channel, sequence } => self.removed(channel, sequence),
+            Record::Removed { channel, sequence, .. } => self.removed(channel, sequence),
             Record::ParcelDelivered { parcel } => self.delivered(parcel),
+            Record::ParcelFloor { shard, floor } => self.floor(shard, floor),
             Record::Key { .. } => {}
             Record::Channel { channel, uid, next_sequence, namespace, name } => {
                 self.named(channel, Uuid::from_u128(uid), namespace, name);
@@ -316,7 +323,17 @@ impl Replay {
         self.release(message);
     }
 
+    fn floor(&mut self, shard: u32, floor: ParcelNumber) {
+        self.saw_epoch(floor);
+        self.inbox.raise(shard, floor);
+    }
+
+    fn saw_epoch(&mut self, number: ParcelNumber) {
+        self.newest_epoch = self.newest_epoch.max(number.epoch);
+    }
+
     fn delivered(&mut self, parcel: ParcelId) {
+        self.saw_epoch(parcel.number);
         if self.here.sends(parcel) {
             let gone = self.leaving.remove(&parcel);
             self.release(gone.map(|gone| gone.message));
@@ -367,10 +384,10 @@ impl Replay {
     /// Stores parcels in their remaining channels, like the relay after a start.
     pub(crate) fn deliver_parcels(&mut self) {
         let mut leaving: Vec<_> = self.leaving.drain().collect();
-        leaving.sort_unstable_by_key(|(_, leaving)| leaving.message.stored.position);
+        leaving.sort_unstable_by_key(|(from, _)| (from.number, from.shard));
         for (from, LeavingParcel { message, to_come, .. }) in leaving {
             for Target { channel, expires_ms, .. } in to_come {
-                if !self.relay_in.knows(from, channel) && !self.closed.contains_key(&channel) {
+                if !self.inbox.knows(from, channel) && !self.closed.contains_key(&channel) {
                     let sequence = self.channels.entry(channel).or_default().next_sequence();
                     self.message(channel, sequence, Message { expires_at: expires_ms, ..message.clone() });
                 }

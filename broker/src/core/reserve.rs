@@ -9,8 +9,8 @@ use crate::{
 
 /// Bytes of a message's state record, without the reason of a reject.
 pub(super) const STATE_BYTES: usize = 56;
-/// Bytes of a settle record.
-pub(super) const SETTLE_BYTES: usize = 21;
+/// Bytes of a record that removes a message or a parcel.
+pub(super) const SETTLE_BYTES: usize = 25;
 
 /// Reserved for each message that was never leased: its state record. And for each lease: the settle, in a frame of its
 /// own.
@@ -66,7 +66,7 @@ impl<L: Log> Core<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Ended, Record, RecordedPhase};
+    use crate::log::{Ended, ParcelId, ParcelNumber, Record, RecordedPhase, RemovalCause};
 
     #[test]
     fn the_reserve_of_a_message_is_enough() {
@@ -82,7 +82,10 @@ mod tests {
             phase,
         };
         assert_eq!(state.encoded_len(), STATE_BYTES);
-        assert_eq!(Record::Settle { channel, sequence }.encoded_len(), SETTLE_BYTES);
+        let removed = Record::Removed { channel, sequence, cause: RemovalCause::Settled };
+        let parcel = ParcelId { shard: u32::MAX, number: ParcelNumber { epoch: u64::MAX, count: u64::MAX } };
+        let delivered = Record::ParcelDelivered { parcel };
+        assert_eq!(removed.encoded_len().max(delivered.encoded_len()), SETTLE_BYTES);
         assert!(STATE_BYTES as u64 <= RESERVED_BYTES);
     }
 }

@@ -52,6 +52,11 @@ impl<L: Log> Router<L> {
         self.0.here.core_of(channel)
     }
 
+    /// The number of shards.
+    pub(super) fn shards(&self) -> usize {
+        self.0.here.cores
+    }
+
     /// Runs a closure with a channel's shard. Its argument is borrowed by the thread's own shard, and cloned for
     /// another.
     ///
@@ -123,6 +128,14 @@ impl<L: Log> Router<L> {
             return self.0.own.with(act);
         }
         self.tell_other(channel, act);
+    }
+
+    /// Runs a closure with every other shard, without waiting for it.
+    pub(super) fn tell_others(&self, act: impl FnOnce(&mut Core<L>) + Clone + Send + 'static) {
+        let here = self.0.here.core;
+        for core in (0..self.shards()).filter(|core| *core != here) {
+            self.handle(here).tell_other(core, act.clone());
+        }
     }
 
     /// Waits for a ticket of a channel's shard.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
     clock::{Millis, after},
-    log::{ChannelId, Log, Purpose, Record, Sync},
+    log::{ChannelId, Log, Purpose, Record, RemovalCause, Sync},
 };
 
 #[derive(Debug)]
@@ -91,7 +91,10 @@ impl<L: Log> Core<L> {
         self.metrics.settled.inc();
         let residence = now.saturating_sub(message.stored.enqueued_at);
         self.metrics.residence_seconds.observe(residence as f64 / 1000.0);
-        self.append(&Record::Settle { channel: channel_id, sequence: claim.sequence }, Purpose::Settle)?;
+        self.append(
+            &Record::Removed { channel: channel_id, sequence: claim.sequence, cause: RemovalCause::Settled },
+            Purpose::Settle,
+        )?;
         self.message_removed(channel_id, claim.sequence, &message);
         let ticket = self.settle_ticket(channel_id);
         self.after_lease(channel_id);

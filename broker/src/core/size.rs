@@ -8,7 +8,7 @@ use restante_wire::channel::SHARED_DESTINATION_CHANNELS_MAX;
 use super::{Core, Push, PushRefusal, keys::PushKey};
 use crate::{
     address_store::ChannelEntry,
-    log::{Idempotency, Log, ParcelId, Record, Target, Targets},
+    log::{Idempotency, Log, ParcelId, ParcelNumber, Record, Target, Targets},
 };
 
 /// The limit that a message exceeds alone.
@@ -47,7 +47,7 @@ fn record_bytes(push: &Push, targets: usize, needs_relay: bool) -> usize {
     let key = push.key.map(|PushKey { hash, fingerprint }| Idempotency { hash, fingerprint, expires_ms: 0 });
     let record = Record::Message {
         targets: Targets::new(&zeros[..targets * Target::BYTES]),
-        parcel: needs_relay.then_some(ParcelId { shard: 0, place: 0 }),
+        parcel: needs_relay.then_some(ParcelId { shard: 0, number: ParcelNumber { epoch: 0, count: 0 } }),
         message_id: 0,
         enqueued_ms: 0,
         idempotency: key,

@@ -14,22 +14,21 @@ use super::{
     idle::IdleChannels,
     ids::Ids,
     in_flight::InFlight,
-    in_relay::InRelay,
     keys::{KeyRecord, KeyTable},
     ownership::{self, ChannelEvidence},
     pending_moves::PendingMoves,
     reclaim::Reclaim,
-    relay_out::RelayOut,
+    relay::{InRelay, LeftParcel, Outbox},
     replay::{LeavingParcel, Replay, ReplayedKey},
     replay_channels::KnownUids,
     timers::ChannelTimers,
 };
 use crate::{
     address_store::{AddressStore, ApplyError},
-    channel::{LeaseSealer, Message},
+    channel::LeaseSealer,
     clock::{Clock, Past},
     first_failure::FirstFailure,
-    log::{BatchNumber, ChannelId, Log, LogError, ParcelId, Sync},
+    log::{BatchNumber, ChannelId, Log, LogError, Sync},
     metrics::Metrics,
     shared::Shared,
 };
@@ -61,6 +60,8 @@ pub struct ReplayedLog<L> {
     log: L,
     here: Placement,
     replay: Replay,
+    /// The epoch of the parcels that this run stores.
+    epoch: u64,
 }
 
 impl Common {
@@ -93,7 +94,7 @@ impl<L: Log> ReplayedLog<L> {
         let store = store.clone();
         let known = KnownUids::by(move |channel_id| Some(store.by_id(channel_id)?.config.uid));
         let replay = Replay::read(&mut log, here, known).await?;
-        Ok(Self { log, here, replay })
+        Ok(Self { log, here, replay, epoch: 0 })
     }
 
     /// The times in the log.
@@ -101,11 +102,11 @@ impl<L: Log> ReplayedLog<L> {
         self.replay.past
     }
 
-    /// Shards remember stored parcels while their origin has them: drops receipts of parcels that are gone.
-    pub fn settle_parcels(all: &mut [Self]) {
-        let leaving: HashSet<ParcelId> =
-            all.iter().flat_map(|found| found.replay.leaving.keys()).copied().collect();
-        all.iter_mut().for_each(|found| found.replay.relay_in.retain(|message| leaving.contains(message)));
+    /// Begins an epoch of parcels, higher than any that a log knows. A parcel is sent when its record is on disk, and
+    /// its receiver remembers it: so this epoch has no parcel that anyone remembers.
+    pub fn begin_epoch(all: &mut [Self]) {
+        let newest = all.iter().map(|found| found.replay.newest_epoch).max().unwrap_or(0);
+        all.iter_mut().for_each(|found| found.epoch = newest + 1);
     }
 
     /// Makes sure that every replayed record has an owner. Records of a channel that the address store does not know
@@ -116,7 +117,7 @@ impl<L: Log> ReplayedLog<L> {
             evidence.add(found.replay.channel_evidence());
         }
         evidence.to_come.retain(|(from, channel_id)| {
-            !all.iter().any(|found| found.replay.relay_in.knows(*from, *channel_id))
+            !all.iter().any(|found| found.replay.inbox.knows(*from, *channel_id))
         });
         let (is_known, is_taken) =
             (|channel_id| store.is_known(channel_id), |uid| store.by_uid(uid).is_some());
@@ -192,7 +193,7 @@ impl<L: Log> Core<L> {
     /// Creates a shard from a replayed log, once all its records [have an owner](ReplayedLog::find_owners). Messages of
     /// channels with durability `Memory` are dropped.
     pub fn start(found: ReplayedLog<L>, common: Common, clock: Clock) -> Result<Self, StartError> {
-        let ReplayedLog { log, here, mut replay } = found;
+        let ReplayedLog { log, here, mut replay, epoch } = found;
         let Common { store, sealer, limits, metrics, counters, failure, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
@@ -237,22 +238,14 @@ impl<L: Log> Core<L> {
         let before =
             channels.iter().map(|(channel_id, channel)| (*channel_id, channel.state.next_sequence()));
         let before = log.has_older().then(|| before.collect());
-        let mut leaving: Vec<_> = replay.leaving.iter().collect();
-        // Ids are drawn at each start, so they order the parcels of one start and not of several.
-        leaving.sort_unstable_by_key(|(message, leaving)| (leaving.message.stored.enqueued_at, **message));
-        let leaving = leaving.into_iter().map(
-            |(message, LeavingParcel { message: Message { stored, .. }, to_come, .. })| {
-                let to = to_come.iter().map(|target| target.channel);
-                let in_relay = InRelay::new(
-                    &store,
-                    |channel_id| counters.get_or_insert(channel_id),
-                    to,
-                    stored.bytes.into(),
-                );
-                (*message, stored.position, in_relay)
-            },
-        );
-        let relay_out = RelayOut::new(here.core as u32, start, leaving);
+        let left = replay.leaving.iter().map(|(id, LeavingParcel { message, to_come, .. })| {
+            let (position, bytes) = (message.stored.position, message.stored.bytes.into());
+            let to: Vec<_> = to_come.iter().map(|target| target.channel).collect();
+            let counters = |channel_id| counters.get_or_insert(channel_id);
+            let in_relay = InRelay::new(&store, counters, to.iter().copied(), bytes);
+            LeftParcel { id: *id, position, bytes, to, in_relay }
+        });
+        let outbox = Outbox::new(here, epoch, left.collect());
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(
             worker = here.core,
@@ -281,8 +274,8 @@ impl<L: Log> Core<L> {
             keys: idempotency,
             waiting_keys: HashSet::new(),
             moves: PendingMoves::new(),
-            relay_out,
-            relay_in: replay.relay_in,
+            outbox,
+            inbox: replay.inbox,
             timers: ChannelTimers::default(),
             reserved_records: 0,
             reclaim: Reclaim::since(before),

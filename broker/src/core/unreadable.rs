@@ -13,7 +13,7 @@ use super::{Core, Reading, StoreFailed, StoredMessage, read::ReadResult};
 use crate::{
     channel::{Claim, Phase, Sequence},
     clock::Millis,
-    log::{ChannelId, Log, LogError, ParcelId, Position, Read, Record, Target},
+    log::{ChannelId, Log, LogError, ParcelId, ParcelNumber, Position, Read, Record, Target},
 };
 
 /// Disk errors in quick succession that count as a failed disk.
@@ -115,12 +115,12 @@ impl<L: Log> Core<L> {
     /// Reports an unreadable parcel: it stays, and the next start retries.
     pub(super) fn parcel_unreadable(
         &mut self,
-        ParcelId { shard, place }: ParcelId,
+        ParcelId { shard, number: ParcelNumber { epoch, count } }: ParcelId,
         error: LogError,
     ) -> StoreFailed {
         if let Ok(error) = self.single_record_error(error) {
             let id = id_of(&error);
-            tracing::warn!(shard, place, id = id.map(tracing::field::display), %error, "a message to be relayed to other shards is unreadable; the next start retries");
+            tracing::warn!(shard, epoch, count, id = id.map(tracing::field::display), %error, "a message to be relayed to other shards is unreadable; the next start retries");
             self.metrics.unreadable.inc();
         }
         StoreFailed
@@ -182,7 +182,7 @@ impl<L: Log> Core<L> {
     /// Names a message of which only the head is readable, if it is still in a channel or in relay.
     pub(super) fn needed(&self, position: Position, head: &Record<'_>) -> Option<String> {
         let Record::Message { targets, parcel, message_id, .. } = head else { return None };
-        let in_relay = parcel.is_some_and(|parcel| self.relay_out.is_at(parcel, Some(position)));
+        let in_relay = parcel.is_some_and(|parcel| self.outbox.is_at(parcel, Some(position)));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)

@@ -230,8 +230,9 @@ pub trait Log: Send + 'static {
 pub(super) fn counts_as_live(record: &Record<'_>) -> bool {
     match record {
         Record::Message { .. } | Record::Lease { .. } | Record::State { .. } | Record::Key { .. } => true,
-        Record::Settle { .. }
+        Record::Removed { .. }
         | Record::ParcelDelivered { .. }
+        | Record::ParcelFloor { .. }
         | Record::Clock { .. }
         | Record::Channel { .. }
         | Record::ChannelClosed { .. } => false,

@@ -25,5 +25,6 @@ pub use position::Position;
 #[cfg(test)]
 pub(crate) use record::EncodedTarget;
 pub use record::{
-    ChannelId, Ended, Idempotency, MovedFrom, ParcelId, Record, RecordHead, RecordedPhase, Target, Targets,
+    ChannelId, Ended, Idempotency, MovedFrom, ParcelId, ParcelNumber, Record, RecordHead, RecordedPhase,
+    RemovalCause, Target, Targets,
 };

@@ -13,7 +13,7 @@ use super::view::ChannelView;
 use crate::{
     channel::{DeadLetter, Message, Phase, Sequence, State},
     clock::{Past, rfc3339},
-    log::{ChannelId, Record},
+    log::{ChannelId, Record, RemovalCause},
     message::decode_kept,
 };
 
@@ -65,7 +65,7 @@ impl DumpedMessage {
         why: String,
         past: &Past,
     ) -> Self {
-        let nothing = Record::Settle { channel: ChannelId(0), sequence };
+        let nothing = Record::Removed { channel: ChannelId(0), sequence, cause: RemovalCause::Settled };
         let dumped = Self::of(held, sequence, message, &nothing, past);
         Self { id: id.to_string(), unreadable: Some(why), content: None, ..dumped }
     }

@@ -206,8 +206,9 @@ fn complete_deletions(
 pub(super) fn kind(record: &Record<'_>) -> &'static str {
     match record {
         Record::Lease { .. } => "lease",
-        Record::Settle { .. } => "settle",
+        Record::Removed { .. } => "removed",
         Record::ParcelDelivered { .. } => "parcel delivered",
+        Record::ParcelFloor { .. } => "parcel floor",
         Record::Key { .. } => "key",
         Record::Message { .. } => "message",
         Record::State { .. } => "state",

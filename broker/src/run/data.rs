@@ -13,7 +13,7 @@ use super::RunError;
 use crate::{
     adapter::{Context, off_thread::THREADS_MAX},
     admin::CoreHealth,
-    core::{MailboxDriver, relay_out, tasks},
+    core::{MailboxDriver, send_parcels, tasks},
     first_failure::FirstFailure,
     http::{self, ConnectionLimits, DataPort, Places, Server},
 };
@@ -71,7 +71,7 @@ impl Data {
                 () = tasks::follow_time(core.clone()) => {}
                 () = tasks::serve_when_memory_is_free(core.clone(), answers) => {}
                 () = jobs.run(&cores) => {}
-                () = relay_out::send_parcels(cores.clone()) => {}
+                () = send_parcels(cores.clone()) => {}
                 () = health.tick() => {}
             }
             jobs.finish(&cores, &all).await;

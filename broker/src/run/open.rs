@@ -108,7 +108,7 @@ pub(crate) fn read(
     })?;
     let (begun, mut found): (Vec<u64>, Vec<_>) = found.into_iter().unzip();
     let begun = ids(logs.current.iter().zip(begun));
-    ReplayedLog::settle_parcels(&mut found);
+    ReplayedLog::begin_epoch(&mut found);
     ReplayedLog::find_owners(&mut found, store).map_err(|error| match error {
         StartError::Apply(ApplyError::Failed) => failed(store),
         error => error.into(),

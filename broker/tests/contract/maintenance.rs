@@ -121,7 +121,7 @@ async fn a_dump_has_every_retained_message_with_its_state_headers_and_dead_lette
     assert_eq!(status(&output), 2);
     assert!(stderr(&output).contains("which has: acme/orders"), "{}", stderr(&output));
     let records = dumped(&broker.data_folder(), &["--records"]);
-    let settles = records.iter().filter(|record| record["kind"] == "settle").count();
+    let settles = records.iter().filter(|record| record["kind"] == "removed").count();
     assert_eq!(settles, 5);
 }
 

@@ -60,7 +60,7 @@ async fn a_message_whose_settle_is_damaged_is_delivered_again() {
     broker.pushed("acme/orders", "later").await;
     broker.kill();
     let records = dumped(&broker.data_folder(), &["--records"]);
-    let settle = records.iter().find(|record| record["kind"] == "settle").unwrap();
+    let settle = records.iter().find(|record| record["kind"] == "removed").unwrap();
     let segment = broker.data_folder().join(settle["file"].as_str().unwrap());
     let mut bytes = fs::read(&segment).unwrap();
     bytes[settle["offset"].as_u64().unwrap() as usize] ^= 0x10;

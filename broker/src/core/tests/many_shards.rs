@@ -137,7 +137,7 @@ impl Many {
         drop((syncs, tasks, gone));
         let logs = logs_of(&mut disks, cores);
         let mut found = find(&logs, &disks, cores, &store).unwrap();
-        ReplayedLog::settle_parcels(&mut found);
+        ReplayedLog::begin_epoch(&mut found);
         ReplayedLog::find_owners(&mut found, &store).unwrap();
         let clock = Self::clock(&source, &found);
         let sealer = LeaseSealer::new(folder.lease_key().unwrap());
@@ -159,7 +159,7 @@ impl Many {
         for (cores, mut jobs) in many.owned() {
             let own = cores.clone();
             many.tasks.push(Box::pin(async move { jobs.run(&own).await }));
-            many.tasks.push(Box::pin(relay_out::send_parcels(cores)));
+            many.tasks.push(Box::pin(send_parcels(cores)));
         }
         many
     }
@@ -282,8 +282,7 @@ impl Many {
     pub(super) fn commit(&mut self) {
         loop {
             (0..self.cores.len()).for_each(|core| self.commit_one(core));
-            if self.cores.iter().all(|core| core.lock().relay_out.is_empty() && !core.lock().has_to_commit())
-            {
+            if self.cores.iter().all(|core| core.lock().outbox.is_empty() && !core.lock().has_to_commit()) {
                 return;
             }
             self.run_turn();

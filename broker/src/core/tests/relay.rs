@@ -1,7 +1,10 @@
 //! Messages to channels of two shards, one of which lags behind when the broker ends.
 
 use super::{many_shards::Many, *};
-use crate::log::disk::simulated::Chance;
+use crate::{
+    core::relay::PARCELS_MAX,
+    log::{ParcelId, ParcelNumber, Read, disk::simulated::Chance},
+};
 
 /// Two channels of different shards, and the shard of each.
 fn two() -> (Many, [usize; 2]) {
@@ -13,6 +16,14 @@ pub(super) fn two_of(channels: [ChannelConfig; 2]) -> (Many, [usize; 2]) {
     let cores = [0, 1].map(|channel| many.core_of(many.entries[channel].id));
     assert_ne!(cores[0], cores[1]);
     (many, cores)
+}
+
+/// A broker with three shards, and a channel of each.
+fn three() -> (Many, [usize; 3]) {
+    let many = Many::new((0..20).map(|number| channel(&format!("channel-{number}"))).collect(), 3);
+    let of = |core| (0..20).find(|channel| many.core_of(many.entries[*channel].id) == core).unwrap();
+    let channels = [0, 1, 2].map(of);
+    (many, channels)
 }
 
 /// The messages of a channel that are ready.
@@ -67,7 +78,7 @@ fn a_parcel_is_kept_until_the_other_shard_has_it_on_disk() {
 fn a_stored_parcel_is_remembered_until_its_removal_is_on_disk() {
     let (mut many, [first, _]) = two();
     let pushed = many.push(&[0, 1], message("to both")).unwrap();
-    while !many.cores[first].lock().relay_out.is_empty() {
+    while !many.cores[first].lock().outbox.is_empty() {
         (0..2).for_each(|core| many.commit_one(core));
         many.run_turn();
     }
@@ -197,6 +208,111 @@ fn a_parcel_is_not_mistaken_for_one_of_an_earlier_start() {
     many = many.start(left, 2);
     many.commit();
     assert_eq!(contents(&mut many, 1), ["before", "after"]);
+}
+
+#[test]
+fn a_parcel_is_not_mistaken_for_an_earlier_one_that_only_its_receiver_remembers() {
+    let (mut many, [first, second]) = two();
+    let _ = many.push(&[0, 1], message("before")).unwrap();
+    many.commit();
+    // The origin's log forgets the parcel, and a power cut takes whatever it can.
+    settle_next(&mut many, 0);
+    rotate(&mut many, 0);
+    let remembered = many.cores[second].lock().inbox.floor_of(first as u32).unwrap();
+    let left = many.disks_after_losing(first);
+    many = many.start(left, 2);
+    assert!(many.cores[first].lock().outbox.next().number > remembered);
+    let _ = many.push(&[0, 1], message("after")).unwrap();
+    many.commit();
+    assert_eq!(contents(&mut many, 1), ["before", "after"]);
+}
+
+#[test]
+fn the_floor_stays_below_a_parcel_whose_removal_is_not_committed() {
+    let (mut many, [first, second]) = two();
+    let _ = many.push(&[0, 1], message("one")).unwrap();
+    let one = many.cores[first].lock().outbox.next().number.count - 1;
+    many.commit_one(first);
+    // The other shard has it on disk; the removal is appended, and held back.
+    for _ in 0..4 {
+        many.run_turn();
+        many.commit_one(second);
+    }
+    many.run_turn();
+    assert_eq!(many.cores[first].lock().outbox.len(), 0, "it is removed");
+    many.hold_back(first);
+    let _ = many.push(&[0, 1], message("two")).unwrap();
+    for _ in 0..4 {
+        many.begin(first);
+        many.run_turn();
+    }
+    let floor = |many: &Many| many.cores[second].lock().inbox.floor_of(first as u32).unwrap().count;
+    assert_eq!(floor(&many), one);
+    many.release(first);
+    tell_floors(&mut many);
+    assert_eq!(floor(&many), one + 2);
+}
+
+/// Delivers all parcels, and lets the receivers know.
+fn tell_floors(many: &mut Many) {
+    many.commit();
+    (0..2).for_each(|_| many.run_turn());
+}
+
+/// The parcel in a shard's outbox, and its record.
+fn only_parcel(many: &Many, core: usize) -> (ParcelId, Bytes) {
+    let mut core = many.cores[core].lock();
+    let ParcelId { shard, number: ParcelNumber { epoch, count } } = core.outbox.next();
+    let id = ParcelId { shard, number: ParcelNumber { epoch, count: count - 1 } };
+    match core.read_parcel(id).unwrap() {
+        Some(Read::Here(bytes)) => (id, bytes),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_parcel_that_comes_again_after_its_receiver_forgot_it_is_not_stored() {
+    let (mut many, [first, second]) = two();
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
+    let (id, bytes) = only_parcel(&many, first);
+    tell_floors(&mut many);
+    settle_next(&mut many, 1);
+    // Only the floor remains, also after a restart of the receiver.
+    rotate(&mut many, 1);
+    let left = many.disks_after_end(None);
+    many = many.start(left, 2);
+    let floor = many.cores[second].lock().inbox.floor_of(first as u32).unwrap();
+    assert!(id.number < floor);
+    let _ = many.cores[second].lock().receive_parcel(id, id.number, &bytes).unwrap();
+    many.commit();
+    assert!(contents(&mut many, 1).is_empty());
+}
+
+#[test]
+fn a_receiver_that_takes_nothing_does_not_delay_others() {
+    let (mut many, [from, stuck, other]) = three();
+    let _ = many.push(&[from, stuck], message("stuck")).unwrap();
+    let _ = many.push(&[from, other], message("passes")).unwrap();
+    many.commit_one(0);
+    for _ in 0..4 {
+        [0, 2].into_iter().for_each(|core| many.go_on_alone(core));
+    }
+    assert_eq!(contents(&mut many, other), ["passes"]);
+    assert!(contents(&mut many, stuck).is_empty());
+    many.go_on_alone(1);
+    assert_eq!(contents(&mut many, stuck), ["stuck"]);
+}
+
+#[test]
+fn a_message_is_refused_while_too_many_are_in_relay() {
+    let (mut many, _) = two();
+    for _ in 0..PARCELS_MAX {
+        let _ = many.push(&[0, 1], message("to both")).unwrap();
+    }
+    assert_eq!(many.push(&[0, 1], message("to both")).unwrap_err(), PushRefusal::RelayFull);
+    let _ = many.push(&[0], message("to one")).unwrap();
+    many.commit();
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
 }
 
 #[test]

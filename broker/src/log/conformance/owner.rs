@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BlockingLog, wait};
 use crate::log::{
-    AppendError, BatchNumber, ChannelId, EncodedTarget, Log, LogError, Position, Purpose, Record, Sync,
+    AppendError, BatchNumber, ChannelId, EncodedTarget, Log, LogError, Position, Purpose, Record,
+    RemovalCause, Sync,
 };
 
 pub(super) struct Owner<L> {
@@ -33,7 +34,7 @@ impl<L: Log> Owner<L> {
                 gone.extend(messages.insert(sequence, position));
                 next = next.max(sequence + 1);
             }
-            Record::Settle { sequence, .. } => {
+            Record::Removed { sequence, .. } => {
                 gone.extend(messages.remove(&sequence));
                 next = next.max(sequence + 1);
             }
@@ -54,7 +55,10 @@ impl<L: Log> Owner<L> {
     }
 
     pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
-        self.log.append(&Record::Settle { channel: ChannelId(1), sequence }, Purpose::Settle)?;
+        self.log.append(
+            &Record::Removed { channel: ChannelId(1), sequence, cause: RemovalCause::Settled },
+            Purpose::Settle,
+        )?;
         let position = self.messages.remove(&sequence).unwrap();
         self.log.release(position);
         Ok(())

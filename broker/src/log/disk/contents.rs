@@ -84,10 +84,12 @@ mod tests {
             body: b"and a body",
         };
         let mut frame = vec![0; frame::HEAD_BYTES];
-        Record::Settle { channel: ChannelId(1), sequence: 3 }.encode(&mut frame);
+        Record::Removed { channel: ChannelId(1), sequence: 3, cause: record::RemovalCause::Settled }
+            .encode(&mut frame);
         message.encode(&mut frame);
         let ends = frame.len();
-        Record::Settle { channel: ChannelId(1), sequence: 4 }.encode(&mut frame);
+        Record::Removed { channel: ChannelId(1), sequence: 4, cause: record::RemovalCause::Settled }
+            .encode(&mut frame);
         let records_end = frame.len();
         frame::seal(&mut frame, 7, 3, 2);
         (frame, [ends - b"some headersand a body".len(), ends, records_end])

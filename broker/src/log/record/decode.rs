@@ -4,7 +4,8 @@ use bytes::Buf;
 
 use super::{
     CHANNEL, CHANNEL_CLOSED, CLOCK, ChannelId, Ended, Idempotency, KEY, LEASE, MESSAGE, MovedFrom,
-    PARCEL_DELIVERED, ParcelId, Record, RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
+    PARCEL_DELIVERED, PARCEL_FLOOR, ParcelId, ParcelNumber, REMOVED, Record, RecordError, RecordedPhase,
+    RemovalCause, STATE, Target, Targets, flag,
     head::{CHECKSUM_BYTES, RecordExtent},
     phase,
 };
@@ -79,8 +80,16 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             start: get(from, Buf::try_get_u64_le)?,
             ends_ms: get(from, Buf::try_get_u64_le)?,
         },
-        SETTLE => Record::Settle { channel: channel(from)?, sequence: get(from, Buf::try_get_u64_le)? },
+        REMOVED => Record::Removed {
+            channel: channel(from)?,
+            sequence: get(from, Buf::try_get_u64_le)?,
+            cause: removal_cause(from)?,
+        },
         PARCEL_DELIVERED => Record::ParcelDelivered { parcel: parcel_id(from)? },
+        PARCEL_FLOOR => {
+            let ParcelId { shard, number: floor } = parcel_id(from)?;
+            Record::ParcelFloor { shard, floor }
+        }
         MESSAGE => {
             let (message, left) = message(from)?;
             headers_bytes = get(from, Buf::try_get_u32_le)? as usize;
@@ -131,7 +140,22 @@ fn channel(from: &mut &[u8]) -> Result<ChannelId, RecordError> {
 }
 
 fn parcel_id(from: &mut &[u8]) -> Result<ParcelId, RecordError> {
-    Ok(ParcelId { shard: get(from, Buf::try_get_u32_le)?, place: get(from, Buf::try_get_u64_le)? })
+    Ok(ParcelId { shard: get(from, Buf::try_get_u32_le)?, number: parcel_number(from)? })
+}
+
+fn parcel_number(from: &mut &[u8]) -> Result<ParcelNumber, RecordError> {
+    Ok(ParcelNumber { epoch: get(from, Buf::try_get_u64_le)?, count: get(from, Buf::try_get_u64_le)? })
+}
+
+fn removal_cause(from: &mut &[u8]) -> Result<RemovalCause, RecordError> {
+    match get(from, Buf::try_get_u8)? {
+        1 => Ok(RemovalCause::Settled),
+        2 => Ok(RemovalCause::Expired),
+        3 => Ok(RemovalCause::Dropped),
+        4 => Ok(RemovalCause::Purged),
+        5 => Ok(RemovalCause::Moved),
+        flag => Err(RecordError::UnknownFlag { kind: REMOVED, flag }),
+    }
 }
 
 /// A message up to the length of its headers, and the number of bytes that are left at the start of its checksum.
@@ -165,7 +189,7 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), Recor
         moved_from = Some(MovedFrom::Channel { channel, sequence });
     }
     if flags & flag::COPY != 0 {
-        moved_from = Some(MovedFrom::Parcel(parcel_id(from)?));
+        moved_from = Some(MovedFrom::Parcel { parcel: parcel_id(from)?, floor: parcel_number(from)? });
     }
     if flags & flag::CHECKSUM == 0 {
         return Err(RecordError::NoChecksum);

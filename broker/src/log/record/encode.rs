@@ -4,10 +4,15 @@ use bytes::BufMut;
 
 use super::{
     CHANNEL, CHANNEL_CLOSED, CLOCK, Ended, Idempotency, KEY, LEASE, MESSAGE, MovedFrom, PARCEL_DELIVERED,
-    ParcelId, Record, RecordedPhase, SETTLE, STATE, Target, flag,
+    PARCEL_FLOOR, ParcelId, ParcelNumber, REMOVED, Record, RecordedPhase, RemovalCause, STATE, Target, flag,
     head::{CHECKSUM_BYTES, checksum},
     phase,
 };
+
+/// Bytes of a parcel's number.
+const NUMBER_BYTES: usize = 8 + 8;
+/// Bytes of a parcel's id.
+const PARCEL_BYTES: usize = 4 + NUMBER_BYTES;
 
 impl Record<'_> {
     /// Bytes of the encoded record.
@@ -15,8 +20,9 @@ impl Record<'_> {
         4 + 1
             + match self {
                 Self::Lease { .. } => 8 + 8 + 4 + 4 + 8 + 8,
-                Self::Settle { .. } => 8 + 8,
-                Self::ParcelDelivered { .. } => 4 + 8,
+                Self::Removed { .. } => 8 + 8 + 1,
+                Self::ParcelDelivered { .. } => PARCEL_BYTES,
+                Self::ParcelFloor { .. } => PARCEL_BYTES,
                 Self::Message {
                     targets,
                     parcel,
@@ -31,11 +37,11 @@ impl Record<'_> {
                     let key = if idempotency.is_some() { 16 + 16 + 8 } else { 0 };
                     let due = if due_ms.is_some() { 8 } else { 0 };
                     let group = group.map_or(0, |group| 1 + group.len());
-                    let parcel = if parcel.is_some() { 4 + 8 } else { 0 };
+                    let parcel = if parcel.is_some() { PARCEL_BYTES } else { 0 };
                     let moved = match moved_from {
                         None => 0,
                         Some(MovedFrom::Channel { .. }) => 8 + 8,
-                        Some(MovedFrom::Parcel(_)) => 4 + 8,
+                        Some(MovedFrom::Parcel { .. }) => PARCEL_BYTES + NUMBER_BYTES,
                     };
                     let fixed = 1 + targets.count() * Target::BYTES + 16 + 8 + 1;
                     fixed
@@ -75,14 +81,25 @@ impl Record<'_> {
                 to.put_u64_le(start);
                 to.put_u64_le(ends_ms);
             }
-            Self::Settle { channel, sequence } => {
-                to.put_u8(SETTLE);
+            Self::Removed { channel, sequence, cause } => {
+                to.put_u8(REMOVED);
                 to.put_u64_le(channel.0);
                 to.put_u64_le(sequence);
+                to.put_u8(match cause {
+                    RemovalCause::Settled => 1,
+                    RemovalCause::Expired => 2,
+                    RemovalCause::Dropped => 3,
+                    RemovalCause::Purged => 4,
+                    RemovalCause::Moved => 5,
+                });
             }
             Self::ParcelDelivered { parcel } => {
                 to.put_u8(PARCEL_DELIVERED);
                 encode_parcel(parcel, to);
+            }
+            Self::ParcelFloor { shard, floor } => {
+                to.put_u8(PARCEL_FLOOR);
+                encode_parcel(ParcelId { shard, number: floor }, to);
             }
             Self::Message {
                 targets,
@@ -110,7 +127,7 @@ impl Record<'_> {
                         | match moved_from {
                             None => 0,
                             Some(MovedFrom::Channel { .. }) => flag::MOVED,
-                            Some(MovedFrom::Parcel(_)) => flag::COPY,
+                            Some(MovedFrom::Parcel { .. }) => flag::COPY,
                         }
                         | flag::CHECKSUM,
                 );
@@ -135,7 +152,10 @@ impl Record<'_> {
                         to.put_u64_le(channel.0);
                         to.put_u64_le(sequence);
                     }
-                    Some(MovedFrom::Parcel(parcel)) => encode_parcel(parcel, to),
+                    Some(MovedFrom::Parcel { parcel, floor }) => {
+                        encode_parcel(parcel, to);
+                        encode_number(floor, to);
+                    }
                 }
                 let at = to.len() - start;
                 to.put_bytes(0, CHECKSUM_BYTES);
@@ -191,9 +211,14 @@ impl Record<'_> {
     }
 }
 
-fn encode_parcel(ParcelId { shard, place }: ParcelId, to: &mut Vec<u8>) {
+fn encode_parcel(ParcelId { shard, number }: ParcelId, to: &mut Vec<u8>) {
     to.put_u32_le(shard);
-    to.put_u64_le(place);
+    encode_number(number, to);
+}
+
+fn encode_number(ParcelNumber { epoch, count }: ParcelNumber, to: &mut Vec<u8>) {
+    to.put_u64_le(epoch);
+    to.put_u64_le(count);
 }
 
 fn encode_phase(phase: RecordedPhase<'_>, to: &mut Vec<u8>) {

@@ -20,8 +20,16 @@ impl fmt::Display for ChannelId {
 pub struct ParcelId {
     /// The index of the shard whose log has the parcel.
     pub shard: u32,
-    /// The parcel's number in that shard; never assigned twice.
-    pub place: u64,
+    pub number: ParcelNumber,
+}
+
+/// The number of a parcel among those of its shard, never assigned twice. Later parcels have higher numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParcelNumber {
+    /// The run that assigned it: higher than any epoch that a log of the broker knew before.
+    pub epoch: u64,
+    /// How many parcels that run stored before this one.
+    pub count: u64,
 }
 
 /// Where a message was before the record that stores it.
@@ -30,7 +38,11 @@ pub enum MovedFrom {
     /// The record moves the message out of this channel.
     Channel { channel: ChannelId, sequence: u64 },
     /// The message is a copy of this parcel.
-    Parcel(ParcelId),
+    Parcel {
+        parcel: ParcelId,
+        /// Every parcel of that shard with a lower number was delivered when this one was sent.
+        floor: ParcelNumber,
+    },
 }
 
 impl MovedFrom {
@@ -38,7 +50,7 @@ impl MovedFrom {
     pub fn parcel(self) -> Option<ParcelId> {
         match self {
             Self::Channel { .. } => None,
-            Self::Parcel(parcel) => Some(parcel),
+            Self::Parcel { parcel, .. } => Some(parcel),
         }
     }
 }

@@ -15,7 +15,7 @@ mod sample;
 mod targets;
 
 pub use head::{RecordExtent, RecordHead, checksum_as_written, is_whole};
-pub use ids::{ChannelId, MovedFrom, ParcelId};
+pub use ids::{ChannelId, MovedFrom, ParcelId, ParcelNumber};
 #[cfg(test)]
 pub use sample::EncodedTarget;
 pub use targets::{Target, Targets};
@@ -35,9 +35,11 @@ pub enum Record<'a> {
         ends_ms: u64,
     },
     /// A message left its channel.
-    Settle { channel: ChannelId, sequence: u64 },
+    Removed { channel: ChannelId, sequence: u64, cause: RemovalCause },
     /// All targets of a parcel have it on disk.
     ParcelDelivered { parcel: ParcelId },
+    /// Every parcel of a shard with a lower number is delivered.
+    ParcelFloor { shard: u32, floor: ParcelNumber },
     /// A message was stored in one channel or several, or moved from one to another.
     Message {
         /// At least one channel.
@@ -113,8 +115,9 @@ impl Record<'_> {
                 Some((targets.first().channel, idempotency?, message_id))
             }
             Self::Lease { .. }
-            | Self::Settle { .. }
+            | Self::Removed { .. }
             | Self::ParcelDelivered { .. }
+            | Self::ParcelFloor { .. }
             | Self::State { .. }
             | Self::Channel { .. }
             | Self::ChannelClosed { .. }
@@ -144,6 +147,19 @@ pub enum RecordedPhase<'a> {
         /// The receiver's text.
         reason: &'a str,
     },
+}
+
+/// Why a message left its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemovalCause {
+    Settled,
+    /// Its time to live ended.
+    Expired,
+    /// It made room for a newer one.
+    Dropped,
+    Purged,
+    /// It is in another channel.
+    Moved,
 }
 
 /// How a message's last lease ended.
@@ -195,12 +211,13 @@ pub enum RecordError {
 const MESSAGE: u8 = 1;
 const LEASE: u8 = 2;
 const STATE: u8 = 3;
-const SETTLE: u8 = 4;
+const REMOVED: u8 = 4;
 const KEY: u8 = 5;
 const CHANNEL: u8 = 6;
 const CHANNEL_CLOSED: u8 = 7;
 const CLOCK: u8 = 8;
 const PARCEL_DELIVERED: u8 = 9;
+const PARCEL_FLOOR: u8 = 10;
 
 /// Flags of a message's record: the optional fields that it contains.
 mod flag {

@@ -8,7 +8,9 @@ use super::*;
 /// variable length come first.
 fn each_kind() -> Vec<Record<'static>> {
     let (channel, sequence) = (ChannelId(0xfffe_fdfc_1112_1314), 0xfbfa_f9f8_f7f6_f5f4);
-    let parcel = ParcelId { shard: 0xfffe_0102, place: u64::MAX - 20 };
+    let number = ParcelNumber { epoch: u64::MAX - 22, count: u64::MAX - 20 };
+    let parcel = ParcelId { shard: 0xfffe_0102, number };
+    let floor = ParcelNumber { epoch: u64::MAX - 23, count: u64::MAX - 24 };
     let (message_id, enqueued_ms, expires_ms) = (u128::MAX - 1, u64::MAX - 2, u64::MAX - 3);
     let (delivery, uncounted, start, ends_ms) = (5, 4, u64::MAX - 6, u64::MAX - 7);
     let key = |fingerprint| Some(Idempotency { hash: u128::MAX - 4, fingerprint, expires_ms });
@@ -23,7 +25,7 @@ fn each_kind() -> Vec<Record<'static>> {
         moved_from: if all {
             Some(MovedFrom::Channel { channel: ChannelId(channel.0 - 1), sequence: sequence - 1 })
         } else {
-            Some(MovedFrom::Parcel(parcel))
+            Some(MovedFrom::Parcel { parcel, floor })
         },
         headers: b"headers",
         body: b"body",
@@ -45,8 +47,13 @@ fn each_kind() -> Vec<Record<'static>> {
         state(Some(expires_ms), RecordedPhase::Delayed { until_ms: 6, ended: Ended::Expired }),
         state(None, RecordedPhase::Leased { ends_ms }),
         Record::Lease { channel, sequence, delivery, uncounted, start, ends_ms },
-        Record::Settle { channel, sequence },
+        Record::Removed { channel, sequence, cause: RemovalCause::Settled },
+        Record::Removed { channel, sequence, cause: RemovalCause::Expired },
+        Record::Removed { channel, sequence, cause: RemovalCause::Dropped },
+        Record::Removed { channel, sequence, cause: RemovalCause::Purged },
+        Record::Removed { channel, sequence, cause: RemovalCause::Moved },
         Record::ParcelDelivered { parcel },
+        Record::ParcelFloor { shard: 0xfffe_0102, floor },
         Record::Key { channel, idempotency: key(u128::MAX - 9).unwrap(), message_id },
         Record::Channel {
             channel,
@@ -91,12 +98,13 @@ fn each_kind_survives_encoding_and_has_its_computed_length() {
 }
 
 #[test]
-fn a_settle_has_the_documented_bytes() {
-    let bytes = encoded(&Record::Settle {
+fn a_removal_has_the_documented_bytes() {
+    let bytes = encoded(&Record::Removed {
         channel: ChannelId(0x0807_0605_0403_0201),
         sequence: 0x100f_0e0d_0c0b_0a09,
+        cause: RemovalCause::Moved,
     });
-    assert_eq!(bytes, [17, 0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+    assert_eq!(bytes, [18, 0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 5]);
 }
 
 #[test]
@@ -210,12 +218,13 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..1000),
         key in proptest::option::of((any::<u128>(), any::<u128>(), any::<u64>())),
         numbers in any::<(u128, u64)>(),
-        optional in any::<(Option<u64>, Option<(u32, u64)>, Option<(u64, u64)>)>(),
+        optional in any::<(Option<u64>, Option<(u32, u64, u64)>, Option<(u64, u64)>)>(),
         group in proptest::option::of("[a-zäß]{0,40}"),
         after in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let ((message_id, enqueued_ms), (due_ms, parcel, from)) = (numbers, optional);
-        let parcel = parcel.map(|(shard, place)| ParcelId { shard, place });
+        let parcel = parcel
+            .map(|(shard, epoch, count)| ParcelId { shard, number: ParcelNumber { epoch, count } });
         let moved_from = from.map(|(channel, sequence)| {
             MovedFrom::Channel { channel: ChannelId(channel), sequence }
         });
@@ -240,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..11_u8) {
+    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..12_u8) {
         let mut framed = ((bytes.len() + 1) as u32).to_le_bytes().to_vec();
         framed.push(kind);
         framed.extend(&bytes);

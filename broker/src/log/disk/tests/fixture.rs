@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::log::{
-    ChannelId, Ended, Idempotency, Log, MovedFrom, ParcelId, Purpose, Record, RecordedPhase, Sync, Target,
-    Targets,
+    ChannelId, Ended, Idempotency, Log, MovedFrom, ParcelId, ParcelNumber, Purpose, Record, RecordedPhase,
+    RemovalCause, Sync, Target, Targets,
     conformance::BlockingLog,
     disk::{
         DiskLog, Options,
@@ -66,6 +66,10 @@ impl Storage for Repeatable {
     }
 }
 
+fn parcel(shard: u32, count: u64) -> ParcelId {
+    ParcelId { shard, number: ParcelNumber { epoch: 3, count } }
+}
+
 /// Writes records of each kind, in two batches, the second one unsynced.
 fn write(log: &mut DiskLog<Repeatable>) {
     let idempotency = Idempotency { hash: 0xfeed, fingerprint: 0xbeef, expires_ms: 1_800_000_300_000 };
@@ -74,7 +78,7 @@ fn write(log: &mut DiskLog<Repeatable>) {
     Target { channel: ChannelId(8), sequence: 5, expires_ms: None }.encode(&mut targets);
     let message = |targets, all: bool| Record::Message {
         targets,
-        parcel: Some(ParcelId { shard: 2, place: 5 }).filter(|_| all),
+        parcel: Some(parcel(2, 5)).filter(|_| all),
         message_id: 0x0123_4567_89ab_cdef,
         enqueued_ms: 1_800_000_000_000,
         idempotency: Some(idempotency).filter(|_| all),
@@ -101,7 +105,10 @@ fn write(log: &mut DiskLog<Repeatable>) {
         idempotency: None,
         due_ms: None,
         group: None,
-        moved_from: Some(MovedFrom::Parcel(ParcelId { shard: 1, place: 4 })),
+        moved_from: Some(MovedFrom::Parcel {
+            parcel: parcel(1, 4),
+            floor: ParcelNumber { epoch: 2, count: 9 },
+        }),
         headers: b"",
         body: b"copied",
     };
@@ -135,8 +142,13 @@ fn write(log: &mut DiskLog<Repeatable>) {
             state(RecordedPhase::Delayed { until_ms: 1_800_000_003_000, ended: Ended::Released }),
             state(RecordedPhase::Leased { ends_ms: 1_800_000_004_000 }),
             state(RecordedPhase::Dead { since_ms: 1_800_000_002_000, cause: 2, reason: "no such part" }),
-            Record::Settle { channel, sequence: 1 },
-            Record::ParcelDelivered { parcel: ParcelId { shard: 1, place: 4 } },
+            Record::Removed { channel, sequence: 1, cause: RemovalCause::Settled },
+            Record::Removed { channel, sequence: 2, cause: RemovalCause::Expired },
+            Record::Removed { channel, sequence: 3, cause: RemovalCause::Dropped },
+            Record::Removed { channel, sequence: 4, cause: RemovalCause::Purged },
+            Record::Removed { channel, sequence: 5, cause: RemovalCause::Moved },
+            Record::ParcelDelivered { parcel: parcel(1, 4) },
+            Record::ParcelFloor { shard: 1, floor: ParcelNumber { epoch: 3, count: 5 } },
             copied,
             Record::Key { channel, idempotency, message_id: 6 },
             Record::ChannelClosed { channel: ChannelId(8), uid: 0xdead },

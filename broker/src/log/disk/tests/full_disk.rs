@@ -7,7 +7,7 @@ use super::{
     owner::{Owner, SEGMENT},
 };
 use crate::log::{
-    AppendError, ChannelId, DiskLog, Log, OpenError, Options, Purpose, Record, Sync,
+    AppendError, ChannelId, DiskLog, Log, OpenError, Options, Purpose, Record, RemovalCause, Sync,
     conformance::BlockingLog,
     disk::{
         simulated::{Chance, Simulated},
@@ -357,7 +357,7 @@ fn an_older_log_that_had_no_room_for_copies_is_left_when_all_of_it_is_settled() 
     log.replayed(|position, head| held.extend((head.content_bytes > 0).then_some(position))).unwrap();
     held.iter().for_each(|position| log.hold(*position));
     // The settles that empty it have used the room for copies.
-    let settle = Record::Settle { channel: ChannelId(1), sequence: 0 };
+    let settle = Record::Removed { channel: ChannelId(1), sequence: 0, cause: RemovalCause::Settled };
     while log.older_worth_leaving().is_some() {
         log.append(&settle, Purpose::Settle).unwrap();
         if log.open_bytes() > 1000 {

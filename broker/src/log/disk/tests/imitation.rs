@@ -2,7 +2,7 @@
 
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
-    ChannelId, DiskLog, EncodedTarget, Log, Options, Position, Record, Sync,
+    ChannelId, DiskLog, EncodedTarget, Log, Options, Position, Record, RemovalCause, Sync,
     conformance::{BlockingLog, wait},
     disk::{frame, simulated::Simulated},
 };
@@ -13,7 +13,8 @@ fn frames_as_body() -> Vec<u8> {
     for mark in 0..40 {
         for shift in 0..8 {
             let mut bytes = vec![0; frame::HEAD_BYTES];
-            Record::Settle { channel: ChannelId(1), sequence: 1 }.encode(&mut bytes);
+            Record::Removed { channel: ChannelId(1), sequence: 1, cause: RemovalCause::Settled }
+                .encode(&mut bytes);
             frame::seal(&mut bytes, mark, u64::MAX - 1, u64::MAX - 1);
             body.extend(bytes);
             body.extend(vec![0; usize::from(shift == 7)]);
@@ -38,15 +39,18 @@ fn a_body_that_imitates_frames_is_never_mistaken_for_frames() {
             wait(|context| log.poll_free(below, copies, context)).unwrap();
         }
         // A short frame over the old ones leaves most of them where recovery searches.
-        log.append(&Record::Settle { channel: ChannelId(2), sequence: 7 }, crate::log::Purpose::Settle)
-            .unwrap();
+        log.append(
+            &Record::Removed { channel: ChannelId(2), sequence: 7, cause: RemovalCause::Settled },
+            crate::log::Purpose::Settle,
+        )
+        .unwrap();
         log.committed(Sync::Now).unwrap();
         let mut records = Vec::new();
         let mut again = DiskLog::open_in(disk.after_kill(), Options { segment_bytes: SEGMENT })
             .expect("a sender must not be able to make a log look damaged");
         again
             .replayed(|_, head| {
-                records.push(matches!(head.record, Record::Settle { channel: ChannelId(1), .. }))
+                records.push(matches!(head.record, Record::Removed { channel: ChannelId(1), .. }))
             })
             .unwrap();
         assert!(!records.contains(&true), "a sender must not be able to write records");

@@ -10,8 +10,8 @@ use std::{
 
 use super::older_log;
 use crate::log::{
-    AppendError, ChannelId, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned,
-    Sync, Target, Targets,
+    AppendError, ChannelId, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record,
+    RemovalCause, Scanned, Sync, Target, Targets,
     conformance::{BlockingLog, wait},
     disk::{place::RecordPlace, simulated::Simulated},
 };
@@ -63,7 +63,7 @@ impl Owner {
                 doubles.extend(messages.insert(sequence, position));
                 next = next.max(sequence + 1);
             }
-            Record::Settle { sequence, .. } => {
+            Record::Removed { sequence, .. } => {
                 doubles.extend(messages.remove(&sequence));
                 next = next.max(sequence + 1);
             }
@@ -97,7 +97,10 @@ impl Owner {
     }
 
     pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
-        self.log.append(&Record::Settle { channel: ChannelId(1), sequence }, Purpose::Settle)?;
+        self.log.append(
+            &Record::Removed { channel: ChannelId(1), sequence, cause: RemovalCause::Settled },
+            Purpose::Settle,
+        )?;
         let position = self.messages.remove(&sequence).unwrap();
         self.log.release(position);
         Ok(())

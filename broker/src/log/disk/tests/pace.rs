@@ -42,7 +42,11 @@ fn commit(owner: &mut Owner, times: usize) {
         owner
             .log
             .append(
-                &crate::log::Record::Settle { channel: ChannelId(1), sequence: 0 },
+                &crate::log::Record::Removed {
+                    channel: ChannelId(1),
+                    sequence: 0,
+                    cause: crate::log::RemovalCause::Settled,
+                },
                 crate::log::Purpose::Settle,
             )
             .unwrap();

@@ -148,16 +148,22 @@ fn is_read_so(decoded: &str, (name, bytes): &Field<'_>) -> bool {
     let value = number(&bytes[..bytes.len().min(16)]);
     match *name {
         // These follow from the presence of other fields, and are checked when the record is decoded.
-        "targets" | "flags" | "checksum" | "phase" | "ended" => true,
+        "targets" | "flags" | "checksum" | "phase" | "ended" | "removal" => true,
         "channel" => decoded.contains(&format!("channel: ChannelId({value})")),
         "parcel_shard" => decoded.contains(&format!("ParcelId {{ shard: {value}, ")),
-        "parcel_place" => decoded.contains(&format!(", place: {value} }}")),
+        "parcel_epoch" => decoded.contains(&format!("number: ParcelNumber {{ epoch: {value}, ")),
+        "parcel_count" => decoded.contains(&format!(", count: {value} }}")),
         "moved_from_channel" => {
             decoded.contains(&format!("moved_from: Some(Channel {{ channel: ChannelId({value}), "))
         }
         "moved_from_sequence" => decoded.contains(&format!(", sequence: {value} }}), headers")),
-        "copy_of_shard" => decoded.contains(&format!("moved_from: Some(Parcel(ParcelId {{ shard: {value}, ")),
-        "copy_of_place" => decoded.contains(&format!(", place: {value} }})), headers")),
+        "copy_of_shard" => {
+            decoded.contains(&format!("moved_from: Some(Parcel {{ parcel: ParcelId {{ shard: {value}, "))
+        }
+        "copy_of_epoch" => decoded.contains(&format!("number: ParcelNumber {{ epoch: {value}, ")),
+        "copy_of_count" => decoded.contains(&format!(", count: {value} }} }}, floor: ")),
+        "floor_epoch" => decoded.contains(&format!("floor: ParcelNumber {{ epoch: {value}, ")),
+        "floor_count" => decoded.contains(&format!(", count: {value} }}")),
         "at_ms" => value == 0 || decoded.contains(&format!("_ms: {value}")),
         "cause" => value == 0 || decoded.contains(&format!("cause: {value},")),
         "reason" if bytes.is_empty() => true,

@@ -7,7 +7,7 @@ use std::{
 
 use super::owner::{Owner, SEGMENT, body};
 use crate::log::{
-    ChannelId, DiskLog, Idempotency, Log, Options, Position, Read, Record, Sync,
+    ChannelId, DiskLog, Idempotency, Log, Options, Position, Read, Record, RemovalCause, Sync,
     conformance::{BlockingLog, wait},
     disk::{gate::Gate, simulated::Simulated},
 };
@@ -42,7 +42,10 @@ fn a_segment_in_which_the_open_batch_starts_is_not_sealed() {
     while owner.log.batch.epoch() == owner.log.batch.first_epoch() {
         owner
             .log
-            .append(&Record::Settle { channel: ChannelId(1), sequence: 0 }, crate::log::Purpose::Settle)
+            .append(
+                &Record::Removed { channel: ChannelId(1), sequence: 0, cause: RemovalCause::Settled },
+                crate::log::Purpose::Settle,
+            )
             .unwrap();
     }
     assert!(owner.log.reclaim_wanted().is_none(), "the open batch's first records are not written yet");

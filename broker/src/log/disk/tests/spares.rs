@@ -66,12 +66,16 @@ fn while_a_spare_is_being_made_pushes_wait_in_memory_without_blocking_and_leave_
 fn settles_use_the_spares_that_pushes_left_however_long_a_new_one_takes() {
     let (disk, gate, mut owner) = gated();
     push_on(&mut owner);
-    let settle = crate::log::Record::Settle { channel: ChannelId(9), sequence: 0 };
+    let settle = crate::log::Record::Removed {
+        channel: ChannelId(9),
+        sequence: 0,
+        cause: crate::log::RemovalCause::Settled,
+    };
     let mut settles = 0;
     while owner.log.append(&settle, crate::log::Purpose::Settle).is_ok() {
         settles += 1;
     }
-    assert!(settles > SEGMENT / 22, "{settles} settles");
+    assert!(settles > SEGMENT / 23, "{settles} settles");
     assert!(owner.log.room().copies_leave(0), "the oldest segment can still be copied");
     gate.open();
     owner.log.committed(Sync::Now).unwrap();

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use super::Core;
 use crate::{
     address_store::{AddressStore, ChannelEntry},
     channel::ChannelCounters,
+    core::Core,
     log::{ChannelId, Log},
 };
 
 /// Counts a message in relay to some channels, until it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct InRelay {
+pub(in crate::core) struct InRelay {
     to: Vec<Arc<ChannelCounters>>,
     bytes: u64,
 }
@@ -25,7 +25,7 @@ impl Drop for InRelay {
 
 impl InRelay {
     /// Counts a message for the channels that the address store has.
-    pub(super) fn new(
+    pub(in crate::core) fn new(
         store: &AddressStore,
         counters: impl Fn(ChannelId) -> Arc<ChannelCounters>,
         to: impl Iterator<Item = ChannelId>,
@@ -39,13 +39,13 @@ impl InRelay {
 
 impl<L: Log> Core<L> {
     /// Counts a message for channels of other shards.
-    pub(super) fn in_relay(&self, to: impl Iterator<Item = ChannelId>, bytes: u64) -> InRelay {
+    pub(in crate::core) fn in_relay(&self, to: impl Iterator<Item = ChannelId>, bytes: u64) -> InRelay {
         InRelay::new(&self.store, |channel_id| self.counters.get_or_insert(channel_id), to, bytes)
     }
 
     /// Counts a message for one channel, unless it is being deleted. The deletion may begin on another thread at this
     /// moment: either it sees this message, or this call sees the deletion.
-    pub(super) fn in_relay_to(&self, to: &Arc<ChannelEntry>, bytes: u64) -> Option<InRelay> {
+    pub(in crate::core) fn in_relay_to(&self, to: &Arc<ChannelEntry>, bytes: u64) -> Option<InRelay> {
         let in_relay = self.in_relay([to.id].into_iter(), bytes);
         let is_open = self.store.by_id(to.id).is_some()
             && in_relay.to.iter().all(|counters| !counters.in_relay.is_closed());

@@ -1,0 +1,299 @@
+//! The parcels of a shard for others.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::InRelay;
+use crate::{
+    core::{
+        Core, StoreFailed, Ticket, commit_batch::CommitBatch, placement::Placement, reserve::SETTLE_BYTES,
+    },
+    log::{ChannelId, Log, ParcelId, ParcelNumber, Position, Purpose, Read, Record, Sync},
+};
+
+/// Maximum of parcels from the floor on. A receiver remembers each of them, in some 60 bytes for each of its channels:
+/// 4 MB in all.
+pub(in crate::core) const PARCELS_MAX: u64 = if cfg!(test) { 1 << 8 } else { 1 << 16 };
+/// Maximum bytes of all parcels. Sixteen of the longest messages.
+const BYTES_MAX: u64 = 256 << 20;
+
+/// The parcels of a shard, and those that its logs of another number of shards have left.
+#[derive(Debug)]
+pub(in crate::core) struct Outbox {
+    /// This shard's index.
+    shard: u32,
+    /// The number of the next parcel.
+    next: ParcelNumber,
+    parcels: BTreeMap<ParcelId, StoredParcel>,
+    /// Parcels whose removal is not committed. The lowest of a shard is its floor.
+    open: BTreeSet<ParcelId>,
+    /// Bytes of all parcels.
+    bytes: u64,
+    /// Parcels that no task sends yet.
+    waiting: Vec<Parcel>,
+}
+
+/// A parcel in the log.
+#[derive(Debug)]
+struct StoredParcel {
+    /// The position of its record.
+    position: Position,
+    bytes: u64,
+    /// Finished when every shard has it.
+    delivered: Arc<CommitBatch>,
+}
+
+/// A parcel to be sent.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) id: ParcelId,
+    /// One channel of each receiving shard.
+    pub(super) to: Vec<ChannelId>,
+    /// Committed when the decision is.
+    pub(super) decided: Ticket,
+    /// Finished when every shard has it.
+    pub(super) delivered: Arc<CommitBatch>,
+    /// Counts it in relay to its channels.
+    pub(super) in_relay: InRelay,
+}
+
+/// A parcel that an earlier start has left.
+#[derive(Debug)]
+pub(in crate::core) struct LeftParcel {
+    pub(in crate::core) id: ParcelId,
+    pub(in crate::core) position: Position,
+    pub(in crate::core) bytes: u64,
+    /// The channels to come.
+    pub(in crate::core) to: Vec<ChannelId>,
+    pub(in crate::core) in_relay: InRelay,
+}
+
+impl Outbox {
+    /// The outbox of a start, with the parcels that earlier starts have left.
+    pub(in crate::core) fn new(here: Placement, epoch: u64, mut left: Vec<LeftParcel>) -> Self {
+        // The order in which they were stored, as far as it is known.
+        left.sort_unstable_by_key(|left| (left.id.number, left.id.shard));
+        let mut outbox = Self {
+            shard: here.core as u32,
+            next: ParcelNumber { epoch, count: 0 },
+            parcels: BTreeMap::new(),
+            open: BTreeSet::new(),
+            bytes: 0,
+            waiting: Vec::new(),
+        };
+        for LeftParcel { id, position, bytes, to, in_relay } in left {
+            let to = one_per_shard(here, to.into_iter());
+            // Nobody waits for it.
+            let _ = outbox.add(id, (position, bytes), to, Ticket::committed(), in_relay);
+        }
+        outbox
+    }
+
+    /// The next parcel's id.
+    pub(in crate::core) fn next(&self) -> ParcelId {
+        ParcelId { shard: self.shard, number: self.next }
+    }
+
+    pub(in crate::core) fn len(&self) -> usize {
+        self.parcels.len()
+    }
+
+    #[cfg(test)]
+    pub(in crate::core) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether a parcel with this many bytes may be stored.
+    pub(in crate::core) fn has_room(&self, bytes: u64) -> bool {
+        // A parcel of an earlier start leaves the floor below all of this start's.
+        let earlier = self.open.range(..ParcelId { shard: self.shard, number: self.begin() }).count() as u64;
+        let floor = self.floor_of(self.shard).max(self.begin());
+        let numbers = if earlier > 0 { self.next.count } else { self.next.count - floor.count };
+        earlier + numbers < PARCELS_MAX && self.bytes + bytes <= BYTES_MAX
+    }
+
+    /// The number of this start's first parcel.
+    fn begin(&self) -> ParcelNumber {
+        ParcelNumber { count: 0, ..self.next }
+    }
+
+    /// The number below which all parcels of a shard are delivered.
+    pub(super) fn floor_of(&self, shard: u32) -> ParcelNumber {
+        let lowest = ParcelId { shard, number: ParcelNumber { epoch: 0, count: 0 } };
+        let open = self.open.range(lowest..).next().filter(|open| open.shard == shard);
+        open.map_or(self.next, |open| open.number)
+    }
+
+    /// Whether this start assigned an id.
+    pub(in crate::core) fn has_assigned(&self, ParcelId { shard, number }: ParcelId) -> bool {
+        shard == self.shard && number >= self.begin() && number < self.next
+    }
+
+    /// Whether a parcel exists, and at this position, if one is given.
+    pub(in crate::core) fn is_at(&self, id: ParcelId, position: Option<Position>) -> bool {
+        let stored = self.parcels.get(&id);
+        stored.is_some_and(|stored| position.is_none_or(|position| stored.position == position))
+    }
+
+    /// A parcel's record was copied to another position.
+    pub(in crate::core) fn relocate(&mut self, id: ParcelId, to: Position) {
+        if let Some(held) = self.parcels.get_mut(&id) {
+            held.position = to;
+        }
+    }
+
+    /// A ticket for the delivery of the parcel with this record, if it still exists. Searches all parcels.
+    pub(in crate::core) fn ticket_of(&self, position: Position) -> Option<Ticket> {
+        let held = self.parcels.values().find(|held| held.position == position)?;
+        Some(Ticket::of(&held.delivered, Sync::Later))
+    }
+
+    /// Adds a parcel. Returns a ticket for its delivery.
+    fn add(
+        &mut self,
+        id: ParcelId,
+        (position, bytes): (Position, u64),
+        to: Vec<ChannelId>,
+        decided: Ticket,
+        in_relay: InRelay,
+    ) -> Ticket {
+        let delivered = Arc::<CommitBatch>::default();
+        let ticket = Ticket::of(&delivered, Sync::Later);
+        self.parcels.insert(id, StoredParcel { position, bytes, delivered: delivered.clone() });
+        self.open.insert(id);
+        self.bytes += bytes;
+        self.waiting.push(Parcel { id, to, decided, delivered, in_relay });
+        ticket
+    }
+
+    /// The removal of a parcel is committed.
+    pub(super) fn removed(&mut self, id: ParcelId) {
+        self.open.remove(&id);
+    }
+}
+
+/// Of some channels, one for each of their shards.
+fn one_per_shard(here: Placement, channels: impl Iterator<Item = ChannelId>) -> Vec<ChannelId> {
+    let of_each: BTreeMap<usize, ChannelId> =
+        channels.map(|channel| (here.core_of(channel), channel)).collect();
+    of_each.into_values().collect()
+}
+
+impl<L: Log> Core<L> {
+    /// Registers a message that was stored under the next id, for channels of other shards. Returns a ticket for its
+    /// delivery.
+    pub(in crate::core) fn relay(
+        &mut self,
+        (position, bytes): (Position, u64),
+        to: impl Iterator<Item = ChannelId>,
+        decided: Ticket,
+        in_relay: InRelay,
+    ) -> Ticket {
+        let (id, to) = (self.outbox.next(), one_per_shard(self.here, to));
+        self.outbox.next.count += 1;
+        let ticket = self.outbox.add(id, (position, bytes), to, decided, in_relay);
+        self.wakers.relay.notify_one();
+        ticket
+    }
+
+    /// Takes the parcels that no task sends yet.
+    pub(super) fn take_unsent(&mut self) -> Vec<Parcel> {
+        std::mem::take(&mut self.outbox.waiting)
+    }
+
+    /// Reads the record of a parcel.
+    pub(in crate::core) fn read_parcel(&mut self, id: ParcelId) -> Result<Option<Read>, StoreFailed> {
+        self.alive()?;
+        let position = self.outbox.parcels.get(&id).map(|held| held.position);
+        let read = position.map(|position| self.log.read(position)).transpose();
+        read.map_err(|error| self.parcel_unreadable(id, error))
+    }
+
+    /// Removes a parcel that every shard has on disk; `None` while the log has no room for that record.
+    pub(super) fn release_parcel(&mut self, id: ParcelId) -> Result<Option<Ticket>, StoreFailed> {
+        self.alive()?;
+        if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
+            return Ok(None);
+        }
+        let Some(StoredParcel { position, bytes, .. }) = self.outbox.parcels.remove(&id) else {
+            return Ok(Some(Ticket::committed()));
+        };
+        self.outbox.bytes -= bytes;
+        self.append(&Record::ParcelDelivered { parcel: id }, Purpose::Settle)?;
+        self.release_position(position);
+        Ok(Some(self.appended(Sync::Now)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(shard: u32, epoch: u64, count: u64, bytes: u64) -> LeftParcel {
+        let id = ParcelId { shard, number: ParcelNumber { epoch, count } };
+        LeftParcel { id, position: Position::default(), bytes, to: Vec::new(), in_relay: InRelay::default() }
+    }
+
+    fn number(epoch: u64, count: u64) -> ParcelNumber {
+        ParcelNumber { epoch, count }
+    }
+
+    fn store(outbox: &mut Outbox, bytes: u64) -> ParcelId {
+        let id = outbox.next();
+        outbox.next.count += 1;
+        let _ =
+            outbox.add(id, (Position::default(), bytes), Vec::new(), Ticket::committed(), InRelay::default());
+        id
+    }
+
+    #[test]
+    fn the_floor_of_a_shard_is_its_lowest_parcel_whose_removal_is_not_committed() {
+        let mut outbox = Outbox::new(Placement::ALONE, 7, vec![left(2, 3, 9, 0), left(2, 4, 1, 0)]);
+        assert_eq!((outbox.floor_of(0), outbox.floor_of(1)), (number(7, 0), number(7, 0)));
+        let [one, two] = [store(&mut outbox, 0), store(&mut outbox, 0)];
+        assert_eq!((outbox.floor_of(0), outbox.floor_of(2)), (one.number, number(3, 9)));
+        outbox.removed(two);
+        assert_eq!(outbox.floor_of(0), one.number);
+        outbox.removed(one);
+        assert_eq!(outbox.floor_of(0), number(7, 2));
+        outbox.removed(left(2, 3, 9, 0).id);
+        assert_eq!(outbox.floor_of(2), number(4, 1));
+    }
+
+    #[test]
+    fn the_outbox_has_no_room_when_too_many_parcels_lie_above_the_floor() {
+        let mut outbox = Outbox::new(Placement::ALONE, 7, Vec::new());
+        let first = store(&mut outbox, 0);
+        for _ in 1..PARCELS_MAX {
+            assert!(outbox.has_room(0));
+            let id = store(&mut outbox, 0);
+            outbox.removed(id);
+        }
+        assert!(!outbox.has_room(0), "a receiver remembers them all");
+        outbox.removed(first);
+        assert!(outbox.has_room(0));
+    }
+
+    #[test]
+    fn a_parcel_of_an_earlier_start_counts_with_all_of_this_one() {
+        let mut outbox = Outbox::new(Placement::ALONE, 7, vec![left(0, 6, 5, 0)]);
+        for _ in 1..PARCELS_MAX {
+            assert!(outbox.has_room(0));
+            let id = store(&mut outbox, 0);
+            outbox.removed(id);
+        }
+        assert!(!outbox.has_room(0));
+        outbox.removed(left(0, 6, 5, 0).id);
+        assert!(outbox.has_room(0));
+    }
+
+    #[test]
+    fn the_outbox_has_no_room_beyond_its_bytes() {
+        let mut outbox = Outbox::new(Placement::ALONE, 7, vec![left(0, 6, 5, BYTES_MAX - 10)]);
+        assert!(outbox.has_room(10) && !outbox.has_room(11));
+        store(&mut outbox, 10);
+        assert!(!outbox.has_room(1));
+    }
+}

@@ -56,11 +56,12 @@ fmt: ## Formats the code.
 	cargo fmt --all
 
 .PHONY: lint
-lint: ## Checks formatting, generated files, dependencies and the language, and runs clippy.
+lint: ## Checks formatting, generated files, dependencies, the language and arrows, and runs clippy.
 	cargo fmt --all --check
 	cargo crdgen check
 	tests/dependencies.sh
 	tests/language.py
+	tests/arrows.py
 	cargo clippy $(E2E) --all-targets -- --deny warnings
 	if cargo deny --version >/dev/null 2>&1; then $(MAKE) deny; else echo 'cargo-deny is not installed: see make deny'; fi
 

@@ -3,9 +3,9 @@
 //! Architecture Invariant: the broker never talks to Kubernetes. The control API or manifest files program its
 //! channels; it starts from its own disk and serves without either.
 
-pub mod adapter;
 pub mod address_store;
 pub mod admin;
+pub mod api;
 pub mod backup;
 pub mod channel;
 pub mod clock;
@@ -14,6 +14,7 @@ pub mod control;
 pub mod core;
 pub mod data_folder;
 pub mod drain;
+pub mod files;
 mod first_failure;
 pub mod fuzz;
 pub mod http;
@@ -24,9 +25,9 @@ pub mod manifests;
 pub mod memory;
 pub mod message;
 pub mod metrics;
-mod open_files;
-pub mod openapi;
+
 mod run;
+pub mod service;
 pub mod shared;
 mod signals;
 pub mod weak_cache;

@@ -5,7 +5,7 @@ use std::{error::Error, fmt, time::Duration};
 use http::StatusCode;
 use restante_wire::{Problem, ProblemType};
 
-use crate::retry;
+use crate::retryable::is_retryable;
 
 /// Why one request failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -90,7 +90,7 @@ impl RequestError {
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Refused { refusal, .. } => retry::is_retryable(refusal.status, refusal.problem_type()),
+            Self::Refused { refusal, .. } => is_retryable(refusal.status, refusal.problem_type()),
             Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
             Self::Untrusted { .. } | Self::NotABroker { .. } => false,
         }

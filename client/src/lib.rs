@@ -42,6 +42,7 @@ pub mod peek;
 pub mod receiver;
 pub mod request_reply;
 pub mod retry;
+mod retryable;
 mod rounds;
 pub mod sender;
 mod text;

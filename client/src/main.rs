@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod exit;
 
 use std::process::ExitCode;
 

@@ -1,14 +1,14 @@
-//! Retries: which answers are retried, and after which pause. Only this module decides which answers are retried.
+//! Retries: after which pause, and until when.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use jiff::{Timestamp, fmt::rfc2822};
-use restante_wire::ProblemType;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::RequestError;
+pub use crate::retryable::is_retryable;
 
 /// The longest `Retry-After` that is honoured. A proxy's maintenance page may ask for a day; the client must notice a
 /// broker that is back in a minute.
@@ -58,20 +58,6 @@ impl Backoff {
     pub(crate) fn reset(&mut self) {
         *self = Self::new(self.options);
     }
-}
-
-/// Whether a refused request may succeed later, unchanged.
-///
-/// Statuses 408, 429, 502, 503 and 504 describe a temporary state. So do three problem types: `body-incomplete` (400),
-/// because this client sent the whole body and it was cut on the way; `idempotency-in-progress` (409), because the same
-/// push is being stored; and `attempt-repeated` (409), because the same pull waits in another request, and a retry gets
-/// its answer. Every other answer is about the request itself, which a retry does not change.
-pub fn is_retryable(status: StatusCode, problem: Option<ProblemType>) -> bool {
-    let is_temporary = matches!(
-        problem,
-        Some(ProblemType::BodyIncomplete | ProblemType::IdempotencyInProgress | ProblemType::AttemptRepeated)
-    );
-    is_temporary || matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504)
 }
 
 /// The pause in an answer's `Retry-After` (RFC 9110 section 10.2.3), at most [`RETRY_AFTER_MAX`].
@@ -138,19 +124,6 @@ pub(crate) async fn until_answered<T, F: Future<Output = Result<T, RequestError>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_temporary_errors_are_retryable() {
-        let retryable: Vec<u16> =
-            (100..600).filter(|code| is_retryable(StatusCode::from_u16(*code).unwrap(), None)).collect();
-        assert_eq!(retryable, [408, 429, 502, 503, 504]);
-        assert!(is_retryable(StatusCode::BAD_REQUEST, Some(ProblemType::BodyIncomplete)));
-        assert!(!is_retryable(StatusCode::BAD_REQUEST, Some(ProblemType::AddressMalformed)));
-        assert!(is_retryable(StatusCode::CONFLICT, Some(ProblemType::IdempotencyInProgress)));
-        assert!(is_retryable(StatusCode::CONFLICT, Some(ProblemType::AttemptRepeated)));
-        assert!(!is_retryable(StatusCode::UNPROCESSABLE_ENTITY, Some(ProblemType::IdempotencyMismatch)));
-        assert!(!is_retryable(StatusCode::GONE, Some(ProblemType::ChannelClosing)));
-    }
 
     #[test]
     fn pauses_double_up_to_their_limit_and_jitter_at_most_doubles_them() {

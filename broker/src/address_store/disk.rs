@@ -20,7 +20,7 @@ use super::{
     snapshot,
 };
 use crate::{
-    data_folder::durable::{self, ReplaceError},
+    files::durable::{self, ReplaceError},
     first_failure::FirstFailure,
     log::disk::storage::Guard,
 };

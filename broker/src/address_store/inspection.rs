@@ -21,7 +21,7 @@ use super::{
     journal::{self, Record},
     search::{self, NextEntry},
 };
-use crate::{data_folder::plain_file, log::ChannelId};
+use crate::{files::plain_file, log::ChannelId};
 use damage::Cause;
 pub(crate) use damage::Damage;
 

@@ -18,7 +18,7 @@ use super::{
     frame::{self, Frame},
     inspection::JournalEnd,
 };
-use crate::data_folder::{
+use crate::files::{
     durable::{self, ReplaceError},
     plain_file,
 };

@@ -8,7 +8,7 @@ use super::{
     frame,
     journal::{self, FORMAT, Head, Record},
 };
-use crate::data_folder::durable::{self, ReplaceError};
+use crate::files::durable::{self, ReplaceError};
 
 /// Changes per entry: large enough that the frames cost nothing, small enough to hold in memory.
 const CHANGES_PER_ENTRY: usize = 256;

@@ -30,12 +30,6 @@ pub struct SenderTurn {
     pub id: SenderId,
 }
 
-/// The limit of waiting senders is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WaitRefusal {
-    pub max: usize,
-}
-
 /// The numbers of a full channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fullness {
@@ -157,11 +151,11 @@ impl<L: Log> Core<L> {
         channel_id: ChannelId,
         key: Option<KeyHash>,
         sender: &Share,
-    ) -> Result<Option<(SenderTurn, Arc<Notify>)>, WaitRefusal> {
+    ) -> Result<Option<(SenderTurn, Arc<Notify>)>, PushRefusal> {
         let max = self.limits.waiting_senders;
         let Some(channel) = self.channels.get_mut(&channel_id) else { return Ok(None) };
         if !may_wait(channel.senders.len(), channel.senders.holders(), sender, max) {
-            return Err(WaitRefusal { max });
+            return Err(PushRefusal::TooManySenders { max });
         }
         let (id, wake) = channel.senders.push(sender.clone());
         channel.publish();

@@ -2,36 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use prometheus::IntCounter;
-use uuid::Uuid;
 
 use super::channel_shares::ChannelShares;
-use crate::log::ChannelId;
-use crate::{channel::Sequence, shared::Shared};
-
-/// The body and kept headers of a message; [`crate::message`] encodes the headers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
-    pub headers: Bytes,
-    /// The body, byte for byte as sent.
-    pub body: Bytes,
-}
-
-impl Content {
-    /// Bytes of both, which count towards a channel's limit.
-    pub fn bytes(&self) -> usize {
-        self.headers.len() + self.body.len()
-    }
-}
-
-/// The part of a message's record that its channel does not keep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredMessage {
-    /// The message's id, a UUIDv7.
-    pub id: Uuid,
-    pub content: Content,
-}
+use crate::{channel::Sequence, log::ChannelId, message::StoredMessage, shared::Shared};
 
 /// Bodies in memory, up to a limit of all and a share of each channel. When it is full, new bodies are not kept until
 /// others leave: the oldest are delivered first, so evicting them would be worse.
@@ -82,10 +56,13 @@ impl HotContents {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::message::Content;
 
     fn content(bytes: usize) -> StoredMessage {
-        let content = Content { headers: Bytes::new(), body: vec![0; bytes].into() };
+        let content = Content { headers: Default::default(), body: vec![0; bytes].into() };
         StoredMessage { id: Uuid::nil(), content }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::sync::Notify;
 
 use super::{
-    Core, CoreGone, EVENTS_PER_TURN, Reading, SettleRefusal, StoreFailed, Ticket,
+    Core, CoreGone, EVENTS_PER_TURN, Handout, Reading, SettleRefusal, StoreFailed, Ticket,
     attempts::Outcome,
     records,
     reserve::{ROOM_AGAIN_AFTER_MS, STATE_BYTES},
@@ -20,7 +20,7 @@ use crate::{
 
 /// A leased message; its body may still be read from the log.
 #[derive(Debug)]
-pub struct Delivery<C = Reading, M = Allocation> {
+pub struct Delivery<C = Reading, M = Allocation, H = Handout> {
     pub channel: ChannelId,
     /// The message and its lease.
     pub granted: Granted,
@@ -31,13 +31,15 @@ pub struct Delivery<C = Reading, M = Allocation> {
     pub ticket: Ticket,
     /// The memory that it takes until it is sent.
     pub memory: M,
+    /// Returns the message if it is not sent.
+    pub handout: H,
 }
 
 impl<C> Delivery<C> {
     /// The same delivery with other content.
     pub fn with<D>(self, content: D) -> Delivery<D> {
-        let Self { channel, granted, token, ticket, memory, content: _ } = self;
-        Delivery { channel, granted, token, content, ticket, memory }
+        let Self { channel, granted, token, ticket, memory, handout, content: _ } = self;
+        Delivery { channel, granted, token, content, ticket, memory, handout }
     }
 }
 
@@ -195,7 +197,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Returns a message whose answer was never sent: it takes its old place, and the lease does not count.
-    pub fn return_unsent(&mut self, channel_id: ChannelId, claim: Claim) {
+    pub(super) fn return_unsent(&mut self, channel_id: ChannelId, claim: Claim) {
         // If the lease has ended or the log failed, there is nothing to return.
         let released = self.release(channel_id, claim, super::Release { counted: false, delay: None });
         if matches!(released, Err(SettleRefusal::StoreFull)) {
@@ -240,9 +242,8 @@ impl<L: Log> Core<L> {
             let pull = Pull { lease: waiter.lease, attempt: waiter.attempt, answers: waiter.holder };
             // After a failure the waiter's channel closes, and its answer reports the failed store.
             let Ok(delivery) = self.deliver_next(channel_id, &pull, memory) else { return };
-            if let Err(Ok(delivery)) = waiter.sender.send(Ok(Box::new(delivery))) {
-                self.return_unsent(channel_id, delivery.granted.claim());
-            }
+            // Without a receiver, dropping it returns the message.
+            let _ = waiter.sender.send(Ok(Box::new(delivery)));
         }
         // The other channels of this shard have their turn before the rest.
         self.wake_at(channel_id, 0);
@@ -322,8 +323,13 @@ impl<L: Log> Core<L> {
         memory: Allocation,
     ) -> Result<Delivery, StoreFailed> {
         let content = self.content(channel_id, granted.sequence, handed, granted.stored.position)?;
-        let token = self.sealer.seal(channel_id, granted.claim());
-        Ok(Delivery { channel: channel_id, granted, token, content, ticket, memory })
+        let claim = granted.claim();
+        let token = self.sealer.seal(channel_id, claim);
+        let handout = match handed {
+            Some(claim) => self.handouts.of(channel_id, claim),
+            None => Handout::kept(channel_id, claim),
+        };
+        Ok(Delivery { channel: channel_id, granted, token, content, ticket, memory, handout })
     }
 
     /// Records a lease that was granted or renewed. Only the first record of a message is short. Each later one has the

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, iter, sync::Arc};
 
 use tokio::sync::{Barrier, mpsc, oneshot};
 
-use super::{Core, Router, Samples, SharedCore, StoreFailed};
+use super::{Core, Router, Samples, SharedCore, StoreFailed, handout::ReturnQueue};
 use crate::log::{DiskLog, Log};
 
 /// Jobs that another shard processes per turn. Requests of its own thread run in between.
@@ -45,6 +45,8 @@ pub struct Mailbox<L = DiskLog> {
 /// The receiving ends of a mailbox, for [`MailboxDriver::run`].
 pub struct MailboxDriver<L = DiskLog> {
     incoming: mpsc::UnboundedReceiver<Vec<Job<L>>>,
+    /// Messages that were handed out and not sent.
+    returns: ReturnQueue,
     outgoing: mpsc::UnboundedReceiver<(usize, Job<L>)>,
 }
 
@@ -59,8 +61,8 @@ impl<L: Log> Mailbox<L> {
     pub fn new(core: &SharedCore<L>) -> (Self, MailboxDriver<L>) {
         let (jobs, incoming) = mpsc::unbounded_channel();
         let (to_others, outgoing) = mpsc::unbounded_channel();
-        let samples = core.with(|core| core.samples());
-        (Self { jobs, outgoing: to_others, samples }, MailboxDriver { incoming, outgoing })
+        let (samples, returns) = core.with(|core| (core.samples(), core.handouts.returns()));
+        (Self { jobs, outgoing: to_others, samples }, MailboxDriver { incoming, returns, outgoing })
     }
 
     /// Numbers of its log and tables.
@@ -102,10 +104,16 @@ impl<L: Log> MailboxDriver<L> {
     ///
     /// Outgoing jobs are sent in batches after the tasks had their turn: waking a thread is most of the cost of a hop.
     pub async fn run(&mut self, cores: &Router<L>) {
-        let Self { incoming, outgoing } = self;
+        let Self { incoming, returns, outgoing } = self;
         let take = async {
             while let Some(jobs) = incoming.recv().await {
                 run_all(cores.own(), jobs);
+            }
+        };
+        let take_back = async {
+            let mut returned = Vec::new();
+            while returns.recv_many(&mut returned, JOBS_PER_TURN).await > 0 {
+                cores.own().with(|core| core.take_back(returned.drain(..)));
             }
         };
         let give = async {
@@ -115,7 +123,7 @@ impl<L: Log> MailboxDriver<L> {
             }
         };
         // In this order, so that answers to incoming jobs are sent with the others.
-        tokio::join!(biased; take, give);
+        tokio::join!(biased; take, take_back, give);
     }
 
     /// Finishes after the connections of all threads have ended: sends the last jobs to others, and runs the last ones
@@ -126,6 +134,8 @@ impl<L: Log> MailboxDriver<L> {
         while let Ok(jobs) = self.incoming.try_recv() {
             run_all(cores.own(), jobs);
         }
+        let returned = iter::from_fn(|| self.returns.try_recv().ok());
+        cores.own().with(|core| core.take_back(returned));
     }
 }
 

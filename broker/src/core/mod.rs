@@ -20,6 +20,7 @@ mod cut;
 mod dead_letter;
 mod dead_letter_return;
 mod deliver;
+mod handout;
 mod idle;
 mod ids;
 mod in_flight;
@@ -60,14 +61,15 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub use admission::{Fullness, SenderTurn, WaitRefusal};
+pub use admission::{Fullness, SenderTurn};
 pub use channel::CounterRegistry;
 pub use channel_shares::Holder;
 pub use commit_batch::{StoreFailed, Ticket};
-pub use contents::{Content, StoredMessage};
+
 pub use cores::Cores;
 pub use dead_letter_return::{ReturnRequest, ReturnTurn};
 pub use deliver::{Delivery, Pull, PullOutcome, PullRefusal};
+pub use handout::Handout;
 pub use key_lookup::KeyRecords;
 pub use mailbox::{CoreGone, Mailbox, MailboxDriver, WorkFailed};
 pub use peek::{PeekOutcome, PeekedMessage};
@@ -94,6 +96,7 @@ use crate::{
     clock::{Clock, Millis},
     first_failure::FirstFailure,
     log::{BatchNumber, ChannelId, DiskLog, Log, LogError, Sync},
+    message::{Content, StoredMessage},
     metrics::Metrics,
     shared::{Share, Shared},
 };
@@ -103,6 +106,7 @@ use channel::DiskShare;
 use channel_names::NamedChannels;
 use commit_batch::CommitBatch;
 use contents::HotContents;
+use handout::Handouts;
 use idle::IdleChannels;
 use ids::Ids;
 use in_flight::InFlight;
@@ -239,6 +243,7 @@ pub struct Core<L = DiskLog> {
     marked: clock_mark::LastMark,
     /// Channels whose waiting receivers lack memory.
     lack_memory: Vec<ChannelId>,
+    handouts: Handouts,
     open_batch: Arc<CommitBatch>,
     /// The durability of the open batch.
     open_batch_sync: Sync,

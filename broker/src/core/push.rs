@@ -66,6 +66,10 @@ pub enum PushRefusal {
         bytes: u64,
         limit: SizeLimit,
     },
+    /// The limit of waiting senders is reached.
+    TooManySenders {
+        max: usize,
+    },
     /// A push with the same key waits for room.
     KeyInProgress,
     /// Another message was pushed with the same key.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
+use crate::files::{
     durable,
     os_error::{self, Misplaced},
 };

@@ -14,6 +14,8 @@ use super::{
     error::{io_error, step},
     is_there, lock,
     logs::{self, LogEntries, LogFolder},
+};
+use crate::files::{
     os_error::{self, Misplaced},
     plain_file,
 };

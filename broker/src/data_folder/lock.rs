@@ -14,12 +14,14 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
-    error::{DataFolderError, io_error, step},
-    os_error::{self, Misplaced},
-    plain_file,
+use super::error::{DataFolderError, io_error, step};
+use crate::{
+    files::{
+        os_error::{self, Misplaced},
+        plain_file,
+    },
+    log::disk::storage::Guard,
 };
-use crate::log::disk::storage::Guard;
 
 /// Retry interval while another broker has the lock. No system call waits for a lock with a time-out. A delay of this
 /// length at a takeover is not noticeable.

@@ -10,9 +10,8 @@ use std::{fmt, fs, path::Path, str::FromStr};
 use super::{
     DataFolderError,
     error::{io_error, step},
-    os_error::Misplaced,
-    plain_file,
 };
+use crate::files::{os_error::Misplaced, plain_file};
 
 /// The name of the log that every data folder has.
 const FIRST: &str = "log";

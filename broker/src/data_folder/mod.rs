@@ -9,14 +9,11 @@
 //! log-2-0of4/ …   the logs of a broker with several worker threads: see [`logs`]
 //! ```
 
-pub(crate) mod durable;
 mod error;
 pub(crate) mod inspection;
 mod lock;
 pub(crate) mod logs;
-pub(crate) mod os_error;
 mod parts;
-pub(crate) mod plain_file;
 
 use std::{
     fs::{self, Permissions},
@@ -33,10 +30,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use error::DataFolderError;
-pub use os_error::Misplaced;
 pub(crate) use parts::{FoundLogs, LogIds, is_foreign, part_id, wrong_addresses, wrong_logs};
 
-use crate::log::disk::storage::Guard;
+use crate::{
+    files::{Misplaced, durable, os_error, plain_file},
+    log::disk::storage::Guard,
+};
 use error::{io_error, step};
 use lock::Lock;
 use logs::{LogFolder, Logs};

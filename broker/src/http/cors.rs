@@ -14,7 +14,7 @@ use http::{
 };
 use restante_wire::header;
 
-use super::{BrowserRules, measure::RouteName};
+use super::{BrowserRules, RouteName};
 
 /// How long a browser may cache a preflight, in seconds: the maximum of Chromium. The cache only saves preflights: the
 /// origin of each request is checked again.
@@ -52,20 +52,20 @@ const NOT_EXPOSED: [HeaderName; 11] = [
 ];
 
 /// The CORS state of a request until its answer is ready.
-pub(super) struct Cors {
+pub struct Cors {
     /// The origin of the request, if it is allowed.
     origin: Option<HeaderValue>,
 }
 
 impl Cors {
     /// The state of a request, before it is checked; `None` if no origin is allowed at all.
-    pub(super) fn of<B>(rules: &BrowserRules, request: &Request<B>) -> Option<Self> {
+    pub fn of<B>(rules: &BrowserRules, request: &Request<B>) -> Option<Self> {
         rules.list_origins().then(|| Self { origin: rules.listed_origin(request.headers()).cloned() })
     }
 
     /// Answers a preflight, which a browser sends before a request that no HTML form could make. For an unknown path
     /// the router answers.
-    pub(super) fn preflight<B>(&self, routes: &[RouteName], request: &Request<B>) -> Option<Response> {
+    pub fn preflight<B>(&self, routes: &[RouteName], request: &Request<B>) -> Option<Response> {
         let headers = request.headers();
         let asks = request.method() == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if self.origin.is_none() || !asks {
@@ -81,7 +81,7 @@ impl Cors {
     }
 
     /// Lets the script read the answer, also an error.
-    pub(super) fn allow(self, response: &mut Response) {
+    pub fn allow(self, response: &mut Response) {
         let headers = response.headers_mut();
         vary_by_origin(headers);
         if let Some(origin) = self.origin {
@@ -130,7 +130,6 @@ fn vary_by_origin(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::routes;
 
     const APP: &str = "https://app.example.com";
 
@@ -143,11 +142,25 @@ mod tests {
         BrowserRules::new(vec![origin.into()], Vec::new())
     }
 
+    fn routes() -> Vec<RouteName> {
+        let route = |prefix: &str, segments, rest, methods: &[&'static str]| RouteName {
+            prefix: prefix.into(),
+            segments,
+            rest,
+            name: format!("{prefix}{rest}"),
+            methods: methods.to_vec(),
+        };
+        vec![
+            route("/v1/messages/", None, "", &["GET", "HEAD", "POST"]),
+            route("/v1/leases/", Some(1), "", &["DELETE"]),
+            route("/v1/leases/", Some(1), "/renew", &["POST"]),
+        ]
+    }
+
     fn preflight(path: &str, headers: &[(&str, &str)]) -> Option<Response> {
         let asking = [("origin", APP), ("access-control-request-method", "GET")];
         let request = request_with(Method::OPTIONS, path, &[&asking, headers].concat());
-        let routes = routes();
-        Cors::of(&rules(APP), &request).unwrap().preflight(routes.names(), &request)
+        Cors::of(&rules(APP), &request).unwrap().preflight(&routes(), &request)
     }
 
     fn text(response: &Response, name: HeaderName) -> Option<&str> {
@@ -189,7 +202,7 @@ mod tests {
             (Method::OPTIONS, &[method]),
         ] {
             let request = request_with(asked_by, "/v1/messages/a/b", headers);
-            assert!(Cors::of(&rules(APP), &request).unwrap().preflight(routes.names(), &request).is_none());
+            assert!(Cors::of(&rules(APP), &request).unwrap().preflight(&routes, &request).is_none());
         }
     }
 

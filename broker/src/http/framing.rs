@@ -17,7 +17,7 @@ use restante_wire::ProblemType;
 use super::HttpError;
 
 /// Refuses a request whose body or host is ambiguous.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
+pub(crate) fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
     check_codings(request.headers())?;
     let host = host(request.headers())?;
     let (version, uri) = (request.version(), request.uri());

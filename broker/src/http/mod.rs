@@ -1,4 +1,4 @@
-//! HTTP: the server, its routes, and the parsing of requests. [`crate::adapter`] handles them.
+//! HTTP: the server, and the reading of requests. Nothing here knows a channel; `api/` has the routes.
 
 mod answer_body;
 pub mod body;
@@ -14,7 +14,6 @@ pub(crate) mod framing;
 pub mod header;
 mod holder;
 mod line;
-mod measure;
 mod paced;
 pub mod pages;
 mod piece;
@@ -26,25 +25,24 @@ pub mod proxies;
 pub mod query;
 mod request_body;
 mod requests;
-mod router;
-mod routes;
+mod route_name;
+mod routed;
 mod server;
-mod service;
 mod stream;
 pub mod undelivered;
 mod version;
 mod watched_socket;
 
 pub use browsers::BrowserRules;
-pub use caller::{Caller, CallerCounts, CallerLimits, Callers};
+pub use caller::{Caller, CallerCounts, CallerLimits, Callers, OpenRequest};
 pub use connection::{ConnectionCounts, ConnectionLimits};
+pub use cors::Cors;
 pub use error::HttpError;
 pub use holder::Holder;
 pub use places::Places;
-pub use prefix::{ExternalUrl, Prefix};
+pub use prefix::{ExternalUrl, Prefix, prepend};
 pub use proxies::TrustedProxies;
 pub use requests::Serve;
-pub use router::routes;
-pub use routes::{Route, Routes};
+pub use route_name::RouteName;
+pub use routed::routed;
 pub use server::{Server, serve};
-pub use service::DataPort;

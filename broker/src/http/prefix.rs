@@ -76,7 +76,7 @@ impl Prefix {
     }
 
     /// The prefix for the answer to a request.
-    pub(super) fn of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Arc<str>> {
+    pub fn of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Arc<str>> {
         if self.external.is_some() || self.proxies.is_empty() {
             return self.external.clone();
         }
@@ -85,7 +85,7 @@ impl Prefix {
 
     /// The request without the path of the external URL. Clients in the cluster send the paths of answers to the broker
     /// itself, and a proxy may pass the prefix on.
-    pub(super) fn removed<B>(&self, mut request: Request<B>) -> Request<B> {
+    pub fn removed<B>(&self, mut request: Request<B>) -> Request<B> {
         let Some(external) = &self.external else { return request };
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
         let rest = path.strip_prefix(&**external).filter(|rest| rest.starts_with('/'));
@@ -101,7 +101,7 @@ impl Prefix {
 }
 
 /// Puts the prefix before the paths in an answer's headers.
-pub(super) fn prepend<B>(prefix: &str, response: &mut Response<B>) {
+pub fn prepend<B>(prefix: &str, response: &mut Response<B>) {
     for (name, before) in [(LOCATION, ""), (LINK, "<")] {
         let Some(value) = response.headers_mut().get_mut(name) else { continue };
         let path = value.to_str().ok().and_then(|value| value.strip_prefix(before));

@@ -22,7 +22,7 @@ use crate::{
     backup::{self, ArchiveError, Manifest, Sink},
     config::BackupArguments,
     control::{self, TokenError},
-    data_folder::plain_file,
+    files::plain_file,
     log::disk::{BrokenFrame, SegmentVerifier},
 };
 
@@ -108,7 +108,7 @@ fn to_file(arguments: &BackupArguments, path: &Path) -> Result<TakenBackup, Back
     let taken = take(arguments, unfinished.as_file_mut(), &path.display().to_string())?;
     unfinished.as_file().sync_all().map_err(failed)?;
     unfinished.persist(path).map_err(|error| failed(error.error))?;
-    crate::data_folder::durable::sync_folder_of(path).map_err(failed)?;
+    crate::files::durable::sync_folder_of(path).map_err(failed)?;
     Ok(taken)
 }
 

@@ -11,7 +11,10 @@ use std::{
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{MaintenanceError, destination::Destination};
-use crate::data_folder::{self, durable, plain_file};
+use crate::{
+    data_folder,
+    files::{durable, plain_file},
+};
 
 /// The file that marks an unfinished folder. A later attempt removes a folder with this file. The command that creates
 /// the folder holds a lock on the file.

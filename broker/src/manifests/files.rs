@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::ManifestError;
-use crate::data_folder::plain_file;
+use crate::files::plain_file;
 
 /// Longest manifest file: a hundred thousand channels. It keeps the broker from reading a log or an image that was
 /// given by mistake.

@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use crate::{
-    adapter::{Context, off_thread::THREADS_MAX},
     admin::CoreHealth,
+    api::{Context, DataPort, THREADS_MAX},
     core::{MailboxDriver, send_parcels, tasks},
     first_failure::FirstFailure,
-    http::{self, ConnectionLimits, DataPort, Places, Server},
+    http::{self, ConnectionLimits, Places, Server},
+    service::Service,
 };
 
 pub(super) struct Data {
@@ -47,15 +48,14 @@ impl Data {
 
     fn run(self, failed: CancellationToken) -> Result<(), RunError> {
         let Self { listener, context, mut jobs, health, limits, places, drain_timeout, all } = self;
-        let core = context.cores.own().clone();
+        let core = context.service.router.own().clone();
         let mut runtime = runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().max_blocking_threads(THREADS_MAX).build();
         runtime.map_err(RunError::Thread)?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
-            let drain = context.drain.clone();
-            let cores = context.cores.clone();
-            let clock = context.clock.clone();
-            let counts = context.metrics.connections.clone();
+            let Service { drain, router: cores, clock, metrics, .. } = &*context.service;
+            let (drain, cores, clock) = (drain.clone(), cores.clone(), clock.clone());
+            let counts = metrics.connections.clone();
             let answers = context.callers.answers().clone();
             let service = DataPort::new(context);
             let server = Server { listener, service, limits, places, counts, clock, drain, drain_timeout };

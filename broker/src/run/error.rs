@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use crate::{
     address_store, control,
     core::{self},
-    data_folder::{DataFolderError, os_error},
+    data_folder::DataFolderError,
+    files::os_error,
     first_failure::FirstFailure,
     log,
     manifests::ManifestError,
@@ -176,7 +177,7 @@ mod tests {
     use rustix::io::Errno;
 
     use super::*;
-    use crate::data_folder::Misplaced;
+    use crate::files::Misplaced;
 
     fn eio() -> io::Error {
         Errno::IO.into()

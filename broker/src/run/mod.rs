@@ -8,6 +8,7 @@ mod data;
 mod error;
 mod listen;
 pub(crate) mod open;
+mod open_files;
 mod ports;
 mod start;
 
@@ -18,7 +19,6 @@ use tokio::runtime;
 
 use crate::{config::Config, signals::Signals};
 pub use error::RunError;
-pub(crate) use ports::PLACES;
 use start::{Started, start};
 
 /// Runs a broker until a signal or a storage failure ends it.

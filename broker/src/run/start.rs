@@ -12,12 +12,13 @@ use super::{
     data::Data,
     listen::{bind, bind_for},
     open::{self, Opened, apply_manifests},
+    open_files,
     ports::{Lifetime, Ports},
 };
 use crate::{
-    adapter::Context,
     address_store::AddressStore,
     admin::{Admin, Health},
+    api::Context,
     channel::LeaseSealer,
     clock::TimeSource,
     config::Config,
@@ -28,7 +29,7 @@ use crate::{
     http::{BrowserRules, CallerLimits, Callers, ConnectionLimits, Places, Prefix, TrustedProxies},
     log, manifests,
     metrics::Metrics,
-    open_files,
+    service::Service,
 };
 
 /// A broker that is ready to serve.
@@ -134,19 +135,22 @@ pub(super) fn start(config: Config) -> Result<Started, RunError> {
     let prefix = Prefix::new(external_url.as_ref(), proxies.clone());
     let of_each = cores.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
     let data = of_each.map(|(index, (((core, jobs), listener), ticks))| {
-        let context = Arc::new(Context {
+        let service = Service {
             store: store.clone(),
-            cores: Router::new(Placement { core: index, cores: count }, core, all.clone()),
+            router: Router::new(Placement { core: index, cores: count }, core, all.clone()),
             clock: clock.clone(),
             sealer: common.sealer.clone(),
             counters: common.counters.clone(),
+            drain: drain.clone(),
+            metrics: metrics.clone(),
+        };
+        let context = Arc::new(Context {
+            service: Arc::new(service),
             browsers: browsers.clone(),
             prefix: prefix.clone(),
             health: health.clone(),
             callers: callers.clone(),
             body_timeout,
-            drain: drain.clone(),
-            metrics: metrics.clone(),
         });
         let (limits, places, all) = (limits.clone(), places.clone(), all_threads.clone());
         let drain_timeout = drain_seconds;

@@ -13,9 +13,10 @@ use restante_broker::{
     address_store::{AddressStore, ChannelEntry},
     channel::LeaseSealer,
     clock::{Clock, TimeSource},
-    core::{Common, Content, Core, Limits, Placement, Push, ReplayedLog, SharedCore},
+    core::{Common, Core, Limits, Placement, Push, ReplayedLog, SharedCore},
     data_folder::DataFolder,
     log::{DiskLog, Options},
+    message::Content,
     metrics::Metrics,
 };
 use restante_wire::{Address, ChannelConfig};

@@ -5,11 +5,11 @@ use std::time::Duration;
 use restante_client::{ChannelStats, Client};
 
 use super::{
-    exit::Exit,
     failure::Failure,
     format::{self, columns},
 };
 use crate::config::ChannelArgs;
+use crate::exit::Exit;
 
 pub(crate) async fn run(client: &Client, args: ChannelArgs, deadline: Duration) -> Result<Exit, Failure> {
     let mut all = Vec::with_capacity(args.channels.len());

@@ -8,12 +8,12 @@ use restante_client::{
 
 use super::{
     channel::stats,
-    exit::Exit,
     failure::{Failure, say},
     format::{self, columns, or_dash},
     peek,
 };
 use crate::config::{BrokerArgs, ControlArgs, DeadLettersCommand, ListArgs, PurgeArgs, RedriveArgs};
+use crate::exit::Exit;
 
 pub(crate) async fn run(
     client: &Client,

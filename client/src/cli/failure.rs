@@ -7,7 +7,7 @@ use restante_client::{
 };
 use restante_wire::terminal;
 
-use super::exit::Exit;
+use crate::exit::Exit;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use restante_client::{Client, ReleaseOptions};
 use tokio::io::stdout;
 
-use super::{exit::Exit, failure::Failure, output};
+use super::{failure::Failure, output};
 use crate::config::{LeaseArgs, RejectArgs, ReleaseArgs, RenewArgs};
+use crate::exit::Exit;
 
 pub(crate) async fn settle(client: &Client, args: LeaseArgs, deadline: Duration) -> Result<Exit, Failure> {
     client.settle(&args.lease, deadline).await?;

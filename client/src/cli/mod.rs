@@ -3,7 +3,6 @@
 mod channel;
 mod dead_letters;
 mod exec;
-pub(crate) mod exit;
 mod failure;
 mod format;
 mod input;
@@ -18,11 +17,9 @@ mod signal;
 use clap::CommandFactory;
 use restante_client::Client;
 
-pub(crate) use self::{
-    exit::Exit,
-    failure::{Failure, report},
-};
+pub(crate) use self::failure::{Failure, report};
 use crate::config::{Command, Config};
+use crate::exit::Exit;
 
 /// Runs the command of the arguments.
 pub(crate) async fn run(config: Config) -> Result<Exit, Failure> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use restante_client::{Client, DeliveredItem, PeekOptions, PeekState, PeekedBatch};
 
 use super::{
-    exit::Exit,
     failure::{Failure, say},
     format::{self, columns, or_dash},
 };
 use crate::config::{ListArgs, PeekArgs};
+use crate::exit::Exit;
 
 /// Maximum number of messages per request: the broker's limit of a batch.
 const PAGE_MAX: u32 = 1000;

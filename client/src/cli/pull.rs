@@ -15,12 +15,12 @@ use tokio::{
 
 use super::{
     exec,
-    exit::Exit,
     failure::{Failure, say},
     output::{self, Output},
     signal::Signals,
 };
 use crate::config::PullArgs;
+use crate::exit::Exit;
 
 /// How long releasing the remaining messages may take at the end. A reachable broker answers well within.
 const LAST_RELEASE_MAX: Duration = Duration::from_secs(2);

@@ -10,12 +10,12 @@ use restante_wire::{batch::ItemHead, json};
 use tokio::io::{AsyncWrite, stdout};
 
 use super::{
-    exit::Exit,
     failure::{Failure, say},
     input::Input,
     output, signal,
 };
 use crate::config::{BodyArgs, PushArgs};
+use crate::exit::Exit;
 
 /// Sends messages, and prints the Message-Id of each stored one.
 pub(crate) async fn run(client: &Client, args: PushArgs, deadline: Duration) -> Result<Exit, Failure> {

@@ -6,7 +6,6 @@ use restante_client::{Client, RequestReplyError, SendOptions, Sender, request_re
 use tokio::io::stdout;
 
 use super::{
-    exit::Exit,
     failure::{Failure, say},
     input::Input,
     output::Output,
@@ -14,6 +13,7 @@ use super::{
     signal,
 };
 use crate::config::{ReplyArgs, RequestArgs};
+use crate::exit::Exit;
 
 /// Sends a request and writes its reply.
 pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, Failure> {

@@ -25,7 +25,7 @@ pub(crate) use self::{
     push::{BodyArgs, PushArgs},
     request::{ReplyArgs, RequestArgs},
 };
-use crate::cli::exit;
+use crate::exit;
 
 /// Send and receive messages through a Restante broker, from behind any firewall that allows outgoing HTTP.
 #[derive(Debug, Parser)]

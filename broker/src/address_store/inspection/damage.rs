@@ -3,7 +3,7 @@
 use std::{io, ops::Range, path::Path};
 
 use super::{CANNOT_READ, InspectedStore, OpenError};
-use crate::data_folder::os_error;
+use crate::files::os_error;
 
 /// Damage of a file.
 #[derive(Debug)]

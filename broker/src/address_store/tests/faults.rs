@@ -9,7 +9,7 @@ use std::{
 use rustix::io::Errno;
 
 use super::{super::journal::JournalFile, *};
-use crate::{data_folder::durable, log::disk::storage::Guard};
+use crate::{files::durable, log::disk::storage::Guard};
 
 /// The faults of the disk.
 #[derive(Default)]

@@ -237,7 +237,10 @@ impl Many {
         let entry = self.entries[channel].clone();
         let mut core = self.core(entry.id);
         match core.pull(&entry, &Pull { lease, attempt: None, answers: Share::unbounded() }).unwrap() {
-            PullOutcome::Delivered(delivery) => Some(delivery),
+            PullOutcome::Delivered(mut delivery) => {
+                delivery.handout.keep();
+                Some(delivery)
+            }
             PullOutcome::Repeated(_) => None,
             PullOutcome::Waiting(id, _) => {
                 core.stop_waiting(entry.id, id);

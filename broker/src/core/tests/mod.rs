@@ -7,6 +7,7 @@ mod crash;
 mod dead_letter_relay;
 mod failure;
 mod full_disk;
+mod handouts;
 mod hops;
 mod idle;
 mod lost_addresses;

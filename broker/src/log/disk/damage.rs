@@ -10,7 +10,7 @@ use super::{
     segment::HEAD_BYTES,
     synced::{self, SyncPointState},
 };
-use crate::{data_folder::Misplaced, log::record::RecordError};
+use crate::{files::Misplaced, log::record::RecordError};
 
 /// In the place of a file name: the file is missing from the folder, and its name is unknown.
 pub const FOLDER: &str = "";

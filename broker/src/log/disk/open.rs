@@ -28,7 +28,7 @@ use super::{
     tail::{self, TailPlace},
     window::Window,
 };
-use crate::{data_folder::durable, log::BatchNumber};
+use crate::{files::durable, log::BatchNumber};
 
 /// Segments that a new log needs: the active one, the next one, and the spares that pushes leave.
 const SEGMENTS_MIN: usize = reserve::SPARES + 2;

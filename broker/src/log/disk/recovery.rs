@@ -19,7 +19,7 @@ use super::{
     storage::{Storage, StorageFile},
     synced::{self, SyncPointState},
 };
-use crate::data_folder::os_error;
+use crate::files::os_error;
 
 /// A whole frame, or a run of frames that an index covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
     readers::Reads,
     storage::{Storage, StorageFile},
 };
-use crate::data_folder::Misplaced;
+use crate::files::Misplaced;
 
 /// Bytes before the first frame: one block of common disks, so that the head is written separately.
 pub(super) const HEAD_BYTES: u64 = 4096;

@@ -14,7 +14,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, preadv2},
 };
 
-use crate::data_folder::{os_error, plain_file};
+use crate::files::{os_error, plain_file};
 
 /// The folder of a log.
 pub trait Storage: Send + Sync + Clone + 'static {

@@ -18,7 +18,7 @@ use std::{
 
 use super::storage::{Storage, StorageFile};
 use crate::{
-    data_folder::{Misplaced, durable},
+    files::{Misplaced, durable},
     log::LogError,
 };
 

@@ -14,7 +14,7 @@ use super::{
     spares::READY,
     storage::{Storage, StorageFile},
 };
-use crate::data_folder::durable;
+use crate::files::durable;
 
 /// Where the log continues.
 pub(super) enum TailPlace<F> {

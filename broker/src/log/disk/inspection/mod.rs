@@ -22,7 +22,7 @@ use super::{
     synced,
 };
 use crate::{
-    data_folder::os_error,
+    files::os_error,
     log::{Position, Record, RecordHead, record::RecordError},
 };
 pub(crate) use fuzz::fuzz;

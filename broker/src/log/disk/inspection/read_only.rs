@@ -11,7 +11,7 @@ use std::{
 
 use super::{Damage, DamageKind};
 use crate::{
-    data_folder::{os_error, plain_file},
+    files::{os_error, plain_file},
     log::disk::storage::{Storage, StorageFile, Volume},
 };
 

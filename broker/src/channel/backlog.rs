@@ -76,15 +76,13 @@ impl Backlog {
         Some(plain)
     }
 
-    /// Sets the new position of a body that was copied in the log.
-    pub(super) fn relocate(&mut self, sequence: Sequence, position: Position) {
+    /// Sets the new position of a body that was copied in the log. Returns the one before.
+    pub(super) fn relocate(&mut self, sequence: Sequence, position: Position) -> Option<Position> {
         let (number, offset) = split(sequence);
         if self.chunks.contains_key(&number) {
             self.leave_open(number);
         }
-        if let Some(chunk) = self.chunks.get_mut(&number) {
-            chunk.relocate(offset, position);
-        }
+        self.chunks.get_mut(&number)?.relocate(offset, position)
     }
 
     /// The earliest expiry, or an earlier time.

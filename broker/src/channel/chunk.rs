@@ -71,12 +71,13 @@ impl Chunk {
     }
 
     /// Sets the new position of a body that was copied in the log.
-    pub(super) fn relocate(&mut self, offset: u32, position: Position) {
+    pub(super) fn relocate(&mut self, offset: u32, position: Position) -> Option<Position> {
         if self.has(offset)
             && let (rows, Ok(row)) = self.open(offset)
         {
-            rows[row].stored.position = position;
+            return Some(std::mem::replace(&mut rows[row].stored.position, position));
         }
+        None
     }
 
     /// The first message at or after an offset.

@@ -54,6 +54,15 @@ pub struct Message {
     pub state_at: Option<Position>,
 }
 
+/// The part of a message that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageState {
+    pub lease_counts: LeaseCounts,
+    pub phase: Phase,
+    /// When it expires; `None` for never.
+    pub expires_at: Option<Millis>,
+}
+
 /// The state of a message, with its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
@@ -97,6 +106,11 @@ impl Message {
             phase: Phase::Ready(None),
             state_at: None,
         }
+    }
+
+    /// The part that changes, in another phase.
+    pub fn in_phase(&self, phase: Phase) -> MessageState {
+        MessageState { lease_counts: self.lease_counts, phase, expires_at: self.expires_at }
     }
 
     pub fn state(&self) -> State {
@@ -150,6 +164,12 @@ impl Granted {
     /// How many times the message was delivered, this time included.
     pub fn deliveries(&self) -> u32 {
         self.lease_counts.deliveries()
+    }
+
+    /// The state of the message under this lease.
+    pub fn state(&self) -> MessageState {
+        let phase = Phase::Leased(self.ends_at);
+        MessageState { lease_counts: self.lease_counts, phase, expires_at: self.expires_at }
     }
 
     /// The claim of this lease.

@@ -21,7 +21,9 @@ pub mod waiting;
 
 pub use counters::ChannelCounters;
 pub use lease::{Claim, Ended, LeaseSealer, Refusal};
-pub use message::{DeadLetter, Granted, GroupName, LeaseCounts, Message, Phase, Sequence, State, Stored};
+pub use message::{
+    DeadLetter, Granted, GroupName, LeaseCounts, Message, MessageState, Phase, Sequence, State, Stored,
+};
 pub use policy::Policy;
 pub use senders::{SenderId, WaitingSenders};
 pub use settle::Released;

@@ -1,20 +1,18 @@
 //! Leasing of the next message.
 
 use super::{
-    message::{Granted, Phase},
+    message::{Granted, LeaseCounts},
     state::ChannelState,
 };
 use crate::clock::Millis;
 
 impl ChannelState {
-    /// Leases the next message to a receiver.
-    pub fn lease_next(&mut self, ends_at: Millis, start: u64) -> Option<Granted> {
+    /// Decides which message a receiver gets next, under which lease.
+    pub fn decide_lease(&self, ends_at: Millis, start: u64) -> Option<Granted> {
         let sequence = self.next()?;
-        self.change(sequence, |message| {
-            message.lease_counts.last += 1;
-            message.lease_counts.start = start;
-            message.phase = Phase::Leased(ends_at);
-            Granted::of(sequence, message, ends_at)
-        })
+        let message = self.message(sequence)?;
+        let last = message.lease_counts.last + 1;
+        let lease_counts = LeaseCounts { last, start, ..message.lease_counts };
+        Some(Granted { lease_counts, ..Granted::of(sequence, &message, ends_at) })
     }
 }

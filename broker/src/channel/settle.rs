@@ -6,93 +6,86 @@ use restante_wire::DeadLetterCause;
 
 use super::{
     lease::{Claim, Ended, Refusal},
-    message::{Granted, Message, Phase},
+    message::{Granted, Message, MessageState, Phase},
     policy::Policy,
     state::ChannelState,
 };
 use crate::clock::{Millis, after};
 
-/// Outcome of a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a release does.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Released {
     /// The message is ready, or will be after its back-off.
-    Requeued,
+    Requeued(MessageState),
     /// The message reached the limit of deliveries and is a dead letter.
-    DeadLettered,
+    DeadLettered(MessageState),
     /// This lease was released before.
     Repeated,
 }
 
 impl ChannelState {
-    /// Settles a message, which leaves the channel. `None` if it has left already, which counts as success.
-    pub fn settle(&mut self, claim: Claim, now: Millis) -> Result<Option<Message>, Refusal> {
+    /// Whether a settle makes the message leave; it does not if the message has left already, which counts as success.
+    pub fn decide_settle(&self, claim: Claim, now: Millis) -> Result<bool, Refusal> {
         match self.claimed(claim, now) {
-            Ok(_) => Ok(self.remove(claim.sequence)),
-            Err(Refusal::Settled) => Ok(None),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// Rejects a message, which becomes a dead letter. False if it has left already, which counts as success.
-    pub fn reject(
-        &mut self,
-        claim: Claim,
-        reason: Option<&str>,
-        policy: &Policy,
-        now: Millis,
-    ) -> Result<bool, Refusal> {
-        match self.claimed(claim, now) {
-            Ok(_) => {
-                self.make_dead_letter(claim.sequence, DeadLetterCause::Rejected, reason, policy, now);
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(Refusal::Settled) => Ok(false),
             Err(refusal) => Err(refusal),
         }
     }
 
-    /// Releases a message: ready after `delay`, or else after the channel's back-off. A lease that is not `counted` is
-    /// not a delivery.
-    pub fn release(
-        &mut self,
+    /// The dead letter that a reject makes of the message; `None` if it has left already, which counts as success.
+    pub fn decide_reject(
+        &self,
+        claim: Claim,
+        reason: Option<&str>,
+        policy: &Policy,
+        now: Millis,
+    ) -> Result<Option<MessageState>, Refusal> {
+        match self.claimed(claim, now) {
+            Ok(message) => {
+                Ok(Some(message.dead_letter(DeadLetterCause::Rejected, reason, policy.dead_until(now), now)))
+            }
+            Err(Refusal::Settled) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// What a release does: the message is ready after `delay`, or else after the channel's back-off. A lease that is
+    /// not `counted` is not a delivery.
+    pub fn decide_release(
+        &self,
         claim: Claim,
         counted: bool,
         delay: Option<Millis>,
         policy: &Policy,
         now: Millis,
     ) -> Result<Released, Refusal> {
-        let deliveries = match self.claimed(claim, now) {
-            Ok(message) => message.lease_counts.deliveries() - u32::from(!counted),
+        let message = match self.claimed(claim, now) {
+            Ok(message) => message,
             Err(Refusal::Released) => return Ok(Released::Repeated),
             Err(refusal) => return Err(refusal),
         };
+        let deliveries = message.lease_counts.deliveries() - u32::from(!counted);
         if counted && deliveries >= policy.max_deliveries {
-            self.make_dead_letter(claim.sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
-            return Ok(Released::DeadLettered);
+            let dead = message.dead_letter(DeadLetterCause::MaxDeliveries, None, policy.dead_until(now), now);
+            return Ok(Released::DeadLettered(dead));
         }
         // A lease that was not a delivery needs no back-off.
         let back_off = if counted { policy.backoff.seconds(deliveries) } else { 0 };
         let pause = delay.unwrap_or(Millis::from(back_off) * 1000);
-        self.change(claim.sequence, |message| {
-            message.lease_counts.uncounted += u32::from(!counted);
-            let ended = Some(Ended::Released);
-            message.phase = if pause == 0 {
-                Phase::Ready(ended)
-            } else {
-                Phase::Delayed { until: after(now, pause), ended }
-            };
+        let ended = Some(Ended::Released);
+        let mut to = message.in_phase(if pause == 0 {
+            Phase::Ready(ended)
+        } else {
+            Phase::Delayed { until: after(now, pause), ended }
         });
-        Ok(Released::Requeued)
+        to.lease_counts.uncounted += u32::from(!counted);
+        Ok(Released::Requeued(to))
     }
 
-    /// Extends a lease until `ends_at`.
-    pub fn renew(&mut self, claim: Claim, ends_at: Millis, now: Millis) -> Result<Granted, Refusal> {
-        self.claimed(claim, now)?;
-        let renewed = self.change(claim.sequence, |message| {
-            message.phase = Phase::Leased(ends_at);
-            Granted::of(claim.sequence, message, ends_at)
-        });
-        renewed.ok_or(Refusal::Settled)
+    /// The lease that a renewal extends until `ends_at`.
+    pub fn decide_renewal(&self, claim: Claim, ends_at: Millis, now: Millis) -> Result<Granted, Refusal> {
+        self.claimed(claim, now).map(|message| Granted::of(claim.sequence, &message, ends_at))
     }
 
     /// The message of a valid claim.

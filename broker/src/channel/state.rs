@@ -1,7 +1,7 @@
-//! The channel's state machine: its messages and their states. Pure: each transition takes the time and returns its
-//! outcome.
+//! The channel's state machine: its messages and their states. Pure. Each transition is decided, recorded by the shard,
+//! and applied: decisions take the time and change nothing, and [`ChannelState::apply`] does the same live and in replay.
 //! A message is *ready*, *leased*, *delayed* or *dead*. The next one to be leased is the ready message with the lowest
-//! sequence whose turn it is in its group; a message that returns takes its old place. Transitions are grouped by their
+//! sequence whose turn it is in its group; a message that returns takes its old place. Decisions are grouped by their
 //! cause: [`super::receive`], [`super::settle`], [`super::time`], [`super::dead_letter`].
 //! A ready message without other state is *plain*, and lies in the [`Backlog`], where it takes a few bytes. Only the
 //! others need a [`Message`] and an entry in [`StateIndex`]: messages that are or were leased, are delayed or dead, or
@@ -13,7 +13,7 @@ use restante_wire::channel::Order;
 
 use super::{
     backlog::Backlog,
-    message::{Granted, Message, Phase, Sequence, State},
+    message::{Granted, Message, MessageState, Phase, Sequence, State},
     plain::Plain,
     state_index::StateIndex,
 };
@@ -69,14 +69,6 @@ impl ChannelState {
         self.messages_count() - self.recorded + self.index.count(State::Leased)
     }
 
-    /// Records the position of a message's state record. Returns the position of the previous one.
-    pub fn record_at(&mut self, sequence: Sequence, position: Position) -> Option<Position> {
-        let Some(message) = self.others.get_mut(&sequence) else { return Some(position) };
-        let before = message.state_at.replace(position);
-        self.recorded += u64::from(before.is_none());
-        before
-    }
-
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -85,6 +77,14 @@ impl ChannelState {
     pub fn oldest(&self) -> Option<Millis> {
         let message = self.message(self.oldest_alive()?)?;
         Some(message.stored.enqueued_at)
+    }
+
+    /// When a message expires, if it is there.
+    pub fn expires_at(&self, sequence: Sequence) -> Option<Option<Millis>> {
+        match self.others.get(&sequence) {
+            Some(message) => Some(message.expires_at),
+            None => self.backlog.get(sequence).map(|plain| plain.expires_at),
+        }
     }
 
     pub fn message(&self, sequence: Sequence) -> Option<Cow<'_, Message>> {
@@ -167,29 +167,45 @@ impl ChannelState {
         }
     }
 
-    /// Stores a new message under [`Self::next_sequence`].
-    pub fn store(&mut self, message: Message) -> Sequence {
-        let sequence = self.next_sequence;
+    /// Adds a message under a sequence that has none.
+    pub fn insert(&mut self, sequence: Sequence, message: Message) {
         self.saw_sequence(sequence);
         self.put(sequence, message);
-        sequence
     }
 
-    /// Adds a message that the log's replay found. Returns the one that was there under this sequence.
-    pub fn restore(&mut self, sequence: Sequence, message: Message) -> Option<Message> {
-        // Nearly all sequences ascend, and need no search.
-        let older = if sequence < self.next_sequence { self.remove(sequence) } else { None };
-        self.saw_sequence(sequence);
-        self.put(sequence, message);
-        older
+    /// Whether there is a message under a sequence. Nearly all new sequences ascend, and need no search.
+    pub fn has(&self, sequence: Sequence) -> bool {
+        sequence < self.next_sequence
+            && (self.others.contains_key(&sequence) || self.backlog.get(sequence).is_some())
     }
 
-    /// Sets the new position of a body that was copied in the log.
-    pub fn relocate(&mut self, sequence: Sequence, position: Position) {
+    /// Sets the new position of a body that was copied in the log. Returns the one before.
+    pub fn relocate(&mut self, sequence: Sequence, position: Position) -> Option<Position> {
         match self.others.get_mut(&sequence) {
-            Some(message) => message.stored.position = position,
+            Some(message) => Some(std::mem::replace(&mut message.stored.position, position)),
             None => self.backlog.relocate(sequence, position),
         }
+    }
+
+    /// Changes the state of a message, by a record at a position or by the passing of time. Returns the position of the
+    /// record that had its state, or nothing if there is no message.
+    pub fn apply(
+        &mut self,
+        sequence: Sequence,
+        to: MessageState,
+        recorded_at: Option<Position>,
+    ) -> Option<Option<Position>> {
+        self.change(sequence, |message| {
+            MessageState {
+                lease_counts: message.lease_counts,
+                phase: message.phase,
+                expires_at: message.expires_at,
+            } = to;
+            match recorded_at {
+                Some(position) => message.state_at.replace(position),
+                None => None,
+            }
+        })
     }
 
     pub fn remove(&mut self, sequence: Sequence) -> Option<Message> {
@@ -205,25 +221,8 @@ impl ChannelState {
         Some(message)
     }
 
-    /// Makes a dead letter ready again, as if it had never been delivered. False if it is not a dead letter.
-    pub fn redrive(&mut self, sequence: Sequence, expires_at: Option<Millis>) -> bool {
-        let is_dead = self.message(sequence).is_some_and(|message| matches!(message.phase, Phase::Dead(_)));
-        if is_dead {
-            self.change(sequence, |message| {
-                message.lease_counts.uncounted = message.lease_counts.last;
-                message.expires_at = expires_at;
-                message.phase = Phase::Ready(None);
-            });
-        }
-        is_dead
-    }
-
     /// Changes a message and updates the index.
-    pub(super) fn change<T>(
-        &mut self,
-        sequence: Sequence,
-        change: impl FnOnce(&mut Message) -> T,
-    ) -> Option<T> {
+    fn change<T>(&mut self, sequence: Sequence, change: impl FnOnce(&mut Message) -> T) -> Option<T> {
         let mut message = self.remove(sequence)?;
         let changed = change(&mut message);
         self.put(sequence, message);

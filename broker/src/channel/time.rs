@@ -4,56 +4,53 @@ use restante_wire::{DeadLetterCause, channel::Expired};
 
 use super::{
     lease::Ended,
-    message::{Message, Phase, Sequence},
+    message::{Message, MessageState, Phase, Sequence},
     policy::Policy,
     state::ChannelState,
 };
 use crate::clock::Millis;
 
-/// Outcome of an event.
+/// What an event does to its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Elapsed {
     /// The message is ready: its lease expired, or its delay ended.
-    Ready(Sequence),
-    /// The message expired and has left.
-    Expired(Sequence, Message),
-    /// The message became a dead letter.
-    DeadLettered(Sequence),
+    Ready(MessageState),
+    /// The message expired and leaves.
+    Expired,
+    /// The message becomes a dead letter.
+    DeadLettered(MessageState),
 }
 
 impl ChannelState {
-    /// Processes the earliest event that is due; `None` if there is none.
-    pub fn elapse(&mut self, policy: &Policy, now: Millis) -> Option<Elapsed> {
+    /// The message whose event is due first, and what the event does; `None` if none is due.
+    pub fn decide_event(&mut self, policy: &Policy, now: Millis) -> Option<(Sequence, Elapsed)> {
         let sequence = self.due(now)?;
         let message = self.message(sequence)?;
-        let was_leased = matches!(message.phase, Phase::Leased(_));
-        let (deliveries, is_expired) = (message.lease_counts.deliveries(), message.is_expired(now));
-        if was_leased && deliveries >= policy.max_deliveries {
-            self.make_dead_letter(sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
-            return Some(Elapsed::DeadLettered(sequence));
-        }
-        if is_expired {
-            return self.expire(sequence, policy, now);
-        }
-        self.change(sequence, |message| {
-            message.phase = match message.phase {
-                Phase::Leased(_) => Phase::Ready(Some(Ended::Expired)),
-                Phase::Delayed { ended, .. } => Phase::Ready(ended),
-                // For these two, expiry is the only event.
-                Phase::Ready(ended) => Phase::Ready(ended),
-                Phase::Dead(ref death) => Phase::Dead(death.clone()),
-            };
-        })?;
-        Some(Elapsed::Ready(sequence))
+        Some((sequence, message.elapsed(policy, now)))
     }
+}
 
-    /// Expires a message. A dead letter that expires leaves.
-    fn expire(&mut self, sequence: Sequence, policy: &Policy, now: Millis) -> Option<Elapsed> {
-        let dead = matches!(self.message(sequence)?.phase, Phase::Dead(_));
-        if policy.expired == Expired::DeadLetter && !dead {
-            self.make_dead_letter(sequence, DeadLetterCause::Expired, None, policy, now);
-            return Some(Elapsed::DeadLettered(sequence));
+impl Message {
+    fn elapsed(&self, policy: &Policy, now: Millis) -> Elapsed {
+        let dead = |cause| Elapsed::DeadLettered(self.dead_letter(cause, None, policy.dead_until(now), now));
+        let was_leased = matches!(self.phase, Phase::Leased(_));
+        if was_leased && self.lease_counts.deliveries() >= policy.max_deliveries {
+            return dead(DeadLetterCause::MaxDeliveries);
         }
-        self.remove(sequence).map(|message| Elapsed::Expired(sequence, message))
+        if self.is_expired(now) {
+            // A dead letter that expires leaves.
+            let is_dead = matches!(self.phase, Phase::Dead(_));
+            return match policy.expired {
+                Expired::DeadLetter if !is_dead => dead(DeadLetterCause::Expired),
+                Expired::DeadLetter | Expired::Drop => Elapsed::Expired,
+            };
+        }
+        Elapsed::Ready(self.in_phase(match &self.phase {
+            Phase::Leased(_) => Phase::Ready(Some(Ended::Expired)),
+            Phase::Delayed { ended, .. } => Phase::Ready(*ended),
+            // For these two, expiry is the only event.
+            Phase::Ready(ended) => Phase::Ready(*ended),
+            Phase::Dead(death) => Phase::Dead(death.clone()),
+        }))
     }
 }

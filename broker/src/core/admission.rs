@@ -51,14 +51,14 @@ impl Channel {
     /// The messages that must be dropped to make room for one of this size; empty if there is room. Refused if no room
     /// can be made.
     fn make_room(&self, bytes: u64, turn: Option<SenderTurn>) -> Result<Vec<Sequence>, PushRefusal> {
-        let limits = &self.entry.config.limits;
-        let turn = turn.filter(|turn| turn.channel == self.entry.id).map(|turn| turn.id);
+        let limits = &self.live.entry.config.limits;
+        let turn = turn.filter(|turn| turn.channel == self.live.entry.id).map(|turn| turn.id);
         let (mut messages, mut held) = (self.state.messages_count(), self.state.bytes());
         let full = |messages, held| messages >= limits.messages || held + bytes > limits.bytes;
-        if !full(messages, held) && self.senders.may_enter(turn) {
+        if !full(messages, held) && self.live.senders.may_enter(turn) {
             return Ok(Vec::new());
         }
-        if self.entry.config.when_full == WhenFull::DropOldest {
+        if self.live.entry.config.when_full == WhenFull::DropOldest {
             let mut goes = Vec::new();
             let mut from = 0;
             while full(messages, held) {
@@ -84,17 +84,17 @@ impl Channel {
 
     fn fullness(&self) -> Fullness {
         Fullness {
-            entry: self.entry.clone(),
+            entry: self.live.entry.clone(),
             messages: [State::Ready, State::Leased, State::Delayed, State::Dead]
                 .map(|state| self.state.count(state)),
             bytes: self.state.bytes(),
-            waiting_senders: self.senders.len(),
+            waiting_senders: self.live.senders.len(),
         }
     }
 
     /// Whether a message of this size fits without dropping others.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
-        let limits = &self.entry.config.limits;
+        let limits = &self.live.entry.config.limits;
         self.state.messages_count() < limits.messages && self.state.bytes() + bytes <= limits.bytes
     }
 }
@@ -108,13 +108,13 @@ impl<L: Log> Core<L> {
         turn: Option<SenderTurn>,
     ) -> Result<Vec<Sequence>, PushRefusal> {
         let channel = self.channel(entry).ok_or(PushRefusal::Closed)?;
-        if channel.entry.config.closing {
-            return Err(PushRefusal::Closing(channel.entry.clone()));
+        if channel.live.entry.config.closing {
+            return Err(PushRefusal::Closing(channel.live.entry.clone()));
         }
-        if !channel.disk.0.may_take(bytes) {
-            channel.disk.0.budget().count_refusal();
-            let (stored, left) = (channel.state.bytes(), channel.disk.0.budget().available());
-            return Err(PushRefusal::DiskShare { entry: channel.entry.clone(), stored, left });
+        if !channel.live.disk.0.may_take(bytes) {
+            channel.live.disk.0.budget().count_refusal();
+            let (stored, left) = (channel.state.bytes(), channel.live.disk.0.budget().available());
+            return Err(PushRefusal::DiskShare { entry: channel.live.entry.clone(), stored, left });
         }
         channel.make_room(bytes, turn)
     }
@@ -136,7 +136,8 @@ impl<L: Log> Core<L> {
 
     /// Takes one push from a channel's rate.
     pub(super) fn spend_rate(&self, entry: &ChannelEntry) -> Result<(), PushRefusal> {
-        let Some(rate) = self.channels.get(&entry.id).and_then(|channel| channel.rate.as_ref()) else {
+        let Some(rate) = self.facts.channels.get(&entry.id).and_then(|channel| channel.live.rate.as_ref())
+        else {
             return Ok(());
         };
         rate.check().map_err(|not_until| PushRefusal::TooFast {
@@ -153,11 +154,11 @@ impl<L: Log> Core<L> {
         sender: &Share,
     ) -> Result<Option<(SenderTurn, Arc<Notify>)>, PushRefusal> {
         let max = self.limits.waiting_senders;
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return Ok(None) };
-        if !may_wait(channel.senders.len(), channel.senders.holders(), sender, max) {
+        let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return Ok(None) };
+        if !may_wait(channel.live.senders.len(), channel.live.senders.holders(), sender, max) {
             return Err(PushRefusal::TooManySenders { max });
         }
-        let (id, wake) = channel.senders.push(sender.clone());
+        let (id, wake) = channel.live.senders.push(sender.clone());
         channel.publish();
         self.waiting_keys.extend(key);
         Ok(Some((SenderTurn { channel: channel_id, id }, wake)))
@@ -168,9 +169,9 @@ impl<L: Log> Core<L> {
         if let Some(key) = key {
             self.waiting_keys.remove(&key);
         }
-        if let Some(channel) = self.channels.get_mut(&turn.channel) {
-            channel.senders.remove(turn.id);
-            channel.senders.wake();
+        if let Some(channel) = self.facts.channels.get_mut(&turn.channel) {
+            channel.live.senders.remove(turn.id);
+            channel.live.senders.wake();
             self.touch(turn.channel);
         }
     }

@@ -1,38 +1,15 @@
-//! Arrival of an appended message in its channels.
+//! Arrival of a recorded message in its channels.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Core, StoredMessage, records};
-use crate::{
-    channel::{GroupName, LeaseCounts, Message, Stored},
-    clock::Millis,
-    log::{Log, Target},
-};
-
-/// The data that each of its channels gets.
-#[derive(Clone)]
-pub(super) struct NewMessage {
-    pub(super) stored: Stored,
-    pub(super) recorded: StoredMessage,
-    pub(super) group: Option<GroupName>,
-    pub(super) due_ms: Option<Millis>,
-}
+use super::{Core, StoredMessage};
+use crate::log::{Log, Target};
 
 impl<L: Log> Core<L> {
-    /// Stores a message in one of its channels, which exists.
-    pub(super) fn arrive(&mut self, target: Target, arrived: NewMessage) {
-        let Target { channel: channel_id, sequence, expires_ms } = target;
-        let NewMessage { stored, recorded, group, due_ms } = arrived;
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
-        self.contents.insert((channel_id, &channel.entry.config.namespace), sequence, recorded);
-        channel.counters.pushed.fetch_add(1, Relaxed);
-        channel.state.store(Message {
-            stored,
-            group,
-            expires_at: expires_ms,
-            lease_counts: LeaseCounts::default(),
-            phase: records::first_phase(due_ms),
-            state_at: None,
-        });
+    /// Keeps the body of a message that was just stored in a channel, for its next receiver.
+    pub(super) fn arrived(&mut self, Target { channel, sequence, .. }: Target, recorded: StoredMessage) {
+        let Some(live) = self.facts.channels.get(&channel).map(|channel| &channel.live) else { return };
+        self.contents.insert((channel, &live.entry.config.namespace), sequence, recorded);
+        live.counters.pushed.fetch_add(1, Relaxed);
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Channel, Core, Ticket, WorkFailed, admission, channel_shares, channel_shares::Holder};
+use super::{Channel, Core, Live, Ticket, WorkFailed, admission, channel_shares, channel_shares::Holder};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, ChannelState, Policy},
@@ -62,13 +62,12 @@ impl Channel {
         disk: &Shared<Holder>,
     ) -> Self {
         state.set_order(entry.config.delivery.order);
-        let channel = Self {
+        let live = Live {
             policy: Policy::of(&entry.config),
             rate: admission::rate_limiter(&entry.config.limits),
             counters: counters.get_or_insert(entry.id),
             disk: DiskShare(channel_shares::share(disk, entry.id, &entry.config.namespace)),
             entry,
-            state,
             receivers: Default::default(),
             senders: Default::default(),
             attempts: Default::default(),
@@ -78,47 +77,49 @@ impl Channel {
             lacks_memory: false,
             reserved_records: 0,
         };
+        let channel = Self { state, live };
         channel.publish();
         channel
     }
 
     /// Applies another configuration. Messages are not touched.
     fn configure(&mut self, entry: Arc<ChannelEntry>) {
-        if self.entry.config.limits.pushes_per_second != entry.config.limits.pushes_per_second {
-            self.rate = admission::rate_limiter(&entry.config.limits);
+        if self.live.entry.config.limits.pushes_per_second != entry.config.limits.pushes_per_second {
+            self.live.rate = admission::rate_limiter(&entry.config.limits);
         }
-        self.policy = Policy::of(&entry.config);
+        self.live.policy = Policy::of(&entry.config);
         self.state.set_order(entry.config.delivery.order);
-        self.entry = entry;
-        self.senders.wake_all();
+        self.live.entry = entry;
+        self.live.senders.wake_all();
     }
 
     /// Publishes the channel's numbers for other threads.
     pub(super) fn publish(&self) {
-        self.counters.publish(&self.state, self.receivers.len(), self.senders.len());
-        self.disk.0.set(self.state.bytes());
+        self.live.counters.publish(&self.state, self.live.receivers.len(), self.live.senders.len());
+        self.live.disk.0.set(self.state.bytes());
     }
 }
 
 impl<L: Log> Core<L> {
     /// The channel of an entry, created if necessary; `None` if it is being deleted.
     pub(super) fn channel(&mut self, entry: &Arc<ChannelEntry>) -> Option<&mut Channel> {
-        if self.closed.contains(&entry.id) {
+        if self.facts.closed.contains_key(&entry.id) {
             return None;
         }
-        let known = self.channels.get(&entry.id).is_some_and(|channel| Arc::ptr_eq(&channel.entry, entry));
+        let known =
+            self.facts.channels.get(&entry.id).is_some_and(|channel| Arc::ptr_eq(&channel.live.entry, entry));
         if !known {
             // The request may be older than the newest configuration.
             self.configure(entry.id, entry);
         }
-        self.channels.get_mut(&entry.id).map(|channel| &mut **channel)
+        self.facts.channels.get_mut(&entry.id).map(|channel| &mut **channel)
     }
 
     /// Applies configurations that may have changed.
     pub fn changed(&mut self, entries: &[Arc<ChannelEntry>]) {
         for entry in entries {
             // An idle or unused channel gets its configuration when it is created.
-            if self.channels.contains_key(&entry.id) && !self.closed.contains(&entry.id) {
+            if self.facts.channels.contains_key(&entry.id) && !self.facts.closed.contains_key(&entry.id) {
                 self.configure(entry.id, entry);
                 self.serve_waiting(entry.id);
                 self.touch(entry.id);
@@ -129,12 +130,13 @@ impl<L: Log> Core<L> {
     /// Applies the address store's configuration to a channel, creating it if necessary.
     fn configure(&mut self, channel_id: ChannelId, entry: &Arc<ChannelEntry>) {
         let newest = self.store.by_id(channel_id).unwrap_or_else(|| entry.clone());
-        match self.channels.get_mut(&channel_id) {
-            Some(channel) if Arc::ptr_eq(&channel.entry, &newest) => {}
+        match self.facts.channels.get_mut(&channel_id) {
+            Some(channel) if Arc::ptr_eq(&channel.live.entry, &newest) => {}
             Some(channel) => channel.configure(newest),
             None => {
                 let state = self.idle.restore(channel_id);
-                self.channels
+                self.facts
+                    .channels
                     .insert(channel_id, Box::new(Channel::new(newest, state, &self.counters, &self.disk)));
             }
         }
@@ -151,12 +153,12 @@ impl<L: Log> Core<L> {
     ) -> Result<Result<(u64, Ticket), u64>, WorkFailed> {
         self.alive()?;
         let channel_id = entry.id;
-        if self.closed.contains(&channel_id) {
+        if self.facts.closed.contains_key(&channel_id) {
             return Ok(Ok((0, self.ticket_so_far(Sync::Now))));
         }
         let in_relay = &self.counters.get_or_insert(channel_id).in_relay;
         in_relay.close(true);
-        let here = self.channels.get(&channel_id).map_or(0, |channel| channel.state.messages_count());
+        let here = self.facts.channels.get(&channel_id).map_or(0, |channel| channel.state.messages_count());
         let messages = here + in_relay.messages();
         if messages > 0 && !force {
             in_relay.close(false);
@@ -167,11 +169,9 @@ impl<L: Log> Core<L> {
             self.counters.get_or_insert(channel_id).in_relay.close(false);
             return Err(WorkFailed::NoRoom);
         }
-        self.append(&record, Purpose::Settle)?;
-        let ticket = self.appended(Sync::Now);
-        self.closed.insert(channel_id);
-        self.drop_channel(channel_id);
-        Ok(Ok((messages, ticket)))
+        self.dismiss_all(channel_id);
+        self.write(&record, Purpose::Settle)?;
+        Ok(Ok((messages, self.appended(Sync::Now))))
     }
 
     /// The address store has removed a deleted channel: nobody uses its counters any more.
@@ -179,32 +179,29 @@ impl<L: Log> Core<L> {
         self.counters.remove(channel_id);
     }
 
-    /// Drops a deleted channel. No later record mentions it: all of its records come before its deletion.
-    fn drop_channel(&mut self, channel_id: ChannelId) {
+    /// Drops what the shard keeps of a channel that is deleted next: all but its facts.
+    fn dismiss_all(&mut self, channel_id: ChannelId) {
         self.idle.forget(channel_id);
-        let Some(mut channel) = self.channels.remove(&channel_id) else { return };
-        channel.counters.publish(&ChannelState::default(), 0, 0);
-        self.timers.remove(channel_id, channel.wakes_at);
-        channel.receivers.dismiss();
-        channel.senders.wake_all();
-        channel.lease_ended.notify_waiters();
-        for (sequence, message) in channel.state.messages() {
+        let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return };
+        channel.live.counters.publish(&ChannelState::default(), 0, 0);
+        self.timers.remove(channel_id, channel.live.wakes_at);
+        channel.live.receivers.dismiss();
+        channel.live.senders.wake_all();
+        channel.live.lease_ended.notify_waiters();
+        for (sequence, _) in channel.state.messages() {
             self.contents.remove(channel_id, sequence);
-            self.release_position(message.stored.position);
-            if let Some(state_at) = message.state_at {
-                self.log.release(state_at);
-            }
         }
-        self.change_reserve(channel.reserved_records, 0);
+        let reserved = channel.live.reserved_records;
+        self.change_reserve(reserved, 0);
         self.wakers.commit.notify_one();
     }
 
     /// Dismisses all waiting receivers and senders: the channel's addresses answer 404 from now on.
     pub fn withdraw(&mut self, channel_id: ChannelId) {
-        if let Some(channel) = self.channels.get_mut(&channel_id) {
-            channel.receivers.dismiss();
-            channel.attempts.stop_all_waiting();
-            channel.senders.wake_all();
+        if let Some(channel) = self.facts.channels.get_mut(&channel_id) {
+            channel.live.receivers.dismiss();
+            channel.live.attempts.stop_all_waiting();
+            channel.live.senders.wake_all();
             self.touch(channel_id);
         }
     }

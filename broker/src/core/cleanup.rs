@@ -2,43 +2,32 @@
 
 use super::Core;
 use crate::{
-    channel::{Message, Sequence},
-    log::{ChannelId, Log, Position},
+    channel::Sequence,
+    log::{ChannelId, Log},
 };
 
 impl<L: Log> Core<L> {
-    /// Drops the data of a message that left its channel, and wakes a sender that waits for room.
-    pub(super) fn message_removed(&mut self, channel_id: ChannelId, sequence: Sequence, message: &Message) {
+    /// Drops what the shard keeps of a message that left its channel, and wakes a sender that waits for room.
+    pub(super) fn message_left(&mut self, channel_id: ChannelId, sequence: Sequence) {
         self.contents.remove(channel_id, sequence);
-        self.release_position(message.stored.position);
-        if let Some(state_at) = message.state_at {
-            self.log.release(state_at);
-        }
         self.lease_ended(channel_id, sequence);
-        if let Some(channel) = self.channels.get(&channel_id) {
-            channel.senders.wake();
+        if let Some(channel) = self.facts.channels.get(&channel_id) {
+            channel.live.senders.wake();
         }
     }
 
     /// Ends the attempt of a message that is not leased any more, or never was.
     pub(super) fn lease_ended(&mut self, channel_id: ChannelId, sequence: Sequence) {
-        if let Some(channel) = self.channels.get_mut(&channel_id) {
-            channel.attempts.lease_ended(sequence);
-            channel.lease_ended.notify_waiters();
-        }
-    }
-
-    /// Releases a body that one channel no longer needs.
-    pub(super) fn release_position(&mut self, position: Position) {
-        if self.shared.release(position) {
-            self.log.release(position);
+        if let Some(channel) = self.facts.channels.get_mut(&channel_id) {
+            channel.live.attempts.lease_ended(sequence);
+            channel.live.lease_ended.notify_waiters();
         }
     }
 
     /// Publishes a channel's numbers, and sets its timer.
     pub(super) fn touch(&mut self, channel_id: ChannelId) {
         self.update_reserve(channel_id);
-        let Some(channel) = self.channels.get(&channel_id) else { return };
+        let Some(channel) = self.facts.channels.get(&channel_id) else { return };
         channel.publish();
         if let Some(at) = channel.state.next_event() {
             self.wake_at(channel_id, at);
@@ -48,9 +37,9 @@ impl<L: Log> Core<L> {
 
     /// Sets a channel's timer to `at`, unless it is earlier.
     pub(super) fn wake_at(&mut self, channel_id: ChannelId, at: crate::clock::Millis) {
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
-        if channel.wakes_at.is_none_or(|before| at < before) {
-            let before = channel.wakes_at.replace(at);
+        let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return };
+        if channel.live.wakes_at.is_none_or(|before| at < before) {
+            let before = channel.live.wakes_at.replace(at);
             if self.timers.set(channel_id, before, at) {
                 self.wakers.timer.notify_one();
             }

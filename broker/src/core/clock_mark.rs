@@ -93,7 +93,7 @@ impl<L: Log> Core<L> {
         if !self.marked.on_this_walk {
             let (mark, steps) = (self.clock.mark(), self.clock.steps());
             self.marked = LastMark { at: mark.own, in_this_run: true, steps, on_this_walk: true };
-            self.append_copy(&records::clock(mark))?;
+            self.append_copy(&records::clock(mark), None)?;
         }
         Ok(())
     }

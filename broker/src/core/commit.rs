@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Core, Samples, StoreFailed, Ticket, in_flight::InFlightBatch};
-use crate::log::{AppendError, BatchNumber, Log, LogError, Position, Purpose, Record, Sync};
+use crate::log::{AppendError, BatchNumber, Log, LogError, Position, Purpose, Record, RecordHead, Sync};
 
 impl<L: Log> Core<L> {
     /// Begins to commit the open batch, if it is not empty and the log accepts one. [`Self::poll_commits`] reports the
@@ -88,7 +88,7 @@ impl<L: Log> Core<L> {
         bytes.store(stats.total_bytes, Relaxed);
         retained_bytes.store(stats.live_bytes, Relaxed);
         relay_messages.store(self.outbox.len() as u64, Relaxed);
-        keys.store(self.keys.count() as u64, Relaxed);
+        keys.store(self.facts.keys.count() as u64, Relaxed);
         hot_bytes.store(self.contents.bytes(), Relaxed);
         let budget = self.disk.budget();
         budget.set_max(stats.room_bytes.map_or(u64::MAX, |room| budget.used().saturating_add(room)));
@@ -120,10 +120,18 @@ impl<L: Log> Core<L> {
         self.log.open_bytes()
     }
 
-    /// Appends a record for which the caller has checked the room: the decision stands and cannot be refused any more.
-    pub(super) fn append(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, StoreFailed> {
+    /// Records a decision for which the caller has checked the room: it stands and cannot be refused any more.
+    pub(super) fn write(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, StoreFailed> {
         let appended = self.log.append(record, purpose);
-        self.check_appended(appended)
+        let position = self.check_appended(appended)?;
+        self.apply(position, record, None);
+        Ok(position)
+    }
+
+    /// Applies a record that was appended.
+    pub(super) fn apply(&mut self, position: Position, record: &Record<'_>, copy_of: Option<Position>) {
+        let Self { log, facts, .. } = self;
+        facts.apply(position, &RecordHead::of(record), copy_of, &mut |position| log.release(position));
     }
 
     /// A log that refuses a record for which it had room has failed.

@@ -2,42 +2,48 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, Reading, StoreFailed, StoredMessage, arrival::NewMessage, relay::InRelay};
+use super::{Core, Reading, StoreFailed, StoredMessage, records, relay::InRelay};
 use crate::{
     address_store::ChannelEntry,
-    channel::{DeadLetter, Message, Phase, Sequence, Stored},
+    channel::{DeadLetter, Message, MessageState, Phase, Sequence},
     clock::{Millis, after},
     log::{ChannelId, Log, MovedFrom, Purpose, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
 };
 
 impl<L: Log> Core<L> {
-    /// Handles a message that the state machine has made a dead letter.
+    /// Makes a message the dead letter that the state machine decided: in its channel, or in the dead-letter channel.
     pub(super) fn record_dead_letter(
         &mut self,
         channel_id: ChannelId,
         sequence: Sequence,
+        dead: MessageState,
     ) -> Result<(), StoreFailed> {
         self.metrics.dead_lettered.inc();
-        if let Some(channel) = self.channels.get(&channel_id) {
-            channel.counters.dead_lettered.fetch_add(1, Relaxed);
+        if let Some(channel) = self.facts.channels.get(&channel_id) {
+            channel.live.counters.dead_lettered.fetch_add(1, Relaxed);
         }
         let Some(to) = self.dead_letter_channel(channel_id) else {
-            return self.keep_dead_letter(channel_id, sequence);
+            return self.keep_dead_letter(channel_id, sequence, &dead);
         };
-        match self.content_of(channel_id, sequence)? {
+        match self.try_content_of(channel_id, sequence) {
             None => Ok(()),
-            Some(Reading::Unreadable(_)) => self.keep_dead_letter(channel_id, sequence),
-            Some(Reading::Here(recorded)) => {
-                if self.move_message(channel_id, sequence, &to, recorded, MoveCause::DeadLetter)? {
+            Some(Ok(Reading::Here(recorded))) => {
+                let cause = MoveCause::DeadLetter(&dead.phase);
+                if self.move_message(channel_id, sequence, &to, recorded, cause)? {
                     return Ok(());
                 }
-                self.keep_dead_letter(channel_id, sequence)
+                self.keep_dead_letter(channel_id, sequence, &dead)
             }
             // The answer to the receiver does not wait for this read.
-            Some(Reading::Coming(coming)) => {
+            Some(Ok(Reading::Coming(coming))) => {
                 self.move_later(channel_id, sequence, coming);
-                self.keep_dead_letter(channel_id, sequence)
+                self.keep_dead_letter(channel_id, sequence, &dead)
+            }
+            Some(Ok(Reading::Unreadable(_))) => self.keep_dead_letter(channel_id, sequence, &dead),
+            Some(Err(error)) => {
+                self.keep_dead_letter(channel_id, sequence, &dead)?;
+                self.message_unreadable(channel_id, sequence, None, error).map(drop)
             }
         }
     }
@@ -47,15 +53,17 @@ impl<L: Log> Core<L> {
         &mut self,
         channel_id: ChannelId,
         sequence: Sequence,
+        dead: &MessageState,
     ) -> Result<(), StoreFailed> {
+        self.write(&records::state(channel_id, sequence, dead), Purpose::Settle)?;
         self.lease_ended(channel_id, sequence);
-        self.record_state(channel_id, sequence, Purpose::Settle)
+        Ok(())
     }
 
     /// The channel that takes another's dead letters. Its own dead letters do not return to it: they go to yet another
     /// channel, or stay.
     pub(super) fn dead_letter_channel(&self, channel_id: ChannelId) -> Option<Arc<ChannelEntry>> {
-        let config = &self.channels.get(&channel_id)?.entry.config;
+        let config = &self.facts.channels.get(&channel_id)?.live.entry.config;
         let name = config.dead_letter.channel.as_deref()?;
         self.store.by_name(&config.namespace, name).filter(|to| to.id != channel_id)
     }
@@ -68,14 +76,14 @@ impl<L: Log> Core<L> {
         sequence: Sequence,
         to: &Arc<ChannelEntry>,
         StoredMessage { id, content }: StoredMessage,
-        moved: MoveCause,
+        moved: MoveCause<'_>,
     ) -> Result<bool, StoreFailed> {
         let now = self.alive()?;
         let Some(NamedMessage { name, message }) = self.named_message(channel_id, sequence) else {
             return Ok(false);
         };
-        let note = match (&message.phase, moved) {
-            (Phase::Dead(DeadLetter { cause, since, reason }), MoveCause::DeadLetter) => {
+        let note = match moved {
+            MoveCause::DeadLetter(Phase::Dead(DeadLetter { cause, since, reason })) => {
                 let reason = reason.as_deref();
                 Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: self.clock.wall(*since) })
             }
@@ -102,20 +110,16 @@ impl<L: Log> Core<L> {
         };
         // The reserve is for records that empty the log. On a full disk the message stays in its channel.
         let Ok(position) = self.append_message(&record) else { return Ok(false) };
+        self.apply(position, &record, None);
         // The other shard's log may reach its disk first. It gets the message only when this record is synced; no
         // caller asks for that sync.
         let decided = self.appended(if target.is_to_come() { Sync::Now } else { Sync::Later });
-        if let Some(channel) = self.channels.get_mut(&channel_id) {
-            channel.state.remove(sequence);
-        }
-        self.message_removed(channel_id, sequence, &message);
+        self.message_left(channel_id, sequence);
         if target.is_to_come() {
             // The parcel is stored, and no answer waits for it.
-            let _ = self.relay((position, bytes), [to.id].into_iter(), decided, in_relay);
+            let _ = self.relay(bytes, [to.id].into_iter(), decided, in_relay);
         } else {
-            let stored = Stored { position, bytes: bytes as u32, enqueued_at };
-            let recorded = StoredMessage { id, content };
-            self.arrive(target, NewMessage { stored, recorded, group: message.group, due_ms: None });
+            self.arrived(target, StoredMessage { id, content });
             // Receivers there are served later: a move may be part of a larger operation.
             self.wake_at(to.id, 0);
         }
@@ -139,25 +143,26 @@ impl<L: Log> Core<L> {
             let in_relay = self.in_relay_to(to, bytes).filter(|_| has_room && !to.config.closing)?;
             return Some((Target::to_come(to.id, expires_ms), in_relay));
         }
-        let there =
-            self.channel(to).filter(|channel| !channel.entry.config.closing && channel.has_room(bytes))?;
+        let there = self
+            .channel(to)
+            .filter(|channel| !channel.live.entry.config.closing && channel.has_room(bytes))?;
         let sequence = there.state.next_sequence();
         Some((Target { channel: to.id, sequence, expires_ms }, InRelay::default()))
     }
 
     /// A message and the name of its channel.
     fn named_message(&self, channel_id: ChannelId, sequence: Sequence) -> Option<NamedMessage> {
-        let channel = self.channels.get(&channel_id)?;
+        let channel = self.facts.channels.get(&channel_id)?;
         let message = channel.state.message(sequence)?.into_owned();
-        Some(NamedMessage { name: channel.entry.config.qualified_name(), message })
+        Some(NamedMessage { name: channel.live.entry.config.qualified_name(), message })
     }
 }
 
 /// Why a message moves to another channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MoveCause {
-    /// It became a dead letter; a note has the cause.
-    DeadLetter,
+pub(super) enum MoveCause<'a> {
+    /// It became a dead letter, in this phase; a note has the cause.
+    DeadLetter(&'a Phase),
     /// It is redriven.
     Redrive,
 }

@@ -104,7 +104,7 @@ impl<L: Log> Core<L> {
         let max = self.limits.waiting_receivers;
         let channel = self.channel(entry).ok_or(PullRefusal::Closed)?;
         if let Some(attempt) = &pull.attempt {
-            let before = channel.attempts.get(attempt).map_err(|_| PullRefusal::OtherForm)?;
+            let before = channel.live.attempts.get(attempt).map_err(|_| PullRefusal::OtherForm)?;
             match before.cloned() {
                 // There is at least one, or the attempt would have been removed.
                 Some(Outcome::Delivered(messages)) => {
@@ -115,8 +115,8 @@ impl<L: Log> Core<L> {
                     )?));
                 }
                 Some(Outcome::Waiting(first)) => {
-                    if let Some((id, arrival)) = channel.receivers.take_over(first, pull.lease) {
-                        channel.attempts.set_waiting(attempt, id);
+                    if let Some((id, arrival)) = channel.live.receivers.take_over(first, pull.lease) {
+                        channel.live.attempts.set_waiting(attempt, id);
                         return Ok(PullOutcome::Waiting(id, arrival));
                     }
                 }
@@ -124,7 +124,7 @@ impl<L: Log> Core<L> {
             }
         }
         // Waiting receivers go first; the list is empty whenever a message is ready, unless they lack memory.
-        if channel.can_deliver() && (channel.receivers.is_empty() || channel.lacks_memory) {
+        if channel.can_deliver() && (channel.live.receivers.is_empty() || channel.live.lacks_memory) {
             let bytes = channel.next_bytes();
             if !self.has_room_for_state(Purpose::Change) {
                 return Err(PullRefusal::StoreFull);
@@ -134,12 +134,13 @@ impl<L: Log> Core<L> {
             self.touch(channel_id);
             return Ok(PullOutcome::Delivered(delivery));
         }
-        if !may_wait(channel.receivers.len(), channel.receivers.holders(), &pull.answers, max) {
+        if !may_wait(channel.live.receivers.len(), channel.live.receivers.holders(), &pull.answers, max) {
             return Err(PullRefusal::TooManyReceivers { max });
         }
-        let (id, arrival) = channel.receivers.push(pull.lease, pull.attempt.clone(), pull.answers.clone());
+        let (id, arrival) =
+            channel.live.receivers.push(pull.lease, pull.attempt.clone(), pull.answers.clone());
         if let Some(attempt) = &pull.attempt {
-            channel.attempts.set_waiting(attempt, id);
+            channel.live.attempts.set_waiting(attempt, id);
         }
         channel.publish();
         Ok(PullOutcome::Waiting(id, arrival))
@@ -155,9 +156,9 @@ impl<L: Log> Core<L> {
     ) -> Result<Vec<Delivery>, StoreFailed> {
         let mut deliveries = Vec::new();
         while deliveries.len() < max
-            && let Some(channel) = self.channels.get(&channel_id)
+            && let Some(channel) = self.facts.channels.get(&channel_id)
             && channel.can_deliver()
-            && (channel.receivers.is_empty() || channel.lacks_memory)
+            && (channel.live.receivers.is_empty() || channel.live.lacks_memory)
             && let size = channel.next_bytes()
             && size <= bytes
             && self.has_room_for_state(Purpose::Change)
@@ -172,13 +173,13 @@ impl<L: Log> Core<L> {
 
     /// A notification for each end of a lease in a channel.
     pub fn lease_ends(&mut self, entry: &Arc<ChannelEntry>) -> Option<Arc<Notify>> {
-        self.channel(entry).map(|channel| channel.lease_ended.clone())
+        self.channel(entry).map(|channel| channel.live.lease_ended.clone())
     }
 
     /// Whether a claim is still valid.
     pub fn holds(&self, channel_id: ChannelId, claim: Claim) -> bool {
         let message =
-            self.channels.get(&channel_id).and_then(|channel| channel.state.message(claim.sequence));
+            self.facts.channels.get(&channel_id).and_then(|channel| channel.state.message(claim.sequence));
         message.is_some_and(|message| {
             matches!(message.phase, Phase::Leased(_))
                 && (message.lease_counts.last, message.lease_counts.start)
@@ -188,9 +189,9 @@ impl<L: Log> Core<L> {
 
     /// Removes a waiting receiver.
     pub fn stop_waiting(&mut self, channel_id: ChannelId, id: WaiterId) {
-        if let Some(channel) = self.channels.get_mut(&channel_id) {
-            if let Some(attempt) = channel.receivers.remove(id).and_then(|waiter| waiter.attempt) {
-                channel.attempts.stop_waiting_attempt(&attempt, id);
+        if let Some(channel) = self.facts.channels.get_mut(&channel_id) {
+            if let Some(attempt) = channel.live.receivers.remove(id).and_then(|waiter| waiter.attempt) {
+                channel.live.attempts.stop_waiting_attempt(&attempt, id);
             }
             self.touch(channel_id);
         }
@@ -208,9 +209,12 @@ impl<L: Log> Core<L> {
     /// Returns a message when there is no room for its record. After a crash it is ready when its lease would have
     /// ended.
     fn return_unsent_unrecorded(&mut self, channel_id: ChannelId, claim: Claim) {
-        let (Ok(now), Some(channel)) = (self.alive(), self.channels.get_mut(&channel_id)) else { return };
-        let released = channel.state.release(claim, false, None, &channel.policy, now);
-        if released == Ok(Released::Requeued) {
+        let (Ok(now), Some(channel)) = (self.alive(), self.facts.channels.get_mut(&channel_id)) else {
+            return;
+        };
+        let released = channel.state.decide_release(claim, false, None, &channel.live.policy, now);
+        if let Ok(Released::Requeued(to)) = released {
+            let _ = channel.state.apply(claim.sequence, to, None);
             self.metrics.released.inc();
             self.lease_ended(channel_id, claim.sequence);
             self.serve_waiting(channel_id);
@@ -221,8 +225,8 @@ impl<L: Log> Core<L> {
     /// Delivers ready messages to waiting receivers.
     pub(super) fn serve_waiting(&mut self, channel_id: ChannelId) {
         for _ in 0..EVENTS_PER_TURN {
-            let Some(channel) = self.channels.get_mut(&channel_id) else { return };
-            if !channel.can_deliver() || channel.receivers.is_empty() {
+            let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return };
+            if !channel.can_deliver() || channel.live.receivers.is_empty() {
                 return;
             }
             let size = channel.next_bytes();
@@ -230,12 +234,12 @@ impl<L: Log> Core<L> {
                 let again = self.clock.now() + ROOM_AGAIN_AFTER_MS;
                 return self.wake_at(channel_id, again);
             }
-            let Some(channel) = self.channels.get_mut(&channel_id) else { return };
-            let served = channel.receivers.pop(|answers| answers.take_uncounted(size));
+            let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return };
+            let served = channel.live.receivers.pop(|answers| answers.take_uncounted(size));
             let Some((id, waiter, memory)) = served else { return self.note_lack_of_memory(channel_id) };
             if waiter.sender.is_closed() {
                 if let Some(attempt) = &waiter.attempt {
-                    channel.attempts.stop_waiting_attempt(attempt, id);
+                    channel.live.attempts.stop_waiting_attempt(attempt, id);
                 }
                 continue;
             }
@@ -251,9 +255,9 @@ impl<L: Log> Core<L> {
 
     /// Notes that all waiting receivers, if there are any, lack memory.
     fn note_lack_of_memory(&mut self, channel_id: ChannelId) {
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
-        if !channel.receivers.is_empty() && !channel.lacks_memory {
-            channel.lacks_memory = true;
+        let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return };
+        if !channel.live.receivers.is_empty() && !channel.live.lacks_memory {
+            channel.live.lacks_memory = true;
             self.lack_memory.push(channel_id);
             self.wakers.memory.notify_one();
         }
@@ -262,8 +266,8 @@ impl<L: Log> Core<L> {
     /// Serves receivers that lacked memory, as far as memory is free now. Returns whether some still lack it.
     pub fn serve_starved(&mut self) -> bool {
         for channel_id in std::mem::take(&mut self.lack_memory) {
-            if let Some(channel) = self.channels.get_mut(&channel_id) {
-                channel.lacks_memory = false;
+            if let Some(channel) = self.facts.channels.get_mut(&channel_id) {
+                channel.live.lacks_memory = false;
                 self.serve_waiting(channel_id);
                 self.touch(channel_id);
             }
@@ -279,13 +283,13 @@ impl<L: Log> Core<L> {
         memory: Allocation,
     ) -> Result<Delivery, StoreFailed> {
         let ends_at = after(self.clock.now(), pull.lease);
-        let channel = self.channels.get_mut(&channel_id).expect("the caller found the channel");
+        let channel = self.facts.channels.get_mut(&channel_id).expect("the caller found the channel");
         let granted =
-            channel.state.lease_next(ends_at, self.start).expect("the caller saw a message in line");
+            channel.state.decide_lease(ends_at, self.start).expect("the caller saw a message in line");
         if let Some(attempt) = &pull.attempt {
-            channel.attempts.delivered(attempt, granted.sequence);
+            channel.live.attempts.delivered(attempt, granted.sequence);
         }
-        channel.counters.delivered.fetch_add(1, Relaxed);
+        channel.live.counters.delivered.fetch_add(1, Relaxed);
         self.metrics.delivered.inc();
         if granted.deliveries() > 1 {
             self.metrics.redelivered.inc();
@@ -305,7 +309,7 @@ impl<L: Log> Core<L> {
     ) -> Result<Vec<Delivery>, PullRefusal> {
         let mut deliveries = Vec::with_capacity(messages.len());
         for sequence in messages {
-            let channel = &self.channels[&channel_id];
+            let channel = &self.facts.channels[&channel_id];
             let Some(granted) = channel.state.granted(*sequence) else { continue };
             let memory = answers.take(granted.stored.bytes.into()).ok_or(PullRefusal::NoMemory)?;
             let ticket = self.ticket_so_far(Sync::Later);
@@ -341,10 +345,10 @@ impl<L: Log> Core<L> {
     ) -> Result<Ticket, StoreFailed> {
         let sequence = granted.sequence;
         if self.message(channel_id, sequence).is_some_and(|message| message.state_at.is_some()) {
-            self.record_state(channel_id, sequence, Purpose::Change)?;
+            let state = granted.state();
+            self.write(&records::state(channel_id, sequence, &state), Purpose::Change)?;
         } else {
-            let position = self.append(&records::lease(channel_id, granted), Purpose::Change)?;
-            self.state_recorded(channel_id, sequence, position);
+            self.write(&records::lease(channel_id, granted), Purpose::Change)?;
         }
         Ok(self.appended(Sync::Later))
     }
@@ -371,7 +375,7 @@ pub(super) fn may_wait<'a>(
 impl super::Channel {
     /// Whether the next message can be delivered.
     fn can_deliver(&self) -> bool {
-        self.state.in_line() > 0 && !self.entry.config.paused
+        self.state.in_line() > 0 && !self.live.entry.config.paused
     }
 
     /// Bytes of the next message, if there is one.

@@ -56,18 +56,18 @@ impl Channel {
     /// Whether eviction would lose nothing. A rate limiter would be lost: it knows the times of the last pushes.
     fn is_idle(&self) -> bool {
         self.state.messages_count() == 0
-            && self.receivers.is_empty()
-            && self.senders.is_empty()
-            && self.attempts.is_empty()
-            && self.rate.is_none()
-            && Arc::strong_count(&self.lease_ended) == 1
+            && self.live.receivers.is_empty()
+            && self.live.senders.is_empty()
+            && self.live.attempts.is_empty()
+            && self.live.rate.is_none()
+            && Arc::strong_count(&self.live.lease_ended) == 1
     }
 }
 
 impl<L: Log> Core<L> {
     /// The next sequence of a channel, in use or evicted; 0 if this shard never had a message of it.
     pub(super) fn known_next_sequence(&self, channel_id: ChannelId) -> Sequence {
-        match self.channels.get(&channel_id) {
+        match self.facts.channels.get(&channel_id) {
             Some(channel) => channel.state.next_sequence(),
             None => self.idle.next_sequence(channel_id).unwrap_or_default(),
         }
@@ -75,11 +75,11 @@ impl<L: Log> Core<L> {
 
     /// Keeps an idle channel, and evicts the one that has been idle longest, beyond the limit.
     pub(super) fn evict_if_idle(&mut self, channel_id: ChannelId) {
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
-        if channel.listed_as_idle || !channel.is_idle() {
+        let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return };
+        if channel.live.listed_as_idle || !channel.is_idle() {
             return;
         }
-        channel.listed_as_idle = true;
+        channel.live.listed_as_idle = true;
         self.idle.kept.push_back(channel_id);
         if self.idle.kept.len() > KEPT
             && let Some(longest) = self.idle.kept.pop_front()
@@ -90,12 +90,12 @@ impl<L: Log> Core<L> {
 
     /// Evicts a channel, unless it was used meanwhile.
     fn evict(&mut self, channel_id: ChannelId) {
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
-        channel.listed_as_idle = false;
+        let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return };
+        channel.live.listed_as_idle = false;
         if channel.is_idle() {
             let next = channel.state.next_sequence();
-            self.timers.remove(channel_id, channel.wakes_at);
-            self.channels.remove(&channel_id);
+            self.timers.remove(channel_id, channel.live.wakes_at);
+            self.facts.channels.remove(&channel_id);
             self.idle.next_sequences.insert(channel_id, next);
         }
     }

@@ -20,7 +20,7 @@ impl<L: Log> Core<L> {
         push: &Push,
     ) -> Result<Option<(Position, Coming)>, StoreFailed> {
         let Some(key) = push.key else { return Ok(None) };
-        for position in self.keys.candidates(key.hash, self.clock.now()) {
+        for position in self.facts.keys.candidates(key.hash, self.clock.now()) {
             if push.key_records.iter().all(|(key_records, _)| *key_records != position)
                 && let Ok(Read::Coming(coming)) = self.log.read(position)
             {
@@ -41,7 +41,7 @@ impl<L: Log> Core<L> {
         now: Millis,
     ) -> Result<Option<Pushed>, PushRefusal> {
         let mut is_known = true;
-        for position in self.keys.candidates(key.hash, now) {
+        for position in self.facts.keys.candidates(key.hash, now) {
             let bytes = match key_records.iter().find(|(key_records, _)| *key_records == position) {
                 Some((_, bytes)) => bytes.clone(),
                 None => match self.log.read(position) {
@@ -62,7 +62,7 @@ impl<L: Log> Core<L> {
             }
             self.metrics.push_replays.inc();
             // The first push may still be in the open batch, or in relay to other shards.
-            let in_relay = if needs_relay { self.outbox.ticket_of(position) } else { None };
+            let in_relay = if needs_relay { self.delivery_ticket(position) } else { None };
             let ticket = in_relay.unwrap_or_else(|| self.ticket_so_far(Sync::Now));
             return Ok(Some(Pushed { id: Uuid::from_u128(id), replayed: true, ticket }));
         }
@@ -73,7 +73,7 @@ impl<L: Log> Core<L> {
         if turn.is_none() && self.waiting_keys.contains(&key.hash) {
             return Err(PushRefusal::KeyInProgress);
         }
-        if !self.keys.has_room(of, now) {
+        if !self.facts.keys.has_room(of, now) {
             return Err(PushRefusal::TooManyIdempotencyKeys);
         }
         Ok(None)

@@ -7,9 +7,15 @@ use hashbrown::HashTable;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::channel_shares::{ChannelShares, Holder};
-use crate::log::ChannelId;
-use crate::{clock::Millis, log::Position, shared::Shared};
+use super::{
+    channel_shares::{ChannelShares, Holder},
+    facts::{RecordKeys, RecordedKey},
+};
+use crate::{
+    clock::Millis,
+    log::{ChannelId, Idempotency, Position},
+    shared::Shared,
+};
 
 /// A remembered key: 128 bits of SHA-256 over scope and key, so that nobody can find two that collide.
 pub type KeyHash = u128;
@@ -85,6 +91,22 @@ pub struct KeyTable {
     swept_at: Millis,
     /// Released records of keys alone, until [`Self::take_expired_records`].
     expired_records: Vec<Position>,
+    /// The latest time that a caller has named.
+    now: Millis,
+}
+
+impl RecordKeys for KeyTable {
+    fn record(&mut self, key: RecordedKey<'_>, copy_of: Option<Position>) -> Option<Position> {
+        let RecordedKey { key: Idempotency { hash, expires_ms, .. }, holder, position, alone } = key;
+        let at = KeyRecord { position, alone };
+        match copy_of {
+            Some(from) => self.relocate(hash, from, at),
+            None => {
+                self.insert(hash, expires_ms, at, holder, self.now);
+                None
+            }
+        }
+    }
 }
 
 impl KeyTable {
@@ -93,7 +115,7 @@ impl KeyTable {
         let tables = (0..TABLES).map(|_| HashTable::new()).collect();
         let shares = ChannelShares::of(keys);
         let expired_records = Vec::new();
-        Self { tables, base: now, shares, since_sweep: 0, next_sweep: 0, swept_at: 0, expired_records }
+        Self { tables, base: now, shares, since_sweep: 0, next_sweep: 0, swept_at: 0, expired_records, now }
     }
 
     /// The number of remembered keys; some may have expired.
@@ -103,6 +125,7 @@ impl KeyTable {
 
     /// Whether a channel may have one more key, after expired ones were removed.
     pub fn has_room(&mut self, (channel, namespace): (ChannelId, &str), now: Millis) -> bool {
+        self.now = now;
         let mut has_room = self.shares.may_take(channel, namespace, 1);
         // At the limit, all tables are swept at most once a second; a key that expires in between waits.
         if !has_room && self.swept_at + 1000 <= now {
@@ -166,14 +189,16 @@ impl KeyTable {
         self.candidates(hash, now).contains(&position)
     }
 
-    /// A key's record was copied to another position, with its message or alone.
-    pub fn relocate(&mut self, hash: KeyHash, from: Position, to: KeyRecord) {
+    /// A key's record was copied to another position, with its message or alone. Returns the one before, if that held
+    /// only the key.
+    pub fn relocate(&mut self, hash: KeyHash, from: Position, to: KeyRecord) -> Option<Position> {
         let (table, tag) = locate(hash);
-        let slot = self.tables[table].find_mut(spread(tag), |slot| slot.tag == tag && slot.position == from);
-        if let Some(slot) = slot {
-            slot.position = to.position;
-            slot.holder |= if to.alone { ALONE } else { 0 };
-        }
+        let slot =
+            self.tables[table].find_mut(spread(tag), |slot| slot.tag == tag && slot.position == from)?;
+        let was_alone = slot.holder & ALONE != 0;
+        slot.position = to.position;
+        slot.holder |= if to.alone { ALONE } else { 0 };
+        was_alone.then_some(from)
     }
 
     pub fn remove(&mut self, hash: KeyHash, position: Position) {

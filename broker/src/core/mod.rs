@@ -20,12 +20,14 @@ mod cut;
 mod dead_letter;
 mod dead_letter_return;
 mod deliver;
+mod facts;
 mod handout;
 mod idle;
 mod ids;
 mod in_flight;
 mod key_lookup;
 pub mod keys;
+mod live;
 mod mailbox;
 pub(crate) mod ownership;
 mod pacer;
@@ -91,30 +93,28 @@ pub use size::SizeLimit;
 pub use start::{Common, ReplayedLog};
 
 use crate::{
-    address_store::{AddressStore, ApplyError, ChannelEntry, OpenError},
-    channel::{ChannelCounters, ChannelState, LeaseSealer, Policy, WaitingReceivers, WaitingSenders},
+    address_store::{AddressStore, ApplyError, OpenError},
+    channel::LeaseSealer,
     clock::{Clock, Millis},
     first_failure::FirstFailure,
     log::{BatchNumber, ChannelId, DiskLog, Log, LogError, Sync},
     message::{Content, StoredMessage},
     metrics::Metrics,
-    shared::{Share, Shared},
+    shared::Shared,
 };
-use admission::RateLimiter;
-use attempts::Attempts;
-use channel::DiskShare;
 use channel_names::NamedChannels;
 use commit_batch::CommitBatch;
 use contents::HotContents;
+use facts::Facts;
 use handout::Handouts;
 use idle::IdleChannels;
 use ids::Ids;
 use in_flight::InFlight;
-use keys::{KeyHash, KeyTable};
+use keys::KeyHash;
+use live::{Channel, Live, Serving};
 use pending_moves::PendingMoves;
-use positions::SharedPositions;
 use reclaim::Reclaim;
-use relay::{Inbox, Outbox};
+use relay::Outbox;
 use timers::ChannelTimers;
 use unreadable::ReadErrors;
 pub use unreadable::{ReadBack, UnreadableMessage};
@@ -183,31 +183,6 @@ pub struct Wakers {
     pub memory: Arc<Notify>,
 }
 
-/// One channel of the shard.
-struct Channel {
-    entry: Arc<ChannelEntry>,
-    policy: Policy,
-    rate: Option<RateLimiter>,
-    state: ChannelState,
-    /// Boxed, so that a waiting receiver takes little memory.
-    receivers: WaitingReceivers<Box<Delivery>, Share>,
-    senders: WaitingSenders<Share>,
-    attempts: Attempts,
-    /// Wakes when a lease ends, for receivers with a limit of leased messages.
-    lease_ended: Arc<Notify>,
-    counters: Arc<ChannelCounters>,
-    /// The time of the channel's timer.
-    wakes_at: Option<Millis>,
-    /// Whether the channel is in the list of idle channels.
-    listed_as_idle: bool,
-    /// All waiting receivers lack memory for the next message.
-    lacks_memory: bool,
-    /// Its share of the disk.
-    disk: DiskShare,
-    /// State records that its messages may still need: see [`reserve`].
-    reserved_records: u64,
-}
-
 /// The channels of one worker and their log. Nothing here depends on the kind of log.
 pub struct Core<L = DiskLog> {
     log: L,
@@ -218,24 +193,20 @@ pub struct Core<L = DiskLog> {
     start: u64,
     sealer: LeaseSealer,
     limits: Limits,
-    channels: PerChannel<Box<Channel>>,
+    /// What the log decides.
+    facts: Facts<Serving>,
     idle: IdleChannels,
-    /// Channels that are being deleted: they accept and deliver no messages. Numbers are never reused.
-    closed: HashSet<ChannelId>,
     ids: Ids,
     counters: Arc<CounterRegistry>,
     contents: HotContents,
-    shared: SharedPositions,
     /// Channels that the current part of the log names.
     named: NamedChannels,
-    keys: KeyTable,
     /// The disk, which the channels of all shards share.
     disk: Shared<Holder>,
     /// Keys of pushes that wait for room.
     waiting_keys: HashSet<KeyHash>,
     moves: PendingMoves,
     outbox: Outbox,
-    inbox: Inbox,
     timers: ChannelTimers,
     /// State records that the messages of all channels may still need: see [`reserve`].
     reserved_records: u64,

@@ -68,11 +68,12 @@ impl<L: Log> Core<L> {
         let Some(recorded) = self.finish_read(channel_id, sequence, None, came)?.readable() else {
             return Ok(());
         };
-        let message = self.channels.get(&channel_id).and_then(|channel| channel.state.message(sequence));
+        let phase = self.message(channel_id, sequence).map(|message| message.phase.clone());
         // It may have been redriven or purged meanwhile.
-        let is_dead = message.is_some_and(|message| matches!(message.phase, Phase::Dead(_)));
-        if let Some(to) = self.dead_letter_channel(channel_id).filter(|_| is_dead) {
-            self.move_message(channel_id, sequence, &to, recorded, MoveCause::DeadLetter)?;
+        if let Some(dead @ Phase::Dead(_)) = &phase
+            && let Some(to) = self.dead_letter_channel(channel_id)
+        {
+            self.move_message(channel_id, sequence, &to, recorded, MoveCause::DeadLetter(dead))?;
         }
         Ok(())
     }

@@ -26,13 +26,6 @@ impl SharedPositions {
         }
         false
     }
-
-    /// The body was copied to another position.
-    pub(super) fn relocate(&mut self, from: Position, to: Position) {
-        if let Some(channels) = self.0.remove(&from) {
-            self.0.insert(to, channels);
-        }
-    }
 }
 
 #[cfg(test)]

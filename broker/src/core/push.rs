@@ -6,16 +6,12 @@ use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
 use super::{
-    Content, Core, CoreGone, Router, SenderTurn, StoreFailed, StoredMessage, Ticket,
-    admission::Fullness,
-    arrival::NewMessage,
-    key_lookup::KeyRecords,
-    keys::{KeyRecord, PushKey},
-    size::SizeLimit,
+    Content, Core, CoreGone, Router, SenderTurn, StoreFailed, StoredMessage, Ticket, admission::Fullness,
+    key_lookup::KeyRecords, keys::PushKey, size::SizeLimit,
 };
 use crate::{
     address_store::ChannelEntry,
-    channel::{GroupName, Stored},
+    channel::GroupName,
     clock::{Millis, after},
     log::{AppendError, ChannelId, Coming, Idempotency, Log, Position, Record, Sync, Target, Targets},
 };
@@ -186,7 +182,7 @@ impl<L: Log> Core<L> {
         let expires =
             |entry: &ChannelEntry| ttl.or_else(|| entry.config.limits.ttl_ms()).map(|ttl| after(now, ttl));
         for entry in own {
-            let sequence = self.channels[&entry.id].state.next_sequence();
+            let sequence = self.facts.channels[&entry.id].state.next_sequence();
             Target { channel: entry.id, sequence, expires_ms: expires(entry) }.encode(&mut rest);
         }
         others().for_each(|entry| Target::to_come(entry.id, expires(entry)).encode(&mut rest));
@@ -208,7 +204,7 @@ impl<L: Log> Core<L> {
             Ok(position) => position,
             Err(AppendError::Full) => {
                 // Expired keys take room as well.
-                self.keys.sweep_next(now);
+                self.facts.keys.sweep_next(now);
                 self.release_expired_keys();
                 self.wakers.commit.notify_one();
                 return Err(PushRefusal::StoreFull);
@@ -219,27 +215,25 @@ impl<L: Log> Core<L> {
             }
             Err(AppendError::Poisoned) => return Err(PushRefusal::StoreFailed),
         };
-        if let Some(Idempotency { hash, expires_ms, .. }) = key {
-            let lies = KeyRecord { position, alone: false };
-            self.keys.insert(hash, expires_ms, lies, holder(entries), now);
+        self.apply(position, &record, None);
+        if key.is_some() {
             self.release_expired_keys();
         }
         let own = || targets.iter().filter(|target| here.owns(target.channel));
-        self.shared.share(position, own().count() + usize::from(needs_relay));
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
         let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
         if needs_relay {
-            let in_relay = self.in_relay(others().map(|entry| entry.id), content.bytes() as u64);
+            let bytes = content.bytes() as u64;
+            let in_relay = self.in_relay(others().map(|entry| entry.id), bytes);
             let to = others().map(|entry| entry.id);
-            ticket = self.relay((position, content.bytes() as u64), to, ticket, in_relay);
+            ticket = self.relay(bytes, to, ticket, in_relay);
         }
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);
-        let stored = Stored { position, bytes: content.bytes() as u32, enqueued_at: now };
-        let arrived = NewMessage { stored, recorded: StoredMessage { id, content }, group, due_ms };
+        let recorded = StoredMessage { id, content };
         own()
-            .zip(repeat_n(arrived, own().count()))
-            .for_each(|(target, arrived)| self.arrive(target, arrived));
+            .zip(repeat_n(recorded, own().count()))
+            .for_each(|(target, recorded)| self.arrived(target, recorded));
         Ok(Pushed { id, replayed: false, ticket: if durable { ticket } else { Ticket::committed() } })
     }
 }

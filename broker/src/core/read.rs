@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Content, Core, StoreFailed, StoredMessage, UnreadableMessage};
 use crate::{
     channel::{Claim, Sequence},
-    log::{ChannelId, Coming, Log, LogError, Position, Record},
+    log::{ChannelId, Coming, Log, LogError, Position, Read, Record},
 };
 
 /// The record of a message, or a read of it.
@@ -36,6 +36,22 @@ impl<L: Log> Core<L> {
             return Ok(Reading::Here(recorded));
         }
         self.read_content(channel_id, sequence, handed, position)
+    }
+
+    /// [`Self::content_of`], where the caller handles an error of the read.
+    pub(super) fn try_content_of(
+        &mut self,
+        channel_id: ChannelId,
+        sequence: Sequence,
+    ) -> Option<Result<Reading, LogError>> {
+        let position = self.message(channel_id, sequence)?.stored.position;
+        if let Some(recorded) = self.contents.get(channel_id, sequence) {
+            return Some(Ok(Reading::Here(recorded)));
+        }
+        Some(self.log.read(position).map(|read| match read {
+            Read::Here(bytes) => Reading::Here(StoredMessage::of(&bytes)),
+            Read::Coming(coming) => Reading::Coming(coming),
+        }))
     }
 
     /// The body of a message, if the message exists.

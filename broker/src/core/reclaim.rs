@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Core, StoreFailed, keys::KeyRecord, pacer::Pacer, reserve::ROOM_AGAIN_AFTER_MS};
+use super::{Core, StoreFailed, pacer::Pacer, records, reserve::ROOM_AGAIN_AFTER_MS};
 use crate::{
     channel::{Message, Sequence},
     clock::Millis,
@@ -157,7 +157,7 @@ impl<L: Log> Core<L> {
             return Ok(Progress::More);
         }
         self.marked.on_this_walk = false;
-        self.inbox.end_walk();
+        self.facts.inbox.end_walk();
         if let Some(held) = self.reclaim.holds.take() {
             return Ok(self.leave_for_now(&format_args!("{held} cannot be read and is still needed")));
         }
@@ -215,7 +215,7 @@ impl<L: Log> Core<L> {
         match *record {
             Record::Message { .. } => self.keep_message(position, record),
             Record::Lease { channel, sequence, .. } | Record::State { channel, sequence, .. } => {
-                self.keep_state(channel, sequence, position, record)
+                self.keep_state(channel, sequence, position)
             }
             Record::Key { .. } => self.keep_key(position, record),
             Record::Removed { channel, sequence, cause } => self.keep_removal(channel, sequence, cause),
@@ -232,7 +232,7 @@ impl<L: Log> Core<L> {
     fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, parcel, moved_from, .. } = *record else { return Ok(()) };
         self.keep_receipt(record)?;
-        let parcel = parcel.filter(|parcel| self.outbox.is_at(*parcel, Some(position)));
+        let parcel = parcel.filter(|parcel| self.is_parcel_at(*parcel, position));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
@@ -259,24 +259,8 @@ impl<L: Log> Core<L> {
             *copied = parcel;
             *idempotency = idempotency.filter(|_| with_key);
         }
-        let to = self.append_copy(&copy)?;
-        for Target { channel, sequence, .. } in live.iter().filter(|target| !target.is_to_come()) {
-            if let Some(channel) = self.channels.get_mut(channel) {
-                channel.state.relocate(*sequence, to);
-            }
-        }
-        if let Some(parcel) = parcel {
-            self.outbox.relocate(parcel, to);
-        }
-        self.shared.relocate(position, to);
-        self.log.release(position);
-        match record.key().filter(|_| with_key) {
-            Some((_, key, _)) => {
-                self.keys.relocate(key.hash, position, KeyRecord { position: to, alone: false });
-            }
-            None => self.keep_key(position, record)?,
-        }
-        Ok(())
+        self.append_copy(&copy, position)?;
+        if with_key { Ok(()) } else { self.keep_key(position, record) }
     }
 
     /// Copies a removal while there are older logs, which may have copies of its message. In its own log a removal
@@ -293,7 +277,7 @@ impl<L: Log> Core<L> {
         let new_from = self.reclaim.new_from.as_ref().and_then(|new_from| new_from.get(&channel));
         let is_new = new_from.is_none_or(|new_from| sequence >= *new_from);
         if !is_new && self.message(channel, sequence).is_none() {
-            self.append_copy(&Record::Removed { channel, sequence, cause })?;
+            self.append_copy(&Record::Removed { channel, sequence, cause }, None)?;
         }
         Ok(())
     }
@@ -303,8 +287,8 @@ impl<L: Log> Core<L> {
         if !self.here.sends(parcel) || !self.has_new_from() {
             return Ok(());
         }
-        if !self.outbox.has_assigned(parcel) && !self.outbox.is_at(parcel, None) {
-            self.append_copy(&Record::ParcelDelivered { parcel })?;
+        if !self.outbox.has_assigned(parcel) && !self.facts.parcels.contains_key(&parcel) {
+            self.append_copy(&Record::ParcelDelivered { parcel }, None)?;
         }
         Ok(())
     }
@@ -321,25 +305,23 @@ impl<L: Log> Core<L> {
     /// before it.
     fn keep_closed(&mut self, channel: ChannelId, record: &Record<'_>) -> Result<(), Stopped> {
         if self.here.owns(channel) && self.log.has_older() {
-            self.append_copy(record)?;
+            self.append_copy(record, None)?;
         }
         Ok(())
     }
 
-    /// Copies the newest state record of a message. Events of time since then have no record; a start processes them
-    /// again.
+    /// Copies the state of a message, if this is its newest record.
     fn keep_state(
         &mut self,
         channel_id: ChannelId,
         sequence: Sequence,
         position: Position,
-        record: &Record<'_>,
     ) -> Result<(), Stopped> {
-        let is_newest =
-            self.message(channel_id, sequence).is_some_and(|message| message.state_at == Some(position));
-        if is_newest {
-            let to = self.append_copy(record)?;
-            self.state_recorded(channel_id, sequence, to);
+        let Some(message) = self.message(channel_id, sequence).map(Cow::into_owned) else { return Ok(()) };
+        if message.state_at == Some(position) {
+            // Not the record itself: events of time since then have none.
+            let state = message.in_phase(message.phase.clone());
+            self.append_copy(&records::state(channel_id, sequence, &state), position)?;
         }
         Ok(())
     }
@@ -348,15 +330,11 @@ impl<L: Log> Core<L> {
     fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         let key = record.key().filter(|_| self.is_key_at(position, record));
         if let Some((channel, idempotency, message_id)) = key {
-            if self.closed.contains(&channel) {
-                self.keys.remove(idempotency.hash, position);
+            if self.facts.closed.contains_key(&channel) {
+                self.facts.keys.remove(idempotency.hash, position);
                 return Ok(());
             }
-            let to = self.append_copy(&Record::Key { channel, idempotency, message_id })?;
-            self.keys.relocate(idempotency.hash, position, KeyRecord { position: to, alone: true });
-            if matches!(record, Record::Key { .. }) {
-                self.log.release(position);
-            }
+            self.append_copy(&Record::Key { channel, idempotency, message_id }, position)?;
         }
         Ok(())
     }
@@ -364,19 +342,25 @@ impl<L: Log> Core<L> {
     /// Whether a record's key is remembered by this record.
     fn is_key_at(&self, position: Position, record: &Record<'_>) -> bool {
         let now = self.clock.now();
-        record.key().is_some_and(|(_, key, _)| self.keys.is_at(key.hash, position, now))
+        record.key().is_some_and(|(_, key, _)| self.facts.keys.is_at(key.hash, position, now))
     }
 
-    pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, Stopped> {
+    /// Appends and applies a copy of the record at `copy_of`, or a record that replaces others.
+    pub(super) fn append_copy(
+        &mut self,
+        record: &Record<'_>,
+        copy_of: impl Into<Option<Position>>,
+    ) -> Result<(), Stopped> {
         let appended = self.append_copied(record);
         if appended == Err(AppendError::Full) {
             return Err(Stopped::NoRoom);
         }
         let position = self.check_appended(appended)?;
+        self.apply(position, record, copy_of.into());
         self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
         // Nothing waits for a copy: it is synced before the original is freed.
         let _ = self.appended(Sync::Later);
-        Ok(position)
+        Ok(())
     }
 
     /// Reports a written batch, with or without copies, to the pacer.
@@ -385,6 +369,6 @@ impl<L: Log> Core<L> {
     }
 
     pub(super) fn message(&self, channel_id: ChannelId, sequence: Sequence) -> Option<Cow<'_, Message>> {
-        self.channels.get(&channel_id)?.state.message(sequence)
+        self.facts.channels.get(&channel_id)?.state.message(sequence)
     }
 }

@@ -3,7 +3,7 @@
 use restante_wire::DeadLetterCause;
 
 use crate::{
-    channel::{DeadLetter, Ended, Granted, LeaseCounts, Message, Phase, Sequence},
+    channel::{DeadLetter, Ended, Granted, LeaseCounts, MessageState, Phase, Sequence},
     clock::{Mark, Wall},
     log::{self, ChannelId, Record, RecordedPhase},
 };
@@ -20,8 +20,8 @@ pub(super) fn lease(channel: ChannelId, granted: &Granted) -> Record<'static> {
 }
 
 /// A message's state record.
-pub(super) fn state(channel: ChannelId, sequence: Sequence, message: &Message) -> Record<'_> {
-    let Message { lease_counts: LeaseCounts { last, uncounted, start }, expires_at, phase, .. } = message;
+pub(super) fn state(channel: ChannelId, sequence: Sequence, state: &MessageState) -> Record<'_> {
+    let MessageState { lease_counts: LeaseCounts { last, uncounted, start }, expires_at, phase } = state;
     Record::State {
         channel,
         sequence,

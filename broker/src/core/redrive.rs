@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Core, EVENTS_PER_TURN, Reading, StoreFailed, StoredMessage, Ticket, dead_letter::MoveCause,
+    Core, EVENTS_PER_TURN, Reading, StoreFailed, StoredMessage, Ticket, dead_letter::MoveCause, records,
     reserve::SETTLE_BYTES,
 };
 use crate::{
@@ -71,10 +71,12 @@ impl<L: Log> Core<L> {
                 None if !self.has_room_for_state(Purpose::Change) => false,
                 None => {
                     let expires_at = entry.config.limits.ttl_ms().map(|ttl| after(now, ttl));
-                    let channel = self.channels.get_mut(&channel_id);
-                    let redriven = channel.is_some_and(|channel| channel.state.redrive(sequence, expires_at));
-                    self.record_state(channel_id, sequence, Purpose::Change)?;
-                    redriven
+                    let channel = self.facts.channels.get(&channel_id);
+                    let to = channel.and_then(|channel| channel.state.decide_redrive(sequence, expires_at));
+                    if let Some(to) = &to {
+                        self.write(&records::state(channel_id, sequence, to), Purpose::Change)?;
+                    }
+                    to.is_some()
                 }
             };
             if !done {
@@ -87,7 +89,7 @@ impl<L: Log> Core<L> {
         let ticket = self.appended_some(moved);
         self.serve_waiting(channel_id);
         self.touch(channel_id);
-        let left = self.channels.get(&channel_id).map_or(0, |channel| channel.state.count(State::Dead));
+        let left = self.facts.channels.get(&channel_id).map_or(0, |channel| channel.state.count(State::Dead));
         Ok(RedriveTurn { moved, unreadable, left, next, coming, ticket })
     }
 
@@ -126,8 +128,8 @@ impl<L: Log> Core<L> {
     ) -> Result<(), StoreFailed> {
         if self.remove_message(channel_id, sequence, RemovalCause::Dropped)? {
             self.metrics.dropped.inc();
-            if let Some(channel) = self.channels.get(&channel_id) {
-                channel.counters.dropped.fetch_add(1, Relaxed);
+            if let Some(channel) = self.facts.channels.get(&channel_id) {
+                channel.live.counters.dropped.fetch_add(1, Relaxed);
             }
         }
         Ok(())
@@ -143,33 +145,25 @@ impl<L: Log> Core<L> {
         if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
             return Ok(false);
         }
-        let channel = self.channels.get_mut(&channel_id);
-        let Some(message) = channel.and_then(|channel| channel.state.remove(sequence)) else {
+        if self.message(channel_id, sequence).is_none() {
             return Ok(true);
-        };
-        self.append(&Record::Removed { channel: channel_id, sequence, cause }, Purpose::Settle)?;
+        }
+        self.write(&Record::Removed { channel: channel_id, sequence, cause }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
-        self.message_removed(channel_id, sequence, &message);
+        self.message_left(channel_id, sequence);
         Ok(true)
     }
 
-    /// Records the expiry of a message that has left its channel.
-    pub(super) fn expired(
-        &mut self,
-        channel_id: ChannelId,
-        sequence: Sequence,
-        message: &crate::channel::Message,
-    ) -> Result<(), StoreFailed> {
+    /// Removes a message that expired. The caller has checked the room.
+    pub(super) fn expire(&mut self, channel_id: ChannelId, sequence: Sequence) -> Result<(), StoreFailed> {
         self.metrics.expired.inc();
-        if let Some(channel) = self.channels.get(&channel_id) {
-            channel.counters.expired.fetch_add(1, Relaxed);
+        if let Some(channel) = self.facts.channels.get(&channel_id) {
+            channel.live.counters.expired.fetch_add(1, Relaxed);
         }
-        self.append(
-            &Record::Removed { channel: channel_id, sequence, cause: RemovalCause::Expired },
-            Purpose::Settle,
-        )?;
+        let cause = RemovalCause::Expired;
+        self.write(&Record::Removed { channel: channel_id, sequence, cause }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
-        self.message_removed(channel_id, sequence, message);
+        self.message_left(channel_id, sequence);
         Ok(())
     }
 }

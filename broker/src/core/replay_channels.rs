@@ -8,7 +8,10 @@ use super::{
     Replay,
     ownership::{ChannelEvidence, ChannelName},
 };
-use crate::log::{ChannelId, Record};
+use crate::{
+    channel::ChannelState,
+    log::{ChannelId, Record},
+};
 
 /// The UIDs of channel ids in the address store.
 pub(crate) struct KnownUids(Box<dyn Fn(ChannelId) -> Option<Uuid> + Send>);
@@ -73,32 +76,24 @@ impl Replay {
         }
     }
 
-    /// Adds a deletion: all earlier records of the channel are dead.
-    pub(super) fn closed(&mut self, channel: ChannelId, uid: Uuid) {
-        self.closed.insert(channel, uid);
-        if let Some(mut state) = self.channels.remove(&channel) {
-            self.empty(&mut state);
-        }
-    }
-
     /// The evidence of channels that the address store does not know. Expired keys count as well: clocks may differ
     /// between two runs.
     pub(crate) fn channel_evidence(&mut self) -> ChannelEvidence {
         let mut evidence = std::mem::take(&mut self.evidence);
         let is_unknown = |channel: &ChannelId| (self.known.0)(*channel).is_none();
-        let stored = self.channels.iter().filter(|(_, state)| state.messages_count() > 0);
+        let stored = self.channels().filter(|(_, state)| state.messages_count() > 0);
         // There are millions of keys, of few channels.
         let of_keys: HashSet<ChannelId, foldhash::fast::RandomState> =
-            self.keys.values().map(|key| key.channel).collect();
-        let holding = stored.map(|(channel, _)| *channel).chain(of_keys);
+            self.facts.keys.0.values().map(|key| key.channel).collect();
+        let holding = stored.map(|(channel, _)| channel).chain(of_keys);
         (evidence.holding, evidence.holding_known) = holding.partition(is_unknown);
-        let leaving = self.leaving.iter();
-        let to_come = leaving
-            .flat_map(|(from, leaving)| leaving.to_come.iter().map(|target| (*from, target.channel)))
+        let open = self.facts.parcels.iter();
+        let to_come = open
+            .flat_map(|(from, open)| open.to_come.iter().map(|target| (*from, target.channel)))
             .filter(|(_, channel_id)| is_unknown(channel_id))
             .collect();
         evidence.to_come = to_come;
-        evidence.closed.clone_from(&self.closed);
+        evidence.closed.clone_from(&self.facts.closed);
         evidence
     }
 
@@ -108,11 +103,28 @@ impl Replay {
             return;
         }
         for channel_id in channel_ids {
-            if let Some(mut state) = self.channels.remove(channel_id) {
-                self.empty(&mut state);
+            if let Some(channel) = self.facts.channels.remove(channel_id) {
+                self.release_all(&channel.state);
             }
         }
-        self.keys.retain(|_, key| !channel_ids.contains(&key.channel));
+        self.drop_keys(channel_ids);
+    }
+
+    /// Releases the records of all messages of a channel.
+    pub(super) fn release_all(&mut self, state: &ChannelState) {
+        let Self { facts, dead, .. } = self;
+        let mut release = |position| dead.push(position);
+        state.messages().for_each(|(_, message)| facts.release_message(&message, &mut release));
+    }
+
+    /// Drops the keys of some channels.
+    pub(super) fn drop_keys(&mut self, channel_ids: &HashSet<ChannelId>) {
+        let Self { facts, dead, .. } = self;
+        facts.keys.0.retain(|_, key| {
+            let stays = !channel_ids.contains(&key.channel);
+            dead.extend((!stays && key.alone).then_some(key.position));
+            stays
+        });
     }
 }
 

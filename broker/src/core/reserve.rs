@@ -2,10 +2,7 @@
 //! full disk every message can still be leased, and every leased one settled.
 
 use super::Core;
-use crate::{
-    channel::Sequence,
-    log::{ChannelId, Log, Position, Purpose},
-};
+use crate::log::{ChannelId, Log, Purpose};
 
 /// Bytes of a message's state record, without the reason of a reject.
 pub(super) const STATE_BYTES: usize = 56;
@@ -26,22 +23,11 @@ impl<L: Log> Core<L> {
         self.log.has_room(purpose, STATE_BYTES)
     }
 
-    /// Notes the position of a message's state record, and releases the previous one.
-    pub(super) fn state_recorded(&mut self, channel_id: ChannelId, sequence: Sequence, position: Position) {
-        let before = match self.channels.get_mut(&channel_id) {
-            Some(channel) => channel.state.record_at(sequence, position),
-            None => Some(position),
-        };
-        if let Some(before) = before {
-            self.log.release(before);
-        }
-    }
-
     /// Updates the reserve after a change of a channel's messages.
     pub(super) fn update_reserve(&mut self, channel_id: ChannelId) {
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return };
+        let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return };
         let owed = channel.state.pending_records();
-        let before = std::mem::replace(&mut channel.reserved_records, owed);
+        let before = std::mem::replace(&mut channel.live.reserved_records, owed);
         if before != owed {
             self.change_reserve(before, owed);
         }
@@ -57,7 +43,7 @@ impl<L: Log> Core<L> {
 
     /// Releases the records of expired keys.
     pub(super) fn release_expired_keys(&mut self) {
-        for position in self.keys.take_expired_records() {
+        for position in self.facts.keys.take_expired_records() {
             self.log.release(position);
         }
     }

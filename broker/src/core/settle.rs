@@ -82,20 +82,22 @@ impl<L: Log> Core<L> {
         self.leased_channel(channel_id)?;
         self.needs_room(Purpose::Settle, SETTLE_BYTES)?;
         let channel = self.leased_channel(channel_id)?;
-        let Some(message) = channel.state.settle(claim, now)? else {
+        if !channel.state.decide_settle(claim, now)? {
             // A repeated settle gets the same answer, and the first one may still be in the open batch. A message that
             // left without a settle may have done so without a sync.
             return Ok(self.ticket_so_far(Sync::Now));
-        };
-        channel.counters.settled.fetch_add(1, Relaxed);
+        }
+        channel.live.counters.settled.fetch_add(1, Relaxed);
+        let enqueued_at =
+            channel.state.message(claim.sequence).map_or(now, |message| message.stored.enqueued_at);
         self.metrics.settled.inc();
-        let residence = now.saturating_sub(message.stored.enqueued_at);
-        self.metrics.residence_seconds.observe(residence as f64 / 1000.0);
-        self.append(
-            &Record::Removed { channel: channel_id, sequence: claim.sequence, cause: RemovalCause::Settled },
+        self.metrics.residence_seconds.observe(now.saturating_sub(enqueued_at) as f64 / 1000.0);
+        let cause = RemovalCause::Settled;
+        self.write(
+            &Record::Removed { channel: channel_id, sequence: claim.sequence, cause },
             Purpose::Settle,
         )?;
-        self.message_removed(channel_id, claim.sequence, &message);
+        self.message_left(channel_id, claim.sequence);
         let ticket = self.settle_ticket(channel_id);
         self.after_lease(channel_id);
         Ok(ticket)
@@ -114,10 +116,10 @@ impl<L: Log> Core<L> {
         self.needs_room(Purpose::Settle, STATE_BYTES)?;
         let reason = reason.filter(|reason| self.log.has_room(Purpose::Store, STATE_BYTES + reason.len()));
         let channel = self.leased_channel(channel_id)?;
-        if !channel.state.reject(claim, reason, &channel.policy, now)? {
+        let Some(to) = channel.state.decide_reject(claim, reason, &channel.live.policy, now)? else {
             return Ok(self.ticket_so_far(Sync::Now));
-        }
-        self.record_dead_letter(channel_id, claim.sequence)?;
+        };
+        self.record_dead_letter(channel_id, claim.sequence, to)?;
         let ticket = self.settle_ticket(channel_id);
         self.after_lease(channel_id);
         Ok(ticket)
@@ -135,17 +137,17 @@ impl<L: Log> Core<L> {
         self.leased_channel(channel_id)?;
         let has_room = self.needs_room(Purpose::Change, STATE_BYTES);
         let channel = self.leased_channel(channel_id)?;
-        let max_seconds = channel.entry.config.limits.max_delay_seconds;
+        let max_seconds = channel.live.entry.config.limits.max_delay_seconds;
         if delay.is_some_and(|delay| delay > Millis::from(max_seconds) * 1000) {
             return Err(SettleRefusal::DelayTooLong { max_seconds });
         }
         has_room?;
-        match channel.state.release(claim, counted, delay, &channel.policy, now)? {
+        match channel.state.decide_release(claim, counted, delay, &channel.live.policy, now)? {
             Released::Repeated => return Ok(self.ticket_so_far(Sync::Later)),
-            Released::DeadLettered => self.record_dead_letter(channel_id, claim.sequence)?,
-            Released::Requeued => {
+            Released::DeadLettered(to) => self.record_dead_letter(channel_id, claim.sequence, to)?,
+            Released::Requeued(to) => {
+                self.write(&records::state(channel_id, claim.sequence, &to), Purpose::Change)?;
                 self.lease_ended(channel_id, claim.sequence);
-                self.record_state(channel_id, claim.sequence, Purpose::Change)?;
             }
         }
         self.metrics.released.inc();
@@ -165,8 +167,8 @@ impl<L: Log> Core<L> {
         self.leased_channel(channel_id)?;
         self.needs_room(Purpose::Change, STATE_BYTES)?;
         let channel = self.leased_channel(channel_id)?;
-        let lease = bounded_lease(&channel.entry.config.delivery, seconds);
-        let granted = channel.state.renew(claim, after(now, lease), now)?;
+        let lease = bounded_lease(&channel.live.entry.config.delivery, seconds);
+        let granted = channel.state.decide_renewal(claim, after(now, lease), now)?;
         let ticket = self.record_lease(channel_id, &granted)?;
         self.touch(channel_id);
         Ok(Renewed { granted, lease, ticket })
@@ -175,12 +177,16 @@ impl<L: Log> Core<L> {
     /// The channel of a lease, created if necessary: after a restart the log may have none of its messages, but the
     /// channel exists.
     fn leased_channel(&mut self, channel_id: ChannelId) -> Result<&mut Channel, SettleRefusal> {
-        if !self.channels.contains_key(&channel_id)
+        if !self.facts.channels.contains_key(&channel_id)
             && let Some(entry) = self.store.by_id(channel_id)
         {
             let _ = self.channel(&entry);
         }
-        self.channels.get_mut(&channel_id).map(|channel| &mut **channel).ok_or(SettleRefusal::ChannelDeleted)
+        self.facts
+            .channels
+            .get_mut(&channel_id)
+            .map(|channel| &mut **channel)
+            .ok_or(SettleRefusal::ChannelDeleted)
     }
 
     /// Refuses an operation without room for its record, before anything has changed.
@@ -188,27 +194,10 @@ impl<L: Log> Core<L> {
         self.log.has_room(purpose, bytes).then_some(()).ok_or(SettleRefusal::StoreFull)
     }
 
-    /// Appends a message's state record. The caller has checked the room.
-    pub(super) fn record_state(
-        &mut self,
-        channel_id: ChannelId,
-        sequence: u64,
-        purpose: Purpose,
-    ) -> Result<(), StoreFailed> {
-        let Some(message) =
-            self.channels.get(&channel_id).and_then(|channel| channel.state.message(sequence))
-        else {
-            return Ok(());
-        };
-        let appended = self.log.append(&records::state(channel_id, sequence, &message), purpose);
-        let position = self.check_appended(appended)?;
-        self.state_recorded(channel_id, sequence, position);
-        Ok(())
-    }
-
     /// The ticket of a settle: at once for a channel that does not outlive a restart.
     fn settle_ticket(&mut self, channel_id: ChannelId) -> Ticket {
-        let durability = self.channels.get(&channel_id).map(|channel| channel.entry.config.durability);
+        let durability =
+            self.facts.channels.get(&channel_id).map(|channel| channel.live.entry.config.durability);
         match durability {
             Some(Durability::Memory) => {
                 let _ = self.appended(Sync::Later);

@@ -7,29 +7,31 @@ use restante_wire::channel::Durability;
 use uuid::Uuid;
 
 use super::{
-    Channel, Core, CounterRegistry, Holder, Limits, PerChannel, Placement, StartError,
+    Channel, Core, CounterRegistry, Holder, Limits, Placement, StartError,
     channel_names::NamedChannels,
     clock_mark::LastMark,
     contents::HotContents,
+    facts::{Facts, OpenParcel},
     handout::Handouts,
     idle::IdleChannels,
     ids::Ids,
     in_flight::InFlight,
     keys::{KeyRecord, KeyTable},
+    live::Serving,
     ownership::{self, ChannelEvidence},
     pending_moves::PendingMoves,
     reclaim::Reclaim,
     relay::{InRelay, LeftParcel, Outbox},
-    replay::{LeavingParcel, Replay, ReplayedKey},
+    replay::{Replay, ReplayedKey, ReplayedKeys},
     replay_channels::KnownUids,
     timers::ChannelTimers,
 };
 use crate::{
     address_store::{AddressStore, ApplyError},
-    channel::LeaseSealer,
+    channel::{ChannelState, LeaseSealer},
     clock::{Clock, Past},
     first_failure::FirstFailure,
-    log::{BatchNumber, ChannelId, Log, LogError, Sync},
+    log::{BatchNumber, ChannelId, Log, LogError, Position, Sync},
     metrics::Metrics,
     shared::Shared,
 };
@@ -98,6 +100,12 @@ impl<L: Log> ReplayedLog<L> {
         Ok(Self { log, here, replay, epoch: 0 })
     }
 
+    /// The facts in the log.
+    #[cfg(test)]
+    pub(super) fn facts(&mut self) -> &mut Facts<super::replay::Replaying> {
+        &mut self.replay.facts
+    }
+
     /// The times in the log.
     pub fn past(&self) -> Past {
         self.replay.past
@@ -118,7 +126,7 @@ impl<L: Log> ReplayedLog<L> {
             evidence.add(found.replay.channel_evidence());
         }
         evidence.to_come.retain(|(from, channel_id)| {
-            !all.iter().any(|found| found.replay.inbox.knows(*from, *channel_id))
+            !all.iter().any(|found| found.replay.facts.inbox.knows(*from, *channel_id))
         });
         let (is_known, is_taken) =
             (|channel_id| store.is_known(channel_id), |uid| store.by_uid(uid).is_some());
@@ -143,7 +151,7 @@ impl<L: Log> ReplayedLog<L> {
             found.replay.drop_channels(&deleted);
             // A log may have lost the record of a deletion, which only a later channel of the same name shows. On a full
             // disk the deletion is missing in the address store, too.
-            found.replay.closed.extend(completed.iter().copied());
+            found.replay.facts.closed.extend(completed.iter().copied());
         }
         Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect())?)
     }
@@ -190,6 +198,16 @@ impl Limits {
     }
 }
 
+/// Removes all messages of a channel; its used sequences stay known.
+fn empty(facts: &mut Facts<Serving>, state: &ChannelState, dead: &mut Vec<Position>) -> ChannelState {
+    for (_, message) in state.messages() {
+        facts.release_message(&message, &mut |position| dead.push(position));
+    }
+    let mut emptied = ChannelState::default();
+    emptied.begin_at(state.next_sequence());
+    emptied
+}
+
 impl<L: Log> Core<L> {
     /// Creates a shard from a replayed log, once all its records [have an owner](ReplayedLog::find_owners). Messages of
     /// channels with durability `Memory` are dropped.
@@ -198,8 +216,11 @@ impl<L: Log> Core<L> {
         let Common { store, sealer, limits, metrics, counters, failure, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
-        let mut idempotency = KeyTable::new(keys, now);
-        for (hash, ReplayedKey { position, expires_at, channel, alone }) in replay.keys.drain() {
+        let longest = log.longest_record();
+        let replayed = std::mem::replace(&mut replay.facts, Facts::new(here, ReplayedKeys::default()));
+        let (mut facts, states, ReplayedKeys(replayed_keys)) =
+            replayed.serve::<Serving>(KeyTable::new(keys, now));
+        for (hash, ReplayedKey { position, expires_at, channel, alone }) in replayed_keys {
             if expires_at <= now {
                 replay.dead.extend(alone.then_some(position));
                 continue;
@@ -207,44 +228,47 @@ impl<L: Log> Core<L> {
             let entry = store.by_id(channel);
             let namespace = entry.as_ref().map_or("", |entry| &entry.config.namespace);
             let lies = KeyRecord { position, alone };
-            idempotency.insert(hash, expires_at, lies, (channel, namespace), now);
+            facts.keys.insert(hash, expires_at, lies, (channel, namespace), now);
         }
-        let mut channels = PerChannel::<Box<Channel>>::default();
         // Deleted channels that the address store still has stay closed.
-        let closed: HashSet<ChannelId> =
-            replay.closed.keys().copied().filter(|channel_id| store.is_known(*channel_id)).collect();
-        closed.iter().for_each(|channel_id| counters.get_or_insert(*channel_id).in_relay.close(true));
-        for (channel_id, mut state) in std::mem::take(&mut replay.channels) {
+        facts.closed.retain(|channel_id, _| store.is_known(*channel_id));
+        for channel_id in facts.closed.keys() {
+            counters.get_or_insert(*channel_id).in_relay.close(true);
+        }
+        for (channel_id, channel) in states {
+            let mut state = channel.state;
             match store.by_id(channel_id) {
                 Some(entry) => {
                     if entry.config.durability == Durability::Memory {
-                        replay.empty(&mut state);
+                        state = empty(&mut facts, &state, &mut replay.dead);
                     }
-                    channels.insert(channel_id, Box::new(Channel::new(entry, state, &counters, &disk)));
+                    let channel = Channel::new(entry, state, &counters, &disk);
+                    facts.channels.insert(channel_id, Box::new(channel));
                 }
                 // An empty channel without an address is not missed.
                 None if state.messages_count() == 0 => {}
                 None => return Err(StartError::NoOwner(channel_id)),
             }
         }
+        let channels = &facts.channels;
         let is_there = |channel_id, sequence| {
             channels.get(&channel_id).is_some_and(|channel| channel.state.message(sequence).is_some())
         };
-        if let Some((channel_id, bytes)) = replay.too_long(is_there) {
+        if let Some((channel_id, bytes)) = replay.too_long(&facts.parcels, is_there) {
             let channel = store.by_id(channel_id).map(|entry| entry.config.qualified_name());
             // A parcel for a channel that was deleted meanwhile must still be copied until it is removed.
             let channel = channel.unwrap_or_else(|| format!("{channel_id}"));
-            return Err(StartError::TooLong { channel, bytes, longest: log.longest_record() });
+            return Err(StartError::TooLong { channel, bytes, longest });
         }
         let before =
             channels.iter().map(|(channel_id, channel)| (*channel_id, channel.state.next_sequence()));
         let before = log.has_older().then(|| before.collect());
-        let left = replay.leaving.iter().map(|(id, LeavingParcel { message, to_come, .. })| {
-            let (position, bytes) = (message.stored.position, message.stored.bytes.into());
+        let left = facts.parcels.iter().map(|(id, OpenParcel { message, to_come, .. })| {
+            let bytes = message.stored.bytes.into();
             let to: Vec<_> = to_come.iter().map(|target| target.channel).collect();
             let counters = |channel_id| counters.get_or_insert(channel_id);
             let in_relay = InRelay::new(&store, counters, to.iter().copied(), bytes);
-            LeftParcel { id: *id, position, bytes, to, in_relay }
+            LeftParcel { id: *id, bytes, to, in_relay }
         });
         let outbox = Outbox::new(here, epoch, left.collect());
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
@@ -252,7 +276,7 @@ impl<L: Log> Core<L> {
             worker = here.core,
             channels = channels.len(),
             messages,
-            keys = idempotency.count(),
+            keys = facts.keys.count(),
             "replayed the log"
         );
         let mut core = Self {
@@ -263,20 +287,16 @@ impl<L: Log> Core<L> {
             start,
             sealer,
             limits,
-            channels,
+            facts,
             idle: IdleChannels::default(),
-            closed,
             ids: Ids::new(),
             counters,
             contents: HotContents::new(limits.hot_bytes as u64),
             disk,
-            shared: replay.shared,
             named: NamedChannels::default(),
-            keys: idempotency,
             waiting_keys: HashSet::new(),
             moves: PendingMoves::new(),
             outbox,
-            inbox: replay.inbox,
             timers: ChannelTimers::default(),
             reserved_records: 0,
             reclaim: Reclaim::since(before),
@@ -297,14 +317,14 @@ impl<L: Log> Core<L> {
             wakers: super::Wakers::default(),
         };
         if core.log.has_older() {
-            let messages = core.channels.values().flat_map(|channel| channel.state.messages());
+            let messages = core.facts.channels.values().flat_map(|channel| channel.state.messages());
             let lie = messages.flat_map(|(_, message)| [Some(message.stored.position), message.state_at]);
             let held: Vec<_> = lie.flatten().collect();
             held.into_iter().for_each(|position| core.log.hold(position));
         }
         replay.dead.into_iter().for_each(|position| core.log.release(position));
         core.resume_naming(replay.newest_part);
-        let channel_ids: Vec<_> = core.channels.keys().copied().collect();
+        let channel_ids: Vec<_> = core.facts.channels.keys().copied().collect();
         channel_ids.into_iter().for_each(|channel_id| core.touch(channel_id));
         // The first commit may be far off, and parcels that are stuck should show before.
         core.publish_samples();

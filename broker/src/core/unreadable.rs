@@ -135,7 +135,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Reports an unreadable message and makes it a dead letter, unless that was done before.
-    fn message_unreadable(
+    pub(super) fn message_unreadable(
         &mut self,
         channel_id: ChannelId,
         sequence: Sequence,
@@ -162,17 +162,18 @@ impl<L: Log> Core<L> {
         if error.is_of_the_disk() && !self.is_local_damage() {
             return self.check_log(Err(error));
         }
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return Ok(unread) };
-        let name = channel.entry.config.qualified_name();
+        let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return Ok(unread) };
+        let name = channel.live.entry.config.qualified_name();
         self.metrics.unreadable.inc();
         let id = unread.id.map(tracing::field::display);
         tracing::warn!(channel = name, sequence, id, %error, "a message is unreadable; it becomes a dead letter of its channel");
         // A dead letter keeps its cause and its place.
-        if !matches!(phase, Some(Phase::Dead(_))) {
-            channel.state.mark_unreadable(sequence, &unread.why, self.clock.now());
-            channel.counters.dead_lettered.fetch_add(1, Relaxed);
+        if !matches!(phase, Some(Phase::Dead(_)))
+            && let Some(dead) = channel.state.decide_unreadable(sequence, &unread.why, self.clock.now())
+        {
+            channel.live.counters.dead_lettered.fetch_add(1, Relaxed);
             self.metrics.dead_lettered.inc();
-            self.keep_dead_letter(channel_id, sequence)?;
+            self.keep_dead_letter(channel_id, sequence, &dead)?;
             let _ = self.appended(crate::log::Sync::Later);
             self.touch(channel_id);
         }
@@ -182,16 +183,17 @@ impl<L: Log> Core<L> {
     /// Names a message of which only the head is readable, if it is still in a channel or in relay.
     pub(super) fn needed(&self, position: Position, head: &Record<'_>) -> Option<String> {
         let Record::Message { targets, parcel, message_id, .. } = head else { return None };
-        let in_relay = parcel.is_some_and(|parcel| self.outbox.is_at(parcel, Some(position)));
+        let in_relay = parcel.is_some_and(|parcel| self.is_parcel_at(parcel, position));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
                 || (in_relay && target.is_to_come())
         };
         let target = targets.iter().find(lives)?;
-        let channel = self.channels.get(&target.channel);
-        let of = channel
-            .map_or_else(String::new, |channel| format!(" of {}", channel.entry.config.qualified_name()));
+        let channel = self.facts.channels.get(&target.channel);
+        let of = channel.map_or_else(String::new, |channel| {
+            format!(" of {}", channel.live.entry.config.qualified_name())
+        });
         Some(format!("message {}{of}", Uuid::from_u128(*message_id)))
     }
 

@@ -2,10 +2,7 @@
 
 use restante_wire::channel::Order;
 
-use super::{
-    super::{Released, State},
-    *,
-};
+use super::{super::State, acting::Released, *};
 
 fn next(state: &mut ChannelState) -> Option<(u64, Claim)> {
     let granted = state.lease_next(100, START)?;

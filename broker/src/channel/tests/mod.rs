@@ -1,6 +1,7 @@
 //! The state machine: each row of the contract's table of states, each rule separately, and random operations against a
 //! model that is a plain list.
 
+mod acting;
 mod groups;
 mod model;
 mod rules;

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use restante_wire::channel::Order;
 
 use super::{
-    super::{Released, Sequence, State, message::Phase},
+    super::{Sequence, State, message::Phase},
+    acting::Released,
     *,
 };
 

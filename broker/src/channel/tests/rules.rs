@@ -3,7 +3,8 @@
 use restante_wire::{DeadLetterCause, channel::Backoff};
 
 use super::{
-    super::{Elapsed, Policy, Released, State, message::Phase},
+    super::{Policy, State, message::Phase},
+    acting::{Elapsed, Released},
     *,
 };
 

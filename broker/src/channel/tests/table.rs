@@ -3,7 +3,8 @@
 use restante_wire::{DeadLetterCause, channel::Backoff};
 
 use super::{
-    super::{Elapsed, Policy, Refusal, Released, State, message::Phase},
+    super::{Policy, Refusal, State, message::Phase},
+    acting::{Elapsed, Released},
     *,
 };
 

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     core::{Core, reclaim::Stopped},
-    log::{
-        ChannelId, Log, MovedFrom, ParcelId, ParcelNumber, Position, Record, RemovalCause, Target, Targets,
-    },
+    log::{ChannelId, Log, MovedFrom, ParcelId, ParcelNumber, Record, RemovalCause, Target, Targets},
 };
 
 /// The parcels that were stored and may arrive again.
@@ -50,6 +48,14 @@ impl Inbox {
         if self.floors.contains_key(&shard) {
             self.raise(shard, floor);
         }
+    }
+
+    /// The floors, and the receipts from them on.
+    #[cfg(test)]
+    pub(in crate::core) fn described(
+        &self,
+    ) -> (BTreeMap<u32, ParcelNumber>, BTreeSet<(ParcelId, ChannelId)>) {
+        (self.floors.clone(), self.receipts.clone())
     }
 
     /// The floor of a shard.
@@ -102,7 +108,7 @@ fn receipt_of<T>(
 impl<L: Log> Core<L> {
     /// The origin of parcels reports its floor.
     pub(super) fn floor_told(&mut self, shard: u32, floor: ParcelNumber) {
-        self.inbox.raise_known(shard, floor);
+        self.facts.inbox.raise_known(shard, floor);
     }
 
     /// Copies the receipt of a parcel whose message is gone from its channels, if the parcel may arrive again.
@@ -114,23 +120,20 @@ impl<L: Log> Core<L> {
         self.keep_floor(parcel.shard)?;
         let gone = targets.iter().filter(|target| self.message(target.channel, target.sequence).is_none());
         let owed: Vec<_> =
-            gone.filter(|target| self.inbox.receipts.contains(&(parcel, target.channel))).collect();
+            gone.filter(|target| self.facts.inbox.receipts.contains(&(parcel, target.channel))).collect();
         if owed.is_empty() {
             return Ok(());
         }
-        let position: Position = receipt_of(record, owed.into_iter(), |taken| self.append_copy(taken))?;
-        // Its body is not needed.
-        self.log.release(position);
-        Ok(())
+        receipt_of(record, owed.into_iter(), |taken| self.append_copy(taken, None))
     }
 
     /// The walked part of the log has a floor of this shard, perhaps the newest: writes the newest, once per walk. It
     /// also covers the receipts in this part that are no longer needed.
     pub(in crate::core) fn keep_floor(&mut self, shard: u32) -> Result<(), Stopped> {
-        if let Some(floor) = self.inbox.floors.get(&shard).copied()
-            && self.inbox.copied.insert(shard)
+        if let Some(floor) = self.facts.inbox.floors.get(&shard).copied()
+            && self.facts.inbox.copied.insert(shard)
         {
-            self.append_copy(&Record::ParcelFloor { shard, floor })?;
+            self.append_copy(&Record::ParcelFloor { shard, floor }, None)?;
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ pub(in crate::core) struct Outbox {
     shard: u32,
     /// The number of the next parcel.
     next: ParcelNumber,
+    /// Parcels in the log.
     parcels: BTreeMap<ParcelId, StoredParcel>,
     /// Parcels whose removal is not committed. The lowest of a shard is its floor.
     open: BTreeSet<ParcelId>,
@@ -38,8 +39,6 @@ pub(in crate::core) struct Outbox {
 /// A parcel in the log.
 #[derive(Debug)]
 struct StoredParcel {
-    /// The position of its record.
-    position: Position,
     bytes: u64,
     /// Finished when every shard has it.
     delivered: Arc<CommitBatch>,
@@ -63,7 +62,6 @@ pub(super) struct Parcel {
 #[derive(Debug)]
 pub(in crate::core) struct LeftParcel {
     pub(in crate::core) id: ParcelId,
-    pub(in crate::core) position: Position,
     pub(in crate::core) bytes: u64,
     /// The channels to come.
     pub(in crate::core) to: Vec<ChannelId>,
@@ -83,10 +81,10 @@ impl Outbox {
             bytes: 0,
             waiting: Vec::new(),
         };
-        for LeftParcel { id, position, bytes, to, in_relay } in left {
+        for LeftParcel { id, bytes, to, in_relay } in left {
             let to = one_per_shard(here, to.into_iter());
             // Nobody waits for it.
-            let _ = outbox.add(id, (position, bytes), to, Ticket::committed(), in_relay);
+            let _ = outbox.add(id, bytes, to, Ticket::committed(), in_relay);
         }
         outbox
     }
@@ -131,37 +129,23 @@ impl Outbox {
         shard == self.shard && number >= self.begin() && number < self.next
     }
 
-    /// Whether a parcel exists, and at this position, if one is given.
-    pub(in crate::core) fn is_at(&self, id: ParcelId, position: Option<Position>) -> bool {
-        let stored = self.parcels.get(&id);
-        stored.is_some_and(|stored| position.is_none_or(|position| stored.position == position))
-    }
-
-    /// A parcel's record was copied to another position.
-    pub(in crate::core) fn relocate(&mut self, id: ParcelId, to: Position) {
-        if let Some(held) = self.parcels.get_mut(&id) {
-            held.position = to;
-        }
-    }
-
-    /// A ticket for the delivery of the parcel with this record, if it still exists. Searches all parcels.
-    pub(in crate::core) fn ticket_of(&self, position: Position) -> Option<Ticket> {
-        let held = self.parcels.values().find(|held| held.position == position)?;
-        Some(Ticket::of(&held.delivered, Sync::Later))
+    /// A ticket for the delivery of a parcel.
+    fn ticket(&self, id: ParcelId) -> Option<Ticket> {
+        self.parcels.get(&id).map(|stored| Ticket::of(&stored.delivered, Sync::Later))
     }
 
     /// Adds a parcel. Returns a ticket for its delivery.
     fn add(
         &mut self,
         id: ParcelId,
-        (position, bytes): (Position, u64),
+        bytes: u64,
         to: Vec<ChannelId>,
         decided: Ticket,
         in_relay: InRelay,
     ) -> Ticket {
         let delivered = Arc::<CommitBatch>::default();
         let ticket = Ticket::of(&delivered, Sync::Later);
-        self.parcels.insert(id, StoredParcel { position, bytes, delivered: delivered.clone() });
+        self.parcels.insert(id, StoredParcel { bytes, delivered: delivered.clone() });
         self.open.insert(id);
         self.bytes += bytes;
         self.waiting.push(Parcel { id, to, decided, delivered, in_relay });
@@ -186,14 +170,14 @@ impl<L: Log> Core<L> {
     /// delivery.
     pub(in crate::core) fn relay(
         &mut self,
-        (position, bytes): (Position, u64),
+        bytes: u64,
         to: impl Iterator<Item = ChannelId>,
         decided: Ticket,
         in_relay: InRelay,
     ) -> Ticket {
         let (id, to) = (self.outbox.next(), one_per_shard(self.here, to));
         self.outbox.next.count += 1;
-        let ticket = self.outbox.add(id, (position, bytes), to, decided, in_relay);
+        let ticket = self.outbox.add(id, bytes, to, decided, in_relay);
         self.wakers.relay.notify_one();
         ticket
     }
@@ -206,7 +190,7 @@ impl<L: Log> Core<L> {
     /// Reads the record of a parcel.
     pub(in crate::core) fn read_parcel(&mut self, id: ParcelId) -> Result<Option<Read>, StoreFailed> {
         self.alive()?;
-        let position = self.outbox.parcels.get(&id).map(|held| held.position);
+        let position = self.facts.parcels.get(&id).map(|open| open.message.stored.position);
         let read = position.map(|position| self.log.read(position)).transpose();
         read.map_err(|error| self.parcel_unreadable(id, error))
     }
@@ -217,13 +201,24 @@ impl<L: Log> Core<L> {
         if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
             return Ok(None);
         }
-        let Some(StoredParcel { position, bytes, .. }) = self.outbox.parcels.remove(&id) else {
+        let Some(StoredParcel { bytes, .. }) = self.outbox.parcels.remove(&id) else {
             return Ok(Some(Ticket::committed()));
         };
         self.outbox.bytes -= bytes;
-        self.append(&Record::ParcelDelivered { parcel: id }, Purpose::Settle)?;
-        self.release_position(position);
+        self.write(&Record::ParcelDelivered { parcel: id }, Purpose::Settle)?;
         Ok(Some(self.appended(Sync::Now)))
+    }
+
+    /// Whether the record of a parcel that is not delivered lies at a position.
+    pub(in crate::core) fn is_parcel_at(&self, id: ParcelId, position: Position) -> bool {
+        self.facts.parcels.get(&id).is_some_and(|open| open.message.stored.position == position)
+    }
+
+    /// A ticket for the delivery of the parcel with this record, if it still exists. Searches all parcels.
+    pub(in crate::core) fn delivery_ticket(&self, position: Position) -> Option<Ticket> {
+        let mut parcels = self.facts.parcels.iter();
+        let (id, _) = parcels.find(|(_, open)| open.message.stored.position == position)?;
+        self.outbox.ticket(*id)
     }
 }
 
@@ -233,7 +228,7 @@ mod tests {
 
     fn left(shard: u32, epoch: u64, count: u64, bytes: u64) -> LeftParcel {
         let id = ParcelId { shard, number: ParcelNumber { epoch, count } };
-        LeftParcel { id, position: Position::default(), bytes, to: Vec::new(), in_relay: InRelay::default() }
+        LeftParcel { id, bytes, to: Vec::new(), in_relay: InRelay::default() }
     }
 
     fn number(epoch: u64, count: u64) -> ParcelNumber {
@@ -243,8 +238,7 @@ mod tests {
     fn store(outbox: &mut Outbox, bytes: u64) -> ParcelId {
         let id = outbox.next();
         outbox.next.count += 1;
-        let _ =
-            outbox.add(id, (Position::default(), bytes), Vec::new(), Ticket::committed(), InRelay::default());
+        let _ = outbox.add(id, bytes, Vec::new(), Ticket::committed(), InRelay::default());
         id
     }
 

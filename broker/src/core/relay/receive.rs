@@ -5,8 +5,8 @@ use std::iter::repeat_n;
 use bytes::Bytes;
 
 use crate::{
-    channel::{Sequence, Stored},
-    core::{Core, StoreFailed, StoredMessage, Ticket, arrival::NewMessage},
+    channel::Sequence,
+    core::{Core, StoreFailed, StoredMessage, Ticket},
     log::{AppendError, ChannelId, Log, MovedFrom, ParcelId, ParcelNumber, Record, Sync, Target, Targets},
 };
 
@@ -29,7 +29,7 @@ impl<L: Log> Core<L> {
         bytes: &Bytes,
     ) -> Result<Receipt, StoreFailed> {
         self.alive()?;
-        self.inbox.raise(from.shard, floor);
+        self.facts.inbox.raise(from.shard, floor);
         let Ok(Record::Message { targets, enqueued_ms, due_ms, group, message_id, headers, body, .. }) =
             Record::decode(bytes)
         else {
@@ -75,13 +75,10 @@ impl<L: Log> Core<L> {
                 return Err(StoreFailed);
             }
         };
-        self.shared.share(position, there.len());
+        self.apply(position, &record, None);
         let ticket = self.appended(Sync::Now);
-        let stored = Stored { position, bytes: size as u32, enqueued_at: enqueued_ms };
-        let arrived = NewMessage { stored, recorded, group: group.map(Into::into), due_ms };
-        for (target, arrived) in there.iter().zip(repeat_n(arrived, there.len())) {
-            self.inbox.add(from, target.channel);
-            self.arrive(*target, arrived);
+        for (target, recorded) in there.iter().zip(repeat_n(recorded, there.len())) {
+            self.arrived(*target, recorded);
         }
         for (channel_id, sequence) in goes {
             self.drop_message(channel_id, sequence)?;
@@ -96,7 +93,7 @@ impl<L: Log> Core<L> {
     /// The next sequence of a channel in this shard that does not have the parcel; none if the channel is being
     /// deleted.
     fn sequence_for(&mut self, from: ParcelId, channel_id: ChannelId) -> Option<Sequence> {
-        if !self.here.owns(channel_id) || self.inbox.knows(from, channel_id) {
+        if !self.here.owns(channel_id) || self.facts.inbox.knows(from, channel_id) {
             return None;
         }
         let entry = self.store.by_id(channel_id)?;

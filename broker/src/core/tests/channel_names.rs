@@ -43,7 +43,7 @@ fn check_names<L: Log>(core: &mut Core<L>) {
             named.insert((L::part_of(position), channel));
         }
     }
-    for (number, channel) in &core.channels {
+    for (number, channel) in &core.facts.channels {
         for (sequence, message) in channel.state.messages() {
             let part = L::part_of(message.stored.position);
             assert!(named.contains(&(part, *number)), "message {sequence} in part {part}");

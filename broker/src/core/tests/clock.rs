@@ -43,7 +43,7 @@ impl<P: Place> Bench<P> {
     }
 
     fn count(&self, channel: usize, state: State) -> u64 {
-        let channel = self.core.channels.get(&self.entries[channel].id);
+        let channel = self.core.facts.channels.get(&self.entries[channel].id);
         channel.map_or(0, |channel| channel.state.count(state))
     }
 }
@@ -159,7 +159,7 @@ fn a_clock_before_1970_ends_nothing_and_shown_times_continue<P: Place>() {
 fn shown_times<P: Place>(bench: &mut Bench<P>) -> [i64; 3] {
     let id = bench.push(&[0], message("shown")).unwrap().id;
     let delivery = bench.pull(0, 10_000).unwrap();
-    let channel = &bench.core.channels[&bench.entries[0].id];
+    let channel = &bench.core.facts.channels[&bench.entries[0].id];
     let stored = channel.state.message(delivery.granted.sequence).unwrap().stored;
     let clock = bench.core.clock();
     let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();

@@ -5,7 +5,7 @@ use crate::log::Position;
 
 /// The position of the first channel's only message.
 fn place<P: Place>(bench: &Bench<P>) -> Position {
-    let channel = &bench.core.channels[&bench.entries[0].id];
+    let channel = &bench.core.facts.channels[&bench.entries[0].id];
     channel.state.messages().next().unwrap().1.stored.position
 }
 

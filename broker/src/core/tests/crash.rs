@@ -182,10 +182,10 @@ impl World {
         let mut found = Vec::new();
         for (channel, entry) in self.many.entries.clone().into_iter().enumerate() {
             let core = self.many.core(entry.id);
-            let Some(there) = core.channels.get(&entry.id) else { continue };
+            let Some(there) = core.facts.channels.get(&entry.id) else { continue };
             let messages: Vec<_> =
                 there.state.messages().map(|(sequence, message)| (sequence, message.into_owned())).collect();
-            assert_eq!(there.counters.ready(), there.state.count(State::Ready));
+            assert_eq!(there.live.counters.ready(), there.state.count(State::Ready));
             drop(core);
             for (sequence, message) in messages {
                 let position = message.stored.position;

@@ -6,7 +6,7 @@ use super::{many_shards::Many, relay::two_of, *};
 fn counts(many: &Many) -> [u64; 2] {
     [0, 1].map(|channel| {
         let number = many.entries[channel].id;
-        many.core(number).channels.get(&number).map_or(0, |channel| channel.state.messages_count())
+        many.core(number).facts.channels.get(&number).map_or(0, |channel| channel.state.messages_count())
     })
 }
 

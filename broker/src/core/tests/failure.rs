@@ -64,7 +64,7 @@ fn after_a_failed_batch_no_later_one_is_answered_as_stored_or_found() {
         assert!(matches!(bench.push(&[0], message("late")), Err(PushRefusal::StoreFailed)));
         stream.fail_after(None);
         let bench = bench.restart();
-        let found = bench.core.channels.get(&bench.entries[0].id);
+        let found = bench.core.facts.channels.get(&bench.entries[0].id);
         let found = found.map_or(0, |channel| channel.state.count(State::Ready));
         assert_eq!(found, failing, "messages before the failure exist, answered or not");
     }
@@ -80,7 +80,7 @@ fn a_shard_whose_log_was_taken_over_answers_nothing_more() {
     bench.commit();
     assert_eq!(answer_of(&ticket), Some(Err(StoreFailed)));
     assert!(bench.core.has_failed());
-    let found = second.channels[&bench.entries[0].id].state.count(State::Ready);
+    let found = second.facts.channels[&bench.entries[0].id].state.count(State::Ready);
     assert_eq!(found, 1);
 }
 
@@ -103,5 +103,5 @@ fn a_repeated_settle_waits_for_the_first_one_in_flight() {
     })
     .unwrap();
     assert!(waited);
-    assert_eq!(bench.core.channels[&number].state.messages_count(), 0);
+    assert_eq!(bench.core.facts.channels[&number].state.messages_count(), 0);
 }

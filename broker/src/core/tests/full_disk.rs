@@ -52,7 +52,7 @@ impl Bench<Simulated> {
     }
 
     fn messages(&self, index: usize) -> u64 {
-        let channel = self.core.channels.get(&self.entries[index].id);
+        let channel = self.core.facts.channels.get(&self.entries[index].id);
         channel.map_or(0, |channel| channel.state.messages_count())
     }
 

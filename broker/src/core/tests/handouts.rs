@@ -29,7 +29,7 @@ fn pulled(core: &mut Core, entry: &Arc<ChannelEntry>) -> Delivery {
 /// The number of ready messages, and the deliveries of the first message.
 fn ready(on: &ThreadedShard) -> (u64, u32) {
     on.core.with(|core| {
-        let state = &core.channels[&on.entries[0].id].state;
+        let state = &core.facts.channels[&on.entries[0].id].state;
         let deliveries = state.message(0).map_or(0, |message| message.lease_counts.deliveries());
         (state.count(State::Ready), deliveries)
     })

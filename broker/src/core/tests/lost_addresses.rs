@@ -155,7 +155,7 @@ struct Started {
 
 impl Started {
     fn contents(&mut self, entry: &ChannelEntry) -> Vec<String> {
-        let Some(channel) = self.core.channels.get(&entry.id) else { return Vec::new() };
+        let Some(channel) = self.core.facts.channels.get(&entry.id) else { return Vec::new() };
         let positions: Vec<_> =
             channel.state.messages().map(|(_, message)| message.stored.position).collect();
         let read = positions.into_iter().map(|position| self.core.log.fetched(position).unwrap());
@@ -176,7 +176,7 @@ impl Started {
         assert_eq!(messages, expected);
         let now = self.core.clock.now();
         for key in &stored.keys {
-            assert!(!self.core.keys.candidates(*key, now).is_empty(), "key {key:x} is lost");
+            assert!(!self.core.facts.keys.candidates(*key, now).is_empty(), "key {key:x} is lost");
         }
         for uid in &stored.deleted {
             let Some(entry) = self.store.by_uid(*uid) else { continue };
@@ -310,7 +310,7 @@ impl World {
 fn a_start_completes_a_deletion_that_is_only_in_the_log() {
     let (world, before, store, entry) = deleted_in_the_log_only();
     let found = world.start_over(store);
-    assert_eq!((found.store.by_uid(entry.config.uid), found.core.keys.count()), (None, 0));
+    assert_eq!((found.store.by_uid(entry.config.uid), found.core.facts.keys.count()), (None, 0));
     assert!(matches!(found.store.put(entry.config.clone()), Err(ApplyError::Deleted { .. })));
     found.check(&world.stored);
     // It is written down, once.
@@ -331,7 +331,7 @@ fn without_room_a_channel_whose_deletion_is_only_in_the_log_exists_and_accepts_n
         found.core.push(std::slice::from_ref(&entry), message("late"), None),
         Err(PushRefusal::Closed)
     ));
-    assert_eq!(found.core.keys.count(), 0);
+    assert_eq!(found.core.facts.keys.count(), 0);
     let (gone, _) = found.core.close(&entry, false).unwrap().unwrap();
     assert_eq!(gone, 0);
     found.check(&world.stored);

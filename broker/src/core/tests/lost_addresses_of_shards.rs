@@ -29,7 +29,7 @@ fn a_message_in_relay_to_a_lost_channel_arrives_in_its_orphan() {
     many.commit();
     for entry in many.store.orphans() {
         let core = many.core(entry.id);
-        assert_eq!(core.channels[&entry.id].state.messages_count(), 1, "{}", entry.config.name);
+        assert_eq!(core.facts.channels[&entry.id].state.messages_count(), 1, "{}", entry.config.name);
     }
 }
 
@@ -57,7 +57,7 @@ fn a_deletion_outlives_the_records_of_its_channel_in_older_logs() {
 /// The messages of a channel, read by a shard that is not used afterwards.
 fn contents_of(many: &many_shards::Many, entry: &ChannelEntry) -> BTreeSet<String> {
     let mut core = many.core(entry.id);
-    let Some(channel) = core.channels.get(&entry.id) else { return BTreeSet::new() };
+    let Some(channel) = core.facts.channels.get(&entry.id) else { return BTreeSet::new() };
     let positions: Vec<_> = channel.state.messages().map(|(_, message)| message.stored.position).collect();
     let read = positions.into_iter().map(|position| core.log.fetched(position).unwrap());
     read.map(|bytes| String::from_utf8(StoredMessage::of(&bytes).content.body.to_vec()).unwrap()).collect()

@@ -126,6 +126,13 @@ impl Many {
         left.collect()
     }
 
+    /// The logs as a start would replay them now.
+    pub(super) fn replayed(&self) -> Vec<ReplayedLog<DiskLog<Simulated>>> {
+        let mut disks = self.disks_after_end(None);
+        let logs = logs_of(&mut disks, self.cores.len());
+        find(&logs, &disks, self.cores.len(), &self.store).unwrap()
+    }
+
     fn clock(source: &TimeSource, found: &[ReplayedLog<DiskLog<Simulated>>]) -> Clock {
         let past = found.iter().map(ReplayedLog::past).fold(Past::default(), Past::and);
         Clock::start(source.clone(), past)

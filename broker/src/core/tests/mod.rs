@@ -14,6 +14,7 @@ mod lost_addresses;
 mod lost_addresses_of_shards;
 mod many_shards;
 mod one_change;
+mod one_meaning;
 mod relay;
 mod restart;
 mod shares;
@@ -35,6 +36,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    address_store::ChannelEntry,
     channel::LeaseSealer,
     clock::TimeSource,
     data_folder::DataFolder,
@@ -43,6 +45,7 @@ use crate::{
         conformance::wait,
         memory::{MemoryLog, Stream},
     },
+    shared::Share,
 };
 
 /// The medium of a log.

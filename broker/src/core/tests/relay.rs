@@ -218,7 +218,7 @@ fn a_parcel_is_not_mistaken_for_an_earlier_one_that_only_its_receiver_remembers(
     // The origin's log forgets the parcel, and a power cut takes whatever it can.
     settle_next(&mut many, 0);
     rotate(&mut many, 0);
-    let remembered = many.cores[second].lock().inbox.floor_of(first as u32).unwrap();
+    let remembered = many.cores[second].lock().facts.inbox.floor_of(first as u32).unwrap();
     let left = many.disks_after_losing(first);
     many = many.start(left, 2);
     assert!(many.cores[first].lock().outbox.next().number > remembered);
@@ -246,7 +246,7 @@ fn the_floor_stays_below_a_parcel_whose_removal_is_not_committed() {
         many.begin(first);
         many.run_turn();
     }
-    let floor = |many: &Many| many.cores[second].lock().inbox.floor_of(first as u32).unwrap().count;
+    let floor = |many: &Many| many.cores[second].lock().facts.inbox.floor_of(first as u32).unwrap().count;
     assert_eq!(floor(&many), one);
     many.release(first);
     tell_floors(&mut many);
@@ -281,7 +281,7 @@ fn a_parcel_that_comes_again_after_its_receiver_forgot_it_is_not_stored() {
     rotate(&mut many, 1);
     let left = many.disks_after_end(None);
     many = many.start(left, 2);
-    let floor = many.cores[second].lock().inbox.floor_of(first as u32).unwrap();
+    let floor = many.cores[second].lock().facts.inbox.floor_of(first as u32).unwrap();
     assert!(id.number < floor);
     let _ = many.cores[second].lock().receive_parcel(id, id.number, &bytes).unwrap();
     many.commit();

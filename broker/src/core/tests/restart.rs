@@ -72,7 +72,7 @@ fn bench<P: Place>() -> Bench<P> {
 /// The content of each channel, without positions in the log.
 fn picture<P: Place>(bench: &Bench<P>) -> Vec<Vec<(Sequence, Message)>> {
     let of = |entry: &Arc<ChannelEntry>| -> Vec<_> {
-        let Some(channel) = bench.core.channels.get(&entry.id) else { return Vec::new() };
+        let Some(channel) = bench.core.facts.channels.get(&entry.id) else { return Vec::new() };
         let anywhere = |message: Cow<'_, Message>| {
             let mut message = message.into_owned();
             message.stored.position = Default::default();
@@ -96,7 +96,8 @@ fn settle_down<P: Place>(bench: &mut Bench<P>) {
 fn check_contents<P: Place>(bench: &mut Bench<P>) {
     for (entry, messages) in bench.entries.clone().iter().zip(picture(bench)) {
         for (sequence, _) in messages {
-            let position = bench.core.channels[&entry.id].state.message(sequence).unwrap().stored.position;
+            let position =
+                bench.core.facts.channels[&entry.id].state.message(sequence).unwrap().stored.position;
             let content = bench.core.content(entry.id, sequence, None, position).unwrap();
             let content = bench.content(content).content;
             let text = std::str::from_utf8(&content.body).unwrap();
@@ -168,12 +169,12 @@ fn a_restart_restores_every_channel<P: Place>() {
                 settle_down(&mut bench);
                 bench.commit();
                 let before = picture(&bench);
-                let keys = bench.core.keys.count();
+                let keys = bench.core.facts.keys.count();
                 let live = bench.core.log.stats().live_bytes;
                 bench = bench.restart();
                 settle_down(&mut bench);
                 prop_assert_eq!(picture(&bench), before);
-                prop_assert!(bench.core.keys.count() <= keys);
+                prop_assert!(bench.core.facts.keys.count() <= keys);
                 prop_assert_eq!(bench.core.log.stats().live_bytes, live);
                 check_contents(&mut bench);
             } else {

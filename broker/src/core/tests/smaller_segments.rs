@@ -32,6 +32,6 @@ fn smaller_segments_are_accepted_if_all_remaining_messages_fit() {
     let _ = bench.core.settle(delivery.channel, delivery.granted.claim()).unwrap();
     bench.commit();
     let mut bench = started(bench, 32 << 10).unwrap();
-    assert_eq!(bench.core.channels[&bench.entries[0].id].state.messages_count(), 1);
+    assert_eq!(bench.core.facts.channels[&bench.entries[0].id].state.messages_count(), 1);
     assert!(bench.pull(0, 1000).is_some());
 }

@@ -222,7 +222,7 @@ impl<P: Place> World<P> {
     fn check(&mut self) {
         let (now, started) = (self.now, self.started);
         let core = &self.bench.core;
-        let state = |channel: usize| core.channels.get(&self.bench.entries[channel].id);
+        let state = |channel: usize| core.facts.channels.get(&self.bench.entries[channel].id);
         for promise in self.promises.iter_mut().filter(|promise| !promise.over) {
             let over = match promise.what {
                 Subject::Message(channel, sequence) => {
@@ -234,7 +234,7 @@ impl<P: Place> World<P> {
                     !matches!(message.phase, Phase::Delayed { .. })
                 }
                 Subject::Lease(channel, claim) => !core.holds(self.bench.entries[channel].id, claim),
-                Subject::Key(hash) => core.keys.candidates(hash, core.clock.now()).is_empty(),
+                Subject::Key(hash) => core.facts.keys.candidates(hash, core.clock.now()).is_empty(),
             };
             assert!(!over || now >= promise.since + promise.span, "at {now}, early: {promise:?}");
             // A key's window is rounded up to a whole second.

@@ -16,8 +16,9 @@ fn a_busy_channel_does_not_delay_other_channels() {
         std::thread::yield_now();
     }
     bench.core.elapse();
-    let ready =
-        |bench: &Bench, index: usize| bench.core.channels[&bench.entries[index].id].state.count(State::Ready);
+    let ready = |bench: &Bench, index: usize| {
+        bench.core.facts.channels[&bench.entries[index].id].state.count(State::Ready)
+    };
     assert_eq!((ready(&bench, 0), ready(&bench, 1)), (EVENTS_PER_TURN as u64, 1));
     let mut turns = 1;
     while bench.core.next_wake() == Some(0) {

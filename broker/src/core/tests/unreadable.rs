@@ -69,7 +69,7 @@ fn pulled(bench: &mut Bench<Cold>) -> Option<String> {
 }
 
 pub(super) fn dead(bench: &Bench<Cold>) -> Vec<(Sequence, DeadLetterCause, String)> {
-    let state = &bench.core.channels[&bench.entries[0].id].state;
+    let state = &bench.core.facts.channels[&bench.entries[0].id].state;
     let dead = state.messages().filter_map(|(sequence, message)| match &message.phase {
         Phase::Dead(death) => {
             Some((sequence, death.cause, death.reason.as_deref().unwrap_or_default().to_owned()))

@@ -177,8 +177,8 @@ fn peek_at_dead_letters(bench: &mut Bench<Cold>) {
 
 fn reach_delivery_limit(bench: &mut Bench<Cold>) {
     let number = bench.entries[0].id;
-    let state = &mut bench.core.channels.get_mut(&number).unwrap();
-    state.policy.max_deliveries = 1;
+    let state = &mut bench.core.facts.channels.get_mut(&number).unwrap();
+    state.live.policy.max_deliveries = 1;
     let claims: Vec<_> =
         std::iter::from_fn(|| bench.pull(0, 60_000)).map(|leased| leased.granted.claim()).collect();
     for claim in claims {

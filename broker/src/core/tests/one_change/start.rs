@@ -73,8 +73,8 @@ impl Broker {
         let mut found = BTreeMap::new();
         for core in &mut self.cores {
             let mut messages = Vec::new();
-            for (number, channel) in &core.channels {
-                let uid = channel.entry.config.uid;
+            for (number, channel) in &core.facts.channels {
+                let uid = channel.live.entry.config.uid;
                 for (sequence, message) in channel.state.messages() {
                     messages.push((*number, (uid, sequence), message.stored.position));
                 }

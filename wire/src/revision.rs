@@ -138,6 +138,19 @@ mod tests {
     }
 
     #[test]
+    fn the_revision_of_a_channel_is_the_same_in_every_version() {
+        let mut config = example("orders");
+        let of_defaults = Revision::of([&config]).to_string();
+        assert_eq!(of_defaults, "1dae9213ff92a033878cf81b23d0c417d328f2e822683d13a9e4d5741f211185");
+        config.delivery.backoff.initial_seconds = 2;
+        config.dead_letter.channel = Some("dead".into());
+        config.limits.pushes_per_second = 3;
+        config.keep_headers = ["x-github-*"].into_iter().collect();
+        let of_changes = Revision::of([&config]).to_string();
+        assert_eq!(of_changes, "1904b18b12b112b5b6885ccee1fa38d1cb67578f9c0088dc71a10b1915302521");
+    }
+
+    #[test]
     fn an_unused_later_field_does_not_change_the_revision() {
         let mut config = example("orders");
         let text = serde_json::to_string(&config).unwrap();

@@ -1,12 +1,9 @@
 //! Validation of a channel's configuration.
 
 use super::{
-    Backoff, ChannelConfig, DeadLetter, Delivery, Limits,
-    bounds::{
-        BACKOFF_SECONDS_MAX, DEDUPLICATION_WINDOW_SECONDS_MAX, DELAY_SECONDS_MAX, DELIVERIES_MAX,
-        DESTINATIONS_MAX, LEASE_SECONDS_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX, NAME_BYTES_MAX,
-        PUSHES_PER_SECOND_MAX, TTL_SECONDS_MAX, WAIT_SECONDS_MAX,
-    },
+    ChannelConfig, DeadLetter,
+    bounds::{DEDUPLICATION_WINDOW_SECONDS_MAX, DESTINATIONS_MAX, NAME_BYTES_MAX},
+    limits::TTL_SECONDS_MAX,
 };
 use crate::address::is_label;
 
@@ -22,21 +19,17 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-type Checked = Result<(), (&'static str, String)>;
+/// The path of an invalid field in JSON, and what is wrong with it.
+pub(super) type Checked = Result<(), (&'static str, String)>;
 
 impl ChannelConfig {
     /// Checks every bound of this module. The CRD checks them as well, but the broker does not rely on its callers.
     pub fn check(&self) -> Result<(), ConfigError> {
-        [
-            self.check_names(),
-            self.check_addresses(),
-            check_delivery(&self.delivery),
-            check_limits(&self.limits),
-        ]
-        .into_iter()
-        .chain([self.check_dead_letter(), self.check_rest()])
-        .collect::<Result<(), _>>()
-        .map_err(|(field, reason)| ConfigError { channel: self.qualified_name(), field, reason })
+        [self.check_names(), self.check_addresses(), self.delivery.check(), self.limits.check()]
+            .into_iter()
+            .chain([self.check_dead_letter(), self.check_rest()])
+            .collect::<Result<(), _>>()
+            .map_err(|(field, reason)| ConfigError { channel: self.qualified_name(), field, reason })
     }
 
     fn check_names(&self) -> Checked {
@@ -104,49 +97,7 @@ impl ChannelConfig {
     }
 }
 
-fn check_delivery(delivery: &Delivery) -> Checked {
-    let Delivery { wait_seconds, max_wait_seconds, lease_seconds, max_lease_seconds, .. } = *delivery;
-    at_most("delivery.maxWaitSeconds", max_wait_seconds, WAIT_SECONDS_MAX)?;
-    if wait_seconds > max_wait_seconds {
-        return Err(("delivery.waitSeconds", format!("must be at most maxWaitSeconds, {max_wait_seconds}")));
-    }
-    at_most("delivery.maxLeaseSeconds", max_lease_seconds, LEASE_SECONDS_MAX)?;
-    if lease_seconds == 0 || lease_seconds > max_lease_seconds {
-        return Err(("delivery.leaseSeconds", format!("must be 1 to maxLeaseSeconds, {max_lease_seconds}")));
-    }
-    if delivery.max_deliveries == 0 || delivery.max_deliveries > DELIVERIES_MAX {
-        return Err(("delivery.maxDeliveries", format!("must be 1 to {DELIVERIES_MAX}")));
-    }
-    let Backoff { initial_seconds, max_seconds, .. } = delivery.backoff;
-    at_most("delivery.backoff.maxSeconds", max_seconds, BACKOFF_SECONDS_MAX)?;
-    if initial_seconds > max_seconds {
-        return Err((
-            "delivery.backoff.initialSeconds",
-            format!("must be at most maxSeconds, {max_seconds}"),
-        ));
-    }
-    Ok(())
-}
-
-fn check_limits(limits: &Limits) -> Checked {
-    if limits.messages == 0 || limits.messages > MESSAGES_MAX {
-        return Err(("limits.messages", format!("must be 1 to {MESSAGES_MAX}")));
-    }
-    if limits.bytes == 0 {
-        return Err(("limits.bytes", "must be at least 1".into()));
-    }
-    if limits.message_bytes == 0 || limits.message_bytes > MESSAGE_BYTES_MAX {
-        return Err(("limits.messageBytes", format!("must be 1 to {MESSAGE_BYTES_MAX} (16 MiB)")));
-    }
-    if limits.message_bytes > limits.bytes {
-        return Err(("limits.messageBytes", format!("must be at most limits.bytes, {}", limits.bytes)));
-    }
-    at_most("limits.ttlSeconds", limits.ttl_seconds, TTL_SECONDS_MAX)?;
-    at_most("limits.maxDelaySeconds", limits.max_delay_seconds, DELAY_SECONDS_MAX)?;
-    at_most("limits.pushesPerSecond", limits.pushes_per_second, PUSHES_PER_SECOND_MAX)
-}
-
-fn at_most(field: &'static str, value: u32, max: u32) -> Checked {
+pub(super) fn at_most(field: &'static str, value: u32, max: u32) -> Checked {
     if value > max { Err((field, format!("must be at most {max}"))) } else { Ok(()) }
 }
 

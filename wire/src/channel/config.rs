@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
-use super::{
-    KeepHeaders,
-    policy::{Backoff, Durability, Expired, Order, WhenFull},
-};
+use super::{Delivery, Durability, Expired, KeepHeaders, Limits, WhenFull};
 use crate::{Address, header::is_kept};
 
 /// The addresses to which messages are pushed. Nearly every channel has one, which is stored inline: with very many
@@ -70,29 +67,6 @@ pub struct ChannelConfig {
     pub access: Access,
 }
 
-/// How messages are delivered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Delivery {
-    /// The default wait of a pull, in seconds (the claim's predetermined time period).
-    pub wait_seconds: u32,
-    /// The maximum wait, in seconds; a pull with a longer wait gets this one.
-    pub max_wait_seconds: u32,
-    /// The default lease duration, in seconds.
-    pub lease_seconds: u32,
-    /// The maximum lease duration, in seconds; a pull or renewal with a longer one gets this one.
-    pub max_lease_seconds: u32,
-    /// The number of deliveries without a settle after which a message becomes a dead letter.
-    #[serde(default = "max_deliveries")]
-    pub max_deliveries: u32,
-    /// The pause after a release before the message is ready again.
-    #[serde(default)]
-    pub backoff: Backoff,
-    /// The order of delivery.
-    #[serde(default)]
-    pub order: Order,
-}
-
 /// What happens to dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -106,68 +80,12 @@ pub struct DeadLetter {
     pub ttl_seconds: u32,
 }
 
-/// The limits of a channel and its messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Limits {
-    /// The maximum number of messages, in any state.
-    pub messages: u64,
-    /// The maximum size of all bodies and kept headers, in bytes.
-    pub bytes: u64,
-    /// The maximum size of one message's body, in bytes.
-    pub message_bytes: u64,
-    /// The default and maximum time to live of a message, in seconds; 0 means no limit.
-    #[serde(default = "ttl_seconds")]
-    pub ttl_seconds: u32,
-    /// The maximum delay of a message, in seconds.
-    #[serde(default = "max_delay_seconds")]
-    pub max_delay_seconds: u32,
-    /// The maximum number of pushes per second, with bursts of the same size; 0 means no limit.
-    #[serde(default)]
-    pub pushes_per_second: u32,
-}
-
 /// Who may use a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Access {
     /// Whether everyone who reaches the broker may use the channel. Always true until the broker checks credentials.
     pub anonymous: bool,
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self {
-            wait_seconds: 10,
-            // Many proxies give up after 30 s or 60 s.
-            max_wait_seconds: 20,
-            lease_seconds: 30,
-            max_lease_seconds: 3600,
-            max_deliveries: max_deliveries(),
-            backoff: Backoff::default(),
-            order: Order::default(),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            messages: 100_000,
-            bytes: 1 << 30,
-            message_bytes: 1 << 20,
-            ttl_seconds: ttl_seconds(),
-            max_delay_seconds: max_delay_seconds(),
-            pushes_per_second: 0,
-        }
-    }
-}
-
-impl Limits {
-    /// The default time to live of a message, in milliseconds; `None` means no limit.
-    pub fn ttl_ms(&self) -> Option<u64> {
-        (self.ttl_seconds > 0).then(|| u64::from(self.ttl_seconds) * 1000)
-    }
 }
 
 impl ChannelConfig {
@@ -206,17 +124,4 @@ impl ChannelConfig {
     pub fn qualified_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
-}
-
-fn max_deliveries() -> u32 {
-    10
-}
-
-/// Two weeks: longer than any holiday, and the maximum retention of SQS.
-fn ttl_seconds() -> u32 {
-    1_209_600
-}
-
-fn max_delay_seconds() -> u32 {
-    43_200
 }

@@ -20,6 +20,6 @@ forbid() {
 broker=$(uses --package restante-broker)
 forbid 'the broker must not depend on a Kubernetes client' 'kube-(client|runtime)|restante-operator' "$broker"
 client=$(uses --package restante-client)
-forbid 'the client must not know Kubernetes' 'kube.*|k8s-openapi|restante-(crds|broker|operator)' "$client"
+forbid 'the client must not know Kubernetes' 'kube.*|k8s-openapi|schemars|restante-(crds|broker|operator)' "$client"
 all=$(uses --workspace)
 forbid 'rustls with ring is the one crypto provider' 'aws-lc-(rs|sys|fips-sys)|openssl(-sys)?|native-tls' "$all"

@@ -1,6 +1,9 @@
-//! Bounds of fields of a channel's configuration. The schema of the custom resource has the same bounds; a test of `crds`
-//! compares them.
+//! Bounds of the other fields of a channel's configuration. The schema of the custom resource has the same bounds; a
+//! test of `crds` compares them.
 
+/// The default deduplication window, in seconds: longer than any sender should retry a push, and short enough that the
+/// keys of a busy channel fit in memory.
+pub const DEDUPLICATION_WINDOW_SECONDS: u32 = 300;
 /// The maximum deduplication window, in seconds: a week.
 pub const DEDUPLICATION_WINDOW_SECONDS_MAX: u32 = 604_800;
 /// The maximum number of destinations of one channel.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
-use super::{Delivery, Durability, Expired, KeepHeaders, Limits, WhenFull};
+use super::{DEDUPLICATION_WINDOW_SECONDS, Delivery, Durability, Expired, KeepHeaders, Limits, WhenFull};
 use crate::{Address, header::is_kept};
 
 /// The addresses to which messages are pushed. Nearly every channel has one, which is stored inline: with very many
@@ -15,7 +15,8 @@ pub type Destinations = SmallVec<[Address; 1]>;
 /// address made absolute.
 ///
 /// Unknown fields are rejected: a broker that is older than its operator must not accept a setting that it does not
-/// understand. A field added after 0.1.0 has a default, so that configurations stored by 0.1.0 can be read.
+/// understand. A field added after 0.1.0 has a default, so that configurations stored by 0.1.0 can be read. It is not
+/// serialized while it has that default, so that the revision of a channel without it stays the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChannelConfig {
@@ -83,8 +84,10 @@ pub struct DeadLetter {
 /// Who may use a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "custom-resource", derive(schemars::JsonSchema))]
 pub struct Access {
-    /// Whether everyone who reaches the broker may use the channel. Always true until the broker checks credentials.
+    /// Whether every client that can reach the broker may use the channel. Must be true: this version checks no
+    /// credentials.
     pub anonymous: bool,
 }
 
@@ -106,9 +109,7 @@ impl ChannelConfig {
             limits: Limits::default(),
             expired: Expired::default(),
             when_full: WhenFull::default(),
-            // Longer than any sender should repeat a push, and short enough that the keys of a busy channel fit in
-            // memory.
-            deduplication_window_seconds: 300,
+            deduplication_window_seconds: DEDUPLICATION_WINDOW_SECONDS,
             durability: Durability::default(),
             keep_headers: KeepHeaders::default(),
             access: Access { anonymous: true },

@@ -13,25 +13,42 @@ pub const DELIVERIES_MAX: u32 = 1000;
 /// The maximum back-off, in seconds: half a day, like the longest lease.
 pub const BACKOFF_SECONDS_MAX: u32 = 43_200;
 
-/// How messages are delivered.
+/// How the channel delivers messages to receivers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(
+    feature = "custom-resource",
+    derive(schemars::JsonSchema),
+    schemars(default, extend("x-kubernetes-validations" = rules()))
+)]
 pub struct Delivery {
-    /// The default wait of a pull, in seconds (the claim's predetermined time period).
+    /// Default wait of a pull, in seconds, 0 to 300 (default: 10): how long the broker holds a pull without `?wait=` if
+    /// no message is ready.
+    #[cfg_attr(feature = "custom-resource", schemars(range(min = 0, max = WAIT_SECONDS_MAX)))]
     pub wait_seconds: u32,
-    /// The maximum wait, in seconds; a pull with a longer wait gets this one.
+    /// Maximum wait of a pull, in seconds, 0 to 300 (default: 20, to stay below the time-outs of proxies). A longer
+    /// requested wait is shortened to this.
+    #[cfg_attr(feature = "custom-resource", schemars(range(min = 0, max = WAIT_SECONDS_MAX)))]
     pub max_wait_seconds: u32,
-    /// The default lease duration, in seconds.
+    /// Default lease duration, in seconds, 1 to 43200 (default: 30). Applies to a pull without `?lease=`.
+    #[cfg_attr(feature = "custom-resource", schemars(range(min = 1, max = LEASE_SECONDS_MAX)))]
     pub lease_seconds: u32,
-    /// The maximum lease duration, in seconds; a pull or renewal with a longer one gets this one.
+    /// Maximum lease duration, in seconds, 1 to 43200 (default: 3600). A longer lease requested by a pull or a renewal
+    /// is shortened to this.
+    #[cfg_attr(feature = "custom-resource", schemars(range(min = 1, max = LEASE_SECONDS_MAX)))]
     pub max_lease_seconds: u32,
-    /// The number of deliveries without a settle after which a message becomes a dead letter.
+    /// Delivery limit, 1 to 1000 (default: 10). A message becomes a dead letter after this number of deliveries without
+    /// a settle.
     #[serde(default = "max_deliveries")]
+    #[cfg_attr(feature = "custom-resource", schemars(range(min = 1, max = DELIVERIES_MAX)))]
     pub max_deliveries: u32,
-    /// The pause after a release before the message is ready again.
+    /// The pause before a released message is ready again, if the release names no delay. A message whose lease expires
+    /// is ready at once.
     #[serde(default)]
     pub backoff: Backoff,
-    /// The order of delivery.
+    /// Delivery order (default: Fifo). Fifo: the ready message that was stored first is delivered next; any number of
+    /// messages are leased at once. Strict: one message at a time. The next message is delivered when the one before is
+    /// settled or a dead letter, or has expired.
     #[serde(default)]
     pub order: Order,
 }
@@ -49,6 +66,10 @@ impl Default for Delivery {
             order: Order::default(),
         }
     }
+}
+
+fn max_deliveries() -> u32 {
+    10
 }
 
 impl Delivery {
@@ -84,12 +105,32 @@ impl Delivery {
     }
 }
 
-fn max_deliveries() -> u32 {
-    10
+/// The same check for an API server: what the bounds of a single number cannot say.
+#[cfg(feature = "custom-resource")]
+fn rules() -> serde_json::Value {
+    let Delivery { wait_seconds, max_wait_seconds, lease_seconds, max_lease_seconds, .. } =
+        Delivery::default();
+    serde_json::json!([
+        {
+            "rule": "self.waitSeconds <= self.maxWaitSeconds",
+            "message": format!(
+                "delivery.waitSeconds (default: {wait_seconds}) must be at most delivery.maxWaitSeconds (default: \
+                 {max_wait_seconds})"
+            ),
+        },
+        {
+            "rule": "self.leaseSeconds <= self.maxLeaseSeconds",
+            "message": format!(
+                "delivery.leaseSeconds (default: {lease_seconds}) must be at most delivery.maxLeaseSeconds (default: \
+                 {max_lease_seconds})"
+            ),
+        },
+    ])
 }
 
 /// The order in which messages are delivered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "custom-resource", derive(schemars::JsonSchema))]
 pub enum Order {
     /// The oldest ready message is next; any number of messages can be leased at once.
     #[default]
@@ -101,6 +142,7 @@ pub enum Order {
 
 /// How the back-off grows with the number of deliveries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "custom-resource", derive(schemars::JsonSchema))]
 pub enum BackoffPolicy {
     /// The pause doubles with each delivery.
     #[default]
@@ -109,15 +151,24 @@ pub enum BackoffPolicy {
     Constant,
 }
 
-/// The pause after a release before the message is ready again, in seconds.
+/// The pause before a released message is ready again, if the release names no delay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(
+    feature = "custom-resource",
+    derive(schemars::JsonSchema),
+    schemars(default, extend("x-kubernetes-validations" = backoff_rules()))
+)]
 pub struct Backoff {
-    /// How the pause grows.
+    /// How the pause grows (default: Exponential). Exponential: it doubles with each delivery of the message. Constant:
+    /// it is always `initialSeconds`.
     pub policy: BackoffPolicy,
-    /// The pause after the first delivery; 0 means that there is never a pause.
+    /// The pause after a release of the first delivery, in seconds, 0 to 43200 (default: 1). 0 means no pause after any
+    /// delivery.
+    #[cfg_attr(feature = "custom-resource", schemars(range(min = 0, max = BACKOFF_SECONDS_MAX)))]
     pub initial_seconds: u32,
-    /// The maximum pause.
+    /// The longest pause, in seconds, 0 to 43200 (default: 300).
+    #[cfg_attr(feature = "custom-resource", schemars(range(min = 0, max = BACKOFF_SECONDS_MAX)))]
     pub max_seconds: u32,
 }
 
@@ -137,6 +188,18 @@ impl Backoff {
         };
         self.initial_seconds.saturating_mul(factor).min(self.max_seconds)
     }
+}
+
+#[cfg(feature = "custom-resource")]
+fn backoff_rules() -> serde_json::Value {
+    let Backoff { initial_seconds, max_seconds, .. } = Backoff::default();
+    serde_json::json!([{
+        "rule": "self.initialSeconds <= self.maxSeconds",
+        "message": format!(
+            "backoff.initialSeconds (default: {initial_seconds}) must be at most backoff.maxSeconds (default: \
+             {max_seconds})"
+        ),
+    }])
 }
 
 #[cfg(test)]

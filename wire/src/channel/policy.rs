@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What happens to an expired message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "custom-resource", derive(schemars::JsonSchema))]
 pub enum Expired {
     /// The message is removed.
     #[default]
@@ -14,6 +15,7 @@ pub enum Expired {
 
 /// What happens to a push when the channel is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "custom-resource", derive(schemars::JsonSchema))]
 pub enum WhenFull {
     /// The push is refused.
     #[default]
@@ -24,6 +26,7 @@ pub enum WhenFull {
 
 /// The durability of a stored message, in the header `Message-Durability`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "custom-resource", derive(schemars::JsonSchema))]
 pub enum Durability {
     /// On disk: `fdatasync` returned before the answer was sent.
     #[default]

@@ -4,15 +4,11 @@
 use kube::ResourceExt;
 use restante_wire::{
     Address, AddressError, ChannelConfig,
-    channel::{Access, Backoff, ConfigError, DeadLetter, Delivery, Destinations, Limits},
+    channel::{ConfigError, DeadLetter, Destinations},
 };
 use uuid::Uuid;
 
-use crate::{
-    MessageChannel,
-    message_channel::{DeletionPolicy, MessageChannelSpec},
-    quantity::{self, QuantityError},
-};
+use crate::{MessageChannel, message_channel::DeletionPolicy};
 
 /// Why a MessageChannel cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,14 +27,6 @@ pub enum CompileError {
         namespace: String,
         /// The rule that it breaks.
         error: AddressError,
-    },
-    /// An invalid size.
-    #[error("spec.limits.{field}: {error}")]
-    Quantity {
-        /// The field under `spec.limits`.
-        field: &'static str,
-        /// The rule that it breaks.
-        error: QuantityError,
     },
     /// A negative number. The schema refuses it as well.
     #[error("spec.{0} must not be negative")]
@@ -77,55 +65,25 @@ pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> 
         shared_destination: spec.shared_destination,
         paused: spec.paused,
         closing: metadata.deletion_timestamp.is_some() && spec.deletion_policy == DeletionPolicy::Drain,
-        delivery: delivery(spec)?,
+        delivery: spec.delivery.clone(),
         dead_letter: DeadLetter {
             channel: spec.dead_letter.channel_ref.as_ref().map(|reference| reference.name.clone()),
             ttl_seconds: unsigned("deadLetter.ttlSeconds", spec.dead_letter.ttl_seconds)?,
         },
-        limits: limits(spec)?,
-        expired: spec.expired.into(),
-        when_full: spec.when_full.into(),
+        limits: spec.limits.clone(),
+        expired: spec.expired,
+        when_full: spec.when_full,
         deduplication_window_seconds: unsigned(
             "deduplicationWindowSeconds",
             spec.deduplication_window_seconds,
         )?,
-        durability: spec.durability.into(),
-        keep_headers: spec.keep_headers.iter().map(String::as_str).collect(),
-        access: Access { anonymous: spec.access.anonymous },
+        durability: spec.durability,
+        keep_headers: spec.keep_headers.clone(),
+        access: spec.access.clone(),
         ..ChannelConfig::new(uid, &namespace, &name, source)
     };
     config.check()?;
     Ok(config)
-}
-
-fn delivery(spec: &MessageChannelSpec) -> Result<Delivery, CompileError> {
-    let delivery = &spec.delivery;
-    Ok(Delivery {
-        wait_seconds: unsigned("delivery.waitSeconds", delivery.wait_seconds)?,
-        max_wait_seconds: unsigned("delivery.maxWaitSeconds", delivery.max_wait_seconds)?,
-        lease_seconds: unsigned("delivery.leaseSeconds", delivery.lease_seconds)?,
-        max_lease_seconds: unsigned("delivery.maxLeaseSeconds", delivery.max_lease_seconds)?,
-        max_deliveries: unsigned("delivery.maxDeliveries", delivery.max_deliveries)?,
-        backoff: Backoff {
-            policy: delivery.backoff.policy.into(),
-            initial_seconds: unsigned("delivery.backoff.initialSeconds", delivery.backoff.initial_seconds)?,
-            max_seconds: unsigned("delivery.backoff.maxSeconds", delivery.backoff.max_seconds)?,
-        },
-        order: delivery.order.into(),
-    })
-}
-
-fn limits(spec: &MessageChannelSpec) -> Result<Limits, CompileError> {
-    let limits = &spec.limits;
-    let size = |field, given| quantity::bytes(given).map_err(|error| CompileError::Quantity { field, error });
-    Ok(Limits {
-        messages: unsigned("limits.messages", limits.messages)?,
-        bytes: size("bytes", &limits.bytes)?,
-        message_bytes: size("messageBytes", &limits.message_bytes)?,
-        ttl_seconds: unsigned("limits.ttlSeconds", limits.ttl_seconds)?,
-        max_delay_seconds: unsigned("limits.maxDelaySeconds", limits.max_delay_seconds)?,
-        pushes_per_second: unsigned("limits.pushesPerSecond", limits.pushes_per_second)?,
-    })
 }
 
 /// Numbers of the schema are signed, because API servers warn about unsigned formats.
@@ -135,11 +93,16 @@ fn unsigned<S, U: TryFrom<S>>(field: &'static str, value: S) -> Result<U, Compil
 
 #[cfg(test)]
 mod tests {
+    use restante_wire::channel::{Delivery, Limits};
     use serde_json::json;
 
     use super::*;
 
     fn channel(spec: serde_json::Value) -> MessageChannel {
+        read(spec).unwrap()
+    }
+
+    fn read(spec: serde_json::Value) -> Result<MessageChannel, serde_json::Error> {
         serde_json::from_value(json!({
             "apiVersion": "restante.dev/v1alpha1",
             "kind": "MessageChannel",
@@ -151,7 +114,6 @@ mod tests {
             },
             "spec": spec,
         }))
-        .unwrap()
     }
 
     #[test]
@@ -181,8 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn compile_refuses_what_the_schema_refuses() {
-        let error = |spec| compile(&channel(spec)).unwrap_err().to_string();
+    fn reading_or_compile_refuses_what_the_schema_refuses() {
+        let error = |spec| match read(spec) {
+            Ok(channel) => compile(&channel).unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        };
         let open = json!({ "anonymous": true });
         assert!(
             error(json!({ "source": "Out", "access": open }))
@@ -195,7 +160,11 @@ mod tests {
             error(json!({ "limits": { "bytes": "512Ki" }, "access": open }))
                 .contains("limits.messageBytes must be at most limits.bytes, 524288"),
         );
-        assert!(error(json!({ "delivery": { "waitSeconds": -1 }, "access": open })).contains("negative"));
+        assert!(
+            error(json!({ "delivery": { "waitSeconds": -1 }, "access": open }))
+                .contains("spec.delivery.waitSeconds must be a whole number from 0")
+        );
+        assert!(error(json!({ "deduplicationWindowSeconds": -1, "access": open })).contains("negative"));
         assert!(
             error(json!({ "delivery": { "waitSeconds": 21 }, "access": open })).contains("maxWaitSeconds")
         );

@@ -41,6 +41,12 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     ]
 }
 
+/// The schema of a definition.
+pub(crate) fn schema(definition: &CustomResourceDefinition) -> Value {
+    let value = serde_json::to_value(definition).expect("a definition consists of JSON types");
+    value["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
 /// The definition with a default status. So every object has the condition Ready, with status Unknown, before an
 /// operator has seen it, and `kubectl wait` and tools like it wait. The default is set on `status` as a whole, because
 /// a default of a field inside applies only if there is a status.

@@ -16,6 +16,7 @@ pub mod message_broker;
 #[expect(unreachable_pub, reason = "derive(KubeSchema) repeats each struct inside a function")]
 pub mod message_channel;
 pub mod quantity;
+mod structural;
 
 pub use compile::{CompileError, compile};
 pub use message_broker::{MessageBroker, MessageBrokerSpec, MessageBrokerStatus};

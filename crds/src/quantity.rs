@@ -25,7 +25,11 @@ pub enum QuantityError {
 
 /// The bytes of a quantity, rounded up to whole bytes as Kubernetes does.
 pub fn bytes(quantity: &Quantity) -> Result<u64, QuantityError> {
-    let text = quantity.0.as_str();
+    parse(&quantity.0)
+}
+
+/// The bytes of a size in Kubernetes' notation.
+pub(crate) fn parse(text: &str) -> Result<u64, QuantityError> {
     let malformed = || QuantityError::Malformed(text.to_owned());
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits_end);
@@ -55,6 +59,13 @@ pub fn bytes(quantity: &Quantity) -> Result<u64, QuantityError> {
     let scaled: u128 = format!("{whole}{fraction}").parse().map_err(|_| malformed())?;
     // At most 10^21 · 2^50, which is below 2^128.
     u64::try_from((scaled * multiplier).div_ceil(scale)).map_err(|_| QuantityError::TooLarge(text.to_owned()))
+}
+
+/// A size in Kubernetes' notation, with the largest binary suffix that leaves a whole number.
+pub(crate) fn text(bytes: u64) -> String {
+    let suffixes = [(50, "Pi"), (40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let largest = suffixes.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    largest.map_or_else(|| bytes.to_string(), |(shift, suffix)| format!("{}{suffix}", bytes >> shift))
 }
 
 /// The schema of a size.
@@ -89,6 +100,16 @@ mod tests {
             ("20Ti", 20 << 40),
         ] {
             assert_eq!(bytes(&Quantity(text.into())), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_written_with_the_largest_suffix_that_keeps_it_whole() {
+        for (bytes, expected) in
+            [(0, "0"), (1, "1"), (1000, "1000"), (1536, "1536"), (3 << 10, "3Ki"), (1 << 30, "1Gi")]
+        {
+            assert_eq!(text(bytes), expected);
+            assert_eq!(parse(expected), Ok(bytes));
         }
     }
 

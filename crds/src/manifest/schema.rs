@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use jsonschema::error::ValidationErrorKind;
 use kube::{CustomResourceExt, core::cel};
 use restante_wire::near::did_you_mean;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::{ManifestError, node::Node};
-use crate::{MessageBroker, MessageChannel};
+use crate::{MessageBroker, MessageChannel, definitions, structural};
 
 /// The schema and CEL rules of one kind.
 pub(super) struct Rules {
@@ -27,8 +27,7 @@ pub(super) static BROKER: LazyLock<Rules> = LazyLock::new(rules::<MessageBroker>
 const ERRORS_MAX: usize = 20;
 
 fn rules<K: CustomResourceExt>() -> Rules {
-    let definition = serde_json::to_value(K::crd()).expect("a definition consists of JSON types");
-    let definition = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    let definition = definitions::schema(&K::crd());
     let mut strict = definition.clone();
     strict["properties"]["apiVersion"] = json!({ "type": "string" });
     strict["properties"]["kind"] = json!({ "type": "string" });
@@ -102,20 +101,19 @@ fn make_strict(schema: &mut Value) {
 /// Deserializes a value as its kind, or returns its errors, at most [`ERRORS_MAX`].
 pub(super) fn check<K>(rules: &Rules, node: &Node, value: Value) -> Result<K, Vec<ManifestError>>
 where
-    K: DeserializeOwned + Serialize,
+    K: DeserializeOwned,
 {
     let errors: Vec<_> = rules.schema.iter_errors(&value).take(ERRORS_MAX).collect();
     if !errors.is_empty() {
         return Err(errors.iter().map(|error| schema_error(rules, node, error)).collect());
     }
-    let object: K =
-        serde_json::from_value(value).map_err(|error| vec![node.error(&[], error.to_string())])?;
     // CEL sees the object with its defaults, as on an API server.
-    let filled = serde_json::to_value(&object).expect("it was read from JSON");
-    match cel::Validator::new().validate(&rules.definition, &filled, None) {
-        Ok(()) => Ok(object),
-        Err(errors) => Err(errors.into_vec().iter().map(|error| cel_error(node, error)).collect()),
+    let mut filled = value.clone();
+    structural::fill_defaults(&rules.definition, &mut filled);
+    if let Err(errors) = cel::Validator::new().validate(&rules.definition, &filled, None) {
+        return Err(errors.into_vec().iter().map(|error| cel_error(node, error)).collect());
     }
+    serde_json::from_value(value).map_err(|error| vec![node.error(&[], error.to_string())])
 }
 
 fn schema_error(rules: &Rules, node: &Node, error: &jsonschema::ValidationError<'_>) -> ManifestError {

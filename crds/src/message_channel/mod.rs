@@ -1,22 +1,19 @@
 //! `MessageChannel`: one durable queue with the addresses that lead into and out of it.
 
 mod dead_letter;
-mod delivery;
 mod keep_headers;
-mod limits;
-mod policy;
+mod settings;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
 use restante_wire::channel::{
-    DEDUPLICATION_WINDOW_SECONDS_MAX, DESTINATIONS_MAX, KEEP_HEADER_BYTES_MAX, KEEP_HEADERS_MAX,
+    Access, DEDUPLICATION_WINDOW_SECONDS, DEDUPLICATION_WINDOW_SECONDS_MAX, DESTINATIONS_MAX, Delivery,
+    Durability, Expired, KEEP_HEADER_BYTES_MAX, KEEP_HEADERS_MAX, KeepHeaders, Limits, WhenFull,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use dead_letter::{ChannelRef, DeadLetterSpec};
-pub use delivery::{BackoffPolicy, BackoffSpec, DeliverySpec, Order};
-pub use limits::LimitsSpec;
-pub use policy::{DeletionPolicy, Durability, Expired, WhenFull};
 pub use status::{Backlog, MessageChannelStatus};
 
 /// A durable queue: senders push messages to its destinations, and receivers pull them from its source.
@@ -61,6 +58,7 @@ pub use status::{Backlog, MessageChannelStatus};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = crate::structural::translate)]
 #[x_kube(
     validation = Rule::new("self.brokerRef == oldSelf.brokerRef")
         .message("brokerRef is immutable: delete the channel, and create it again at the other broker")
@@ -107,15 +105,15 @@ pub struct MessageChannelSpec {
     #[serde(default)]
     pub paused: bool,
     /// How the channel delivers messages to receivers.
-    #[serde(default)]
-    pub delivery: DeliverySpec,
+    #[serde(default, deserialize_with = "settings::delivery")]
+    pub delivery: Delivery,
     /// Where dead letters go, and how long they stay.
     #[serde(default)]
     pub dead_letter: DeadLetterSpec,
     /// Limits of the channel and of its messages. `whenFull` decides what happens when a push would exceed `messages`
     /// or `bytes`.
-    #[serde(default)]
-    pub limits: LimitsSpec,
+    #[serde(default, deserialize_with = "settings::limits")]
+    pub limits: Limits,
     /// What happens to an expired message (default: Drop). Drop: it is deleted. DeadLetter: it becomes a dead letter.
     #[serde(default)]
     pub expired: Expired,
@@ -138,8 +136,9 @@ pub struct MessageChannelSpec {
     /// Content-Encoding, Content-Language, ce-*, Meta-*, Reply-To, Correlation-Id, traceparent, tracestate and baggage.
     /// Forbidden are credentials, hop-by-hop headers, headers that proxies add (forwarded, x-forwarded-*), response
     /// headers, and the broker's own headers (message-*, lease-*).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "KeepHeaders::is_empty")]
     #[schemars(
+        with = "Vec<String>",
         length(max = KEEP_HEADERS_MAX),
         inner(
             length(min = 1, max = KEEP_HEADER_BYTES_MAX),
@@ -147,14 +146,15 @@ pub struct MessageChannelSpec {
         ),
         extend("x-kubernetes-list-type" = "set")
     )]
-    pub keep_headers: Vec<String>,
+    pub keep_headers: KeepHeaders,
     /// What happens to the messages when the channel is deleted (default: Block). Block: the deletion waits, and the
     /// channel stays in service, until the channel has no messages, not even dead letters. Drain: the same, but pushes
     /// are refused with 410. Delete: the channel is deleted at once, with its messages.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
     /// Who may use the channel. Required, so that a channel is never open by oversight.
-    pub access: AccessSpec,
+    #[serde(deserialize_with = "settings::access")]
+    pub access: Access,
 }
 
 /// The MessageBroker of a channel.
@@ -179,20 +179,22 @@ impl Default for BrokerRef {
     }
 }
 
-/// Who may use a channel.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct AccessSpec {
-    /// Whether every client that can reach the broker may use the channel. Must be true: this version checks no
-    /// credentials.
-    pub anonymous: bool,
+/// What happens to the messages when the channel is deleted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// The channel stays in service until it is empty.
+    #[default]
+    Block,
+    /// The channel accepts no more messages, and stays until it is empty.
+    Drain,
+    /// The messages are deleted with the channel.
+    Delete,
 }
 
 fn broker_name() -> String {
     crate::DEFAULT_BROKER.into()
 }
 
-/// Longer than any sender should retry a push; short enough that the keys of a busy channel fit in memory.
 fn deduplication_window_seconds() -> i32 {
-    300
+    DEDUPLICATION_WINDOW_SECONDS.cast_signed()
 }

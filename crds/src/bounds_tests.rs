@@ -6,10 +6,28 @@ use restante_wire::channel::{
 };
 use serde_json::{Value, json};
 
-use crate::{MessageChannel, compile, definitions, manifest};
+use crate::{
+    MessageChannel, compile,
+    definitions::{self, BoundedNumber},
+    manifest,
+};
 
 /// A field under `spec`, its bounds, and the rest of a spec in which both bounds are valid.
-fn numbers() -> Vec<(&'static str, u64, u64, Value)> {
+type Row = (String, u64, u64, Value);
+
+/// The numbers without a row of their own have the bounds of the schema, and need nothing in the rest of the spec.
+fn numbers() -> Vec<Row> {
+    let mut rows: Vec<Row> =
+        rows().into_iter().map(|(field, least, most, rest)| (field.to_owned(), least, most, rest)).collect();
+    for number in definitions::channel_numbers() {
+        if !rows.iter().any(|(field, ..)| *field == number.path) {
+            rows.push((number.path, number.least, number.most, json!({})));
+        }
+    }
+    rows
+}
+
+fn rows() -> Vec<(&'static str, u64, u64, Value)> {
     let long_waits = json!({ "delivery": { "maxWaitSeconds": WAIT_SECONDS_MAX } });
     let no_wait = json!({ "delivery": { "waitSeconds": 0 } });
     let long_leases = json!({ "delivery": { "maxLeaseSeconds": LEASE_SECONDS_MAX } });
@@ -52,7 +70,7 @@ fn schema_and_broker_have_the_same_bounds() {
     for (field, least, most, rest) in numbers() {
         let (least, most) = (i64::try_from(least).unwrap(), i64::try_from(most).unwrap());
         for (number, fits) in [(least, true), (most, true), (least - 1, false), (most + 1, false)] {
-            let value = channel(field, number, rest.clone());
+            let value = channel(&field, number, rest.clone());
             // JSON is YAML.
             let by_schema = manifest::parse(&value.to_string());
             assert_eq!(by_schema.is_ok(), fits, "{field}: {number}: the schema says {by_schema:?}");
@@ -62,7 +80,7 @@ fn schema_and_broker_have_the_same_bounds() {
             assert_eq!(by_broker.is_ok(), fits, "{field}: {number}: the broker says {by_broker:?}");
             if let Err(error) = by_broker {
                 // If the bound is another field, the error names that field.
-                let name = field.rsplit('.').next().unwrap_or(field);
+                let name = field.rsplit('.').next().unwrap_or(&field);
                 assert!(error.contains(name), "{field}: {error}");
             }
         }
@@ -77,10 +95,17 @@ fn no_number_of_a_channel_is_left_out() {
     let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let mut found = Vec::new();
     integers("", spec, &mut found);
-    let mut tested: Vec<_> = numbers().iter().map(|(field, ..)| (*field).to_owned()).collect();
+    let mut tested: Vec<_> = numbers().into_iter().map(|(field, ..)| field).collect();
     found.sort();
     tested.sort();
     assert_eq!(found, tested);
+    for (field, least, most, _) in rows() {
+        let number = BoundedNumber { path: field.to_owned(), least, most };
+        assert!(
+            definitions::channel_numbers().contains(&number),
+            "the schema has other bounds than {number:?}"
+        );
+    }
 }
 
 /// Collects the paths of all integers, and asserts that each description contains the bounds.

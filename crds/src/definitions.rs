@@ -47,6 +47,37 @@ pub(crate) fn schema(definition: &CustomResourceDefinition) -> Value {
     value["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
+/// A number of a spec, and its bounds in the schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundedNumber {
+    /// The path of the field below `spec`, such as `limits.messages`.
+    pub path: String,
+    /// The smallest valid value.
+    pub least: u64,
+    /// The largest valid value.
+    pub most: u64,
+}
+
+/// The numbers of a MessageChannel's spec. Tests of several crates try each of them at its bounds and beyond, also a
+/// number that is added later.
+pub fn channel_numbers() -> Vec<BoundedNumber> {
+    let mut found = Vec::new();
+    numbers("", &schema(&MessageChannel::crd())["properties"]["spec"], &mut found);
+    found
+}
+
+fn numbers(path: &str, schema: &Value, found: &mut Vec<BoundedNumber>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        numbers(&path, property, found);
+        if property["type"] == "integer" {
+            let bound =
+                |which: &str, unbounded| property[which].as_f64().map_or(unbounded, |bound| bound as u64);
+            found.push(BoundedNumber { path, least: bound("minimum", 0), most: bound("maximum", u64::MAX) });
+        }
+    }
+}
+
 /// The definition with a default status. So every object has the condition Ready, with status Unknown, before an
 /// operator has seen it, and `kubectl wait` and tools like it wait. The default is set on `status` as a whole, because
 /// a default of a field inside applies only if there is a status.

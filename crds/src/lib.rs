@@ -44,4 +44,6 @@ pub const BROKER_NAME_BYTES_MAX: usize = 40;
 #[cfg(test)]
 mod bounds_tests;
 #[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
 mod rules_tests;

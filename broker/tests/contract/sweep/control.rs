@@ -239,6 +239,21 @@ fn bounds() -> Vec<(&'static str, Vec<(Value, Outcome)>)> {
     ]
 }
 
+/// Adds the numbers that have no row, with the bounds of the custom resource. A number that was added after the first
+/// version is not serialized while it has its default.
+fn add_later_numbers(good: &mut Value, bounds: &mut Vec<(&'static str, Vec<(Value, Outcome)>)>) {
+    for number in restante_crds::definitions::channel_numbers() {
+        if bounds.iter().any(|(path, _)| *path == number.path) {
+            continue;
+        }
+        let at = number.path.split('.').fold(&mut *good, |at, field| &mut at[field]);
+        if at.is_null() {
+            *at = json!(number.most);
+        }
+        bounds.push((number.path.leak(), vec![(json!(number.most + 1), INVALID)]));
+    }
+}
+
 /// The paths of all fields of an object, and of nested objects.
 fn paths(value: &Value, before: &str, found: &mut Vec<String>) {
     for (field, value) in value.as_object().into_iter().flatten() {
@@ -258,7 +273,9 @@ async fn each_invalid_value_of_a_channels_fields_has_one_outcome() {
     config.dead_letter.channel = Some("dead".into());
     config.keep_headers = ["x-github-*", "stripe-signature"].into_iter().collect();
     let broker = with_channels(std::slice::from_ref(&config)).await;
-    let good = serde_json::to_value(&config).unwrap();
+    let mut good = serde_json::to_value(&config).unwrap();
+    let mut bounds = bounds();
+    add_later_numbers(&mut good, &mut bounds);
     let mut inputs = Vec::new();
     paths(&good, "", &mut inputs);
     // The value has every field.
@@ -267,7 +284,6 @@ async fn each_invalid_value_of_a_channels_fields_has_one_outcome() {
     top.sort();
     read.sort();
     assert_eq!(top, read);
-    let bounds = bounds();
     assert_complete(inputs, bounds.iter().map(|(path, _)| (*path).to_owned()));
     let outcome = async |cell: &str, body: &str, expected: Outcome| {
         // As a line of a whole set as well, which is then not applied.

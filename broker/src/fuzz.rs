@@ -19,10 +19,10 @@ use crate::{
     backup::{self, Sink},
     channel::LeaseSealer,
     clock::{Clock, TimeSource},
-    core::Replay,
     http::{header, query::Query},
     log::{Position, Record, RecordHead, disk},
     message,
+    shard::Replay,
 };
 
 /// An entry and its name.

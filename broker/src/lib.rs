@@ -11,7 +11,6 @@ pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod control;
-pub mod core;
 pub mod data_folder;
 pub mod drain;
 pub mod files;
@@ -28,9 +27,11 @@ pub mod metrics;
 
 mod run;
 pub mod service;
+pub mod shard;
 pub mod shared;
 mod signals;
 pub mod weak_cache;
+pub mod worker;
 
 pub use config::{Arguments, Config};
 pub use run::{RunError, run};

@@ -112,8 +112,8 @@ pub(super) fn sample(admin: &Admin) -> Vec<Sample> {
         );
         channels.truncate(admin.channels_max);
     }
-    let now = admin.cores.clock().now();
-    channels.into_iter().map(|entry| (entry.clone(), admin.cores.counters(entry.id), now)).collect()
+    let now = admin.shards.clock().now();
+    channels.into_iter().map(|entry| (entry.clone(), admin.shards.counters(entry.id), now)).collect()
 }
 
 /// Prints one family at a time, so that no scrape needs the whole text in memory.

@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Health {
     started: Instant,
-    /// Milliseconds since `started` when each core's thread last ran.
+    /// Milliseconds since `started` when each worker last ran.
     ticked: Arc<[AtomicU64]>,
     store: AddressStore,
     drain: Drain,
@@ -30,17 +30,17 @@ pub struct Health {
 }
 
 /// The heartbeat of one worker.
-pub struct CoreHealth {
-    core: usize,
+pub struct WorkerHealth {
+    worker: usize,
     started: Instant,
     ticked: Arc<[AtomicU64]>,
 }
 
-impl CoreHealth {
+impl WorkerHealth {
     /// Records periodically that the worker runs. Must be a task on its thread.
     pub async fn tick(self) {
         loop {
-            self.ticked[self.core].store(self.started.elapsed().as_millis() as u64, Relaxed);
+            self.ticked[self.worker].store(self.started.elapsed().as_millis() as u64, Relaxed);
             sleep(TICK).await;
         }
     }
@@ -49,14 +49,15 @@ impl CoreHealth {
 impl Health {
     /// The health of a broker that has just started, and the heartbeats for its workers.
     pub fn new(
-        cores: usize,
+        workers: usize,
         store: AddressStore,
         drain: Drain,
         failed: CancellationToken,
-    ) -> (Self, Vec<CoreHealth>) {
+    ) -> (Self, Vec<WorkerHealth>) {
         let started = Instant::now();
-        let ticked: Arc<[_]> = (0..cores).map(|_| AtomicU64::default()).collect();
-        let of_each = (0..cores).map(|core| CoreHealth { core, started, ticked: ticked.clone() }).collect();
+        let ticked: Arc<[_]> = (0..workers).map(|_| AtomicU64::default()).collect();
+        let of_each =
+            (0..workers).map(|worker| WorkerHealth { worker, started, ticked: ticked.clone() }).collect();
         (Self { started, ticked, store, drain, failed }, of_each)
     }
 

@@ -13,17 +13,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-pub use health::{CoreHealth, Health};
+pub use health::{Health, WorkerHealth};
 use http::header::CONTENT_TYPE;
 use prometheus::{Encoder, TextEncoder};
 use restante_wire::ProblemType;
 
 use crate::{
     address_store::AddressStore,
-    core::Cores,
     http::{BrowserRules, Callers, HttpError, pages, probes::probe},
     log::disk::{OlderLogs, storage::Folder},
     metrics::Metrics,
+    worker::Shards,
 };
 
 /// The state that probes and scrapes read.
@@ -35,7 +35,7 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     pub store: AddressStore,
     /// The counters of the channels, and the sizes of their logs.
-    pub cores: Cores,
+    pub shards: Shards,
     /// The logs from starts with other numbers of workers.
     pub older: Arc<OlderLogs<Folder>>,
     /// The limits that all callers share.
@@ -86,9 +86,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.body_memory_bytes.set(admin.callers.bodies().used() as i64);
     sampled.answer_memory_bytes.set(admin.callers.answers().used() as i64);
     sampled.requests.set(admin.callers.requests().used() as i64);
-    sampled.waiting_receivers.set(admin.cores.waiting_receivers() as i64);
-    sampled.waiting_senders.set(admin.cores.waiting_senders() as i64);
-    let store = admin.cores.samples();
+    sampled.waiting_receivers.set(admin.shards.waiting_receivers() as i64);
+    sampled.waiting_senders.set(admin.shards.waiting_senders() as i64);
+    let store = admin.shards.samples();
     let (older_segments, older_bytes) = admin.older.held();
     sampled.store_segments.set((older_segments + store.segments.load(Relaxed)) as i64);
     sampled.store_bytes.set((older_bytes + store.bytes.load(Relaxed)) as i64);
@@ -96,7 +96,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.relay_messages.set(store.relay_messages.load(Relaxed) as i64);
     sampled.idempotency_keys.set(store.keys.load(Relaxed) as i64);
     sampled.hot_body_memory_bytes.set(store.hot_bytes.load(Relaxed) as i64);
-    let clock = admin.cores.clock();
+    let clock = admin.shards.clock();
     sampled.clock_skew_seconds.set(clock.skew_seconds());
     sampled.clock_uncounted_seconds.set(clock.uncounted_seconds());
     let encoder = TextEncoder::new();
@@ -122,15 +122,15 @@ mod tests {
 
     use super::*;
     use crate::{
-        core::tests::{Bench, Folder},
         drain::Drain,
         http::{CallerCounts, CallerLimits, TrustedProxies},
+        shard::tests::{Bench, Folder},
     };
 
     #[tokio::test]
     async fn a_scrape_shows_what_the_logs_and_tables_hold() {
         let on = Bench::<Folder>::new(Vec::new()).threaded();
-        let samples = on.core.with(|core| core.samples());
+        let samples = on.shard.with(|shard| shard.samples());
         let shown = [
             ("restante_store_segments", &samples.segments),
             ("restante_store_bytes", &samples.bytes),
@@ -146,7 +146,7 @@ mod tests {
             health: Health::new(1, on.store.clone(), Drain::new(), CancellationToken::new()).0,
             metrics: Arc::new(Metrics::new().unwrap()),
             store: on.store.clone(),
-            cores: on.cores.clone(),
+            shards: on.shards.clone(),
             older: Arc::default(),
             callers: Callers::new(
                 CallerLimits { requests: 0, body_bytes: 0, answer_bytes: 0 },

@@ -4,9 +4,9 @@ use restante_wire::{Address, ProblemType};
 
 use crate::{
     channel::Refusal,
-    core::{CoreGone, Fullness, PullRefusal, PushRefusal, SettleRefusal, SizeLimit, StoreFailed},
     http::HttpError,
     service::{ReceiveRefusal, Service},
+    shard::{Fullness, PullRefusal, PushRefusal, SettleRefusal, ShardGone, SizeLimit, StoreFailed},
 };
 
 pub(super) fn push(service: &Service, address: &Address, refusal: PushRefusal) -> HttpError {
@@ -124,8 +124,8 @@ fn full(fullness: &Fullness) -> String {
     )
 }
 
-impl From<CoreGone> for HttpError {
-    fn from(_: CoreGone) -> Self {
+impl From<ShardGone> for HttpError {
+    fn from(_: ShardGone) -> Self {
         draining()
     }
 }

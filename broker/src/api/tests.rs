@@ -27,14 +27,12 @@ use super::{router::routes, *};
 use crate::{
     admin::Health,
     channel::LeaseSealer,
-    core::{
-        tasks::commit_groups,
-        tests::{Bench, Folder, ThreadedShard},
-    },
     drain::Drain,
     http::{BrowserRules, Caller, CallerCounts, CallerLimits, Callers, Prefix, TrustedProxies},
     metrics::Metrics,
     service::Service,
+    shard::tests::{Bench, Folder, ThreadedShard},
+    worker::tasks::commit_groups,
 };
 
 /// A channel with both sides at one address.
@@ -60,7 +58,7 @@ impl Broker {
         let service = Service {
             store: on.store.clone(),
             router: on.reach.clone(),
-            clock: on.cores.clock(),
+            clock: on.shards.clock(),
             sealer: LeaseSealer::new(on.folder.lease_key().unwrap()),
             counters: Arc::default(),
             drain: Drain::new(),
@@ -108,7 +106,7 @@ impl Broker {
     async fn committing<T>(&self, awaited: impl Future<Output = T>) -> T {
         tokio::select! {
             came = awaited => came,
-            () = commit_groups(self.on.core.clone(), CancellationToken::new()) => panic!("the log failed"),
+            () = commit_groups(self.on.shard.clone(), CancellationToken::new()) => panic!("the log failed"),
         }
     }
 

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use crate::{core::CORES_MAX, http::ExternalUrl, log::disk::SEGMENT_BYTES_MAX};
+use crate::{http::ExternalUrl, log::disk::SEGMENT_BYTES_MAX, shard::SHARDS_MAX};
 
 /// Longest time that a flag accepts. Sums of times must not overflow, and nobody needs more: longer is meant as
 /// unlimited.
@@ -37,8 +37,8 @@ fn size(text: &str) -> Result<ByteSize, String> {
 }
 
 pub(super) fn cores(text: &str) -> Result<NonZeroUsize, String> {
-    let cores = text.parse().ok().filter(|cores: &NonZeroUsize| cores.get() <= CORES_MAX);
-    cores.ok_or(format!("must be 1 to {CORES_MAX}"))
+    let cores = text.parse().ok().filter(|cores: &NonZeroUsize| cores.get() <= SHARDS_MAX);
+    cores.ok_or(format!("must be 1 to {SHARDS_MAX}"))
 }
 
 /// A maximum; with 0, nothing could be served.

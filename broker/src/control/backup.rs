@@ -33,10 +33,10 @@ use crate::{
     address_store::{AddressStore, OpenError},
     backup::{Manifest, Writer},
     clock,
-    core::WorkFailed,
     data_folder::{self, DataFolderError},
     http::error::HttpError,
     log::disk::{CopyError, Part},
+    shard::WorkFailed,
 };
 
 /// How many bytes are read and sent at a time.

@@ -8,9 +8,9 @@ use crate::{
     address_store::ChannelEntry,
     channel::State,
     clock::Millis,
-    core::{CoreGone, Cores, Redrive, WorkFailed},
-    log::ChannelId,
-    log::disk::LogSnapshot,
+    log::{ChannelId, disk::LogSnapshot},
+    shard::{ShardGone, WorkFailed},
+    worker::{Redrive, Shards},
 };
 
 /// The operations of the control API on channels.
@@ -19,7 +19,7 @@ pub trait Channels: Clone + Send + Sync + 'static {
     fn stats(
         &self,
         channels: Vec<Arc<ChannelEntry>>,
-    ) -> impl Future<Output = Result<Vec<ChannelStats>, CoreGone>> + Send;
+    ) -> impl Future<Output = Result<Vec<ChannelStats>, ShardGone>> + Send;
 
     /// Closes a channel and deletes its messages, if it has none or with `force`. The deletion is on disk when this
     /// returns. Returns the number of deleted messages, or as an error the number of messages that prevent the
@@ -56,33 +56,33 @@ pub trait Channels: Clone + Send + Sync + 'static {
     fn withdrawn(&self, channel_ids: Vec<ChannelId>) -> impl Future<Output = ()> + Send;
 }
 
-impl Channels for Cores {
-    async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, CoreGone> {
-        Cores::stats(self, channels).await
+impl Channels for Shards {
+    async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, ShardGone> {
+        Shards::stats(self, channels).await
     }
 
     async fn close(&self, entry: Arc<ChannelEntry>, force: bool) -> Result<Result<u64, u64>, WorkFailed> {
-        Cores::close(self, entry, force).await
+        Shards::close(self, entry, force).await
     }
 
     async fn removed(&self, channel_id: ChannelId) {
-        Cores::removed(self, channel_id).await;
+        Shards::removed(self, channel_id).await;
     }
 
     async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
-        Cores::changed(self, entries).await;
+        Shards::changed(self, entries).await;
     }
 
     async fn redrive(&self, redrive: Redrive) -> Result<Redriven, WorkFailed> {
-        Cores::redrive(self, redrive).await
+        Shards::redrive(self, redrive).await
     }
 
     async fn purge(&self, entry: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {
-        Cores::purge(self, entry, states).await
+        Shards::purge(self, entry, states).await
     }
 
     async fn cut(&self) -> Result<Vec<LogSnapshot>, WorkFailed> {
-        Cores::cut(self).await
+        Shards::cut(self).await
     }
 
     fn now(&self) -> Millis {
@@ -91,6 +91,6 @@ impl Channels for Cores {
     }
 
     async fn withdrawn(&self, channel_ids: Vec<ChannelId>) {
-        Cores::withdrawn(self, channel_ids).await;
+        Shards::withdrawn(self, channel_ids).await;
     }
 }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::SYNCS_AT_ONCE;
 use crate::{
     address_store::ApplyError,
-    core::{CoreGone, WorkFailed},
     http::error::HttpError,
+    shard::{ShardGone, WorkFailed},
 };
 
 /// The address store refused a change.
@@ -28,7 +28,7 @@ pub(super) fn refused(error: ApplyError) -> HttpError {
 }
 
 /// The thread of the channels has ended, because the broker is shutting down.
-pub(super) fn shutting_down(error: CoreGone) -> HttpError {
+pub(super) fn shutting_down(error: ShardGone) -> HttpError {
     HttpError::new(ProblemType::Draining, error.to_string())
 }
 

@@ -14,7 +14,7 @@ use restante_wire::{ChannelStats, ProblemType, control::StoreState};
 use uuid::Uuid;
 
 use super::{Channels, Control, errors};
-use crate::{address_store::ChannelEntry, core::CoreGone, http::error::HttpError};
+use crate::{address_store::ChannelEntry, http::error::HttpError, shard::ShardGone};
 
 /// The number of channels whose counts are requested at a time: few enough not to delay their worker, and many enough
 /// that the cost per request does not matter.
@@ -48,7 +48,7 @@ pub(super) async fn all_stats<C: Channels>(State(control): State<Control<C>>) ->
     let rest = stream::try_unfold((control.channels, left), |(channels, mut left)| async move {
         let part: Vec<_> = left.by_ref().take(STATS_PER_TURN).collect();
         if part.is_empty() {
-            return Ok::<_, CoreGone>(None);
+            return Ok::<_, ShardGone>(None);
         }
         let text = lines(&channels, part).await?;
         Ok(Some((text, (channels, left))))
@@ -57,7 +57,7 @@ pub(super) async fn all_stats<C: Channels>(State(control): State<Control<C>>) ->
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response())
 }
 
-async fn lines<C: Channels>(channels: &C, entries: Vec<Arc<ChannelEntry>>) -> Result<Bytes, CoreGone> {
+async fn lines<C: Channels>(channels: &C, entries: Vec<Arc<ChannelEntry>>) -> Result<Bytes, ShardGone> {
     let mut text = Vec::new();
     for stats in channels.stats(entries).await? {
         serde_json::to_writer(&mut text, &stats).expect("a channel's counts have only JSON's own types");

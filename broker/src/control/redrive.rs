@@ -25,8 +25,9 @@ use super::{
 };
 use crate::{
     address_store::{AddressStore, ChannelEntry},
-    channel, core,
+    channel,
     http::{HttpError, body::read_parts, header::idempotency_key},
+    worker,
 };
 
 /// `POST /control/v1/channels/{uid}/redrive`
@@ -46,7 +47,7 @@ pub(super) async fn redrive<C: Channels>(
     let store = control.store.clone();
     once(control, "redrive", entry, &headers, body, move |channels: C, entry| async move {
         let channel = entry.config.qualified_name();
-        let redrive = core::Redrive {
+        let redrive = worker::Redrive {
             dead_letter_channel: dead_letter_channel(&store, &entry),
             is_dead_letter_channel: is_dead_letter_channel(&store, &entry),
             entry,

@@ -8,12 +8,12 @@ use uuid::Uuid;
 use crate::data_folder::logs::LogFolder;
 use crate::{
     address_store::inspection::Damage as StoreDamage,
-    core::ownership::{self, Orphan},
     data_folder,
     log::disk::{
         inspection::{self, DamageKind},
         is_synced_name,
     },
+    shard::ownership::{self, Orphan},
 };
 
 /// One damaged place in a data folder.

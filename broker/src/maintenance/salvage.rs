@@ -23,9 +23,9 @@ use super::{
 use crate::{
     clock::{TimeSource, rfc3339},
     config::SalvageArguments,
-    core::residual_records,
     data_folder,
     log::{AppendError, DiskLog, Log, LogError, OpenError, Options, Purpose, Record, Sync},
+    shard::residual_records,
 };
 
 /// Bytes per commit: large enough that syncs cost little.

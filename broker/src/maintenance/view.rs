@@ -14,9 +14,9 @@ use crate::{
     address_store::{self, ChannelEntry},
     channel::{ChannelState, Message, Sequence},
     clock::Past,
-    core::{KnownUids, Replay, ownership::ChannelEvidence},
     data_folder,
     log::{ChannelId, Position, Record},
+    shard::{KnownUids, Replay, ownership::ChannelEvidence},
 };
 
 /// An inspected data folder, locked against changes while the value exists.

@@ -11,19 +11,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use crate::{
-    admin::CoreHealth,
+    admin::WorkerHealth,
     api::{Context, DataPort, THREADS_MAX},
-    core::{MailboxDriver, send_parcels, tasks},
     first_failure::FirstFailure,
     http::{self, ConnectionLimits, Places, Server},
     service::Service,
+    worker::{MailboxDriver, send_parcels, tasks},
 };
 
 pub(super) struct Data {
     pub(super) listener: BlockingListener,
     pub(super) context: Arc<Context>,
     pub(super) jobs: MailboxDriver,
-    pub(super) health: CoreHealth,
+    pub(super) health: WorkerHealth,
     pub(super) limits: ConnectionLimits,
     pub(super) places: Places,
     pub(super) drain_timeout: Duration,
@@ -48,13 +48,13 @@ impl Data {
 
     fn run(self, failed: CancellationToken) -> Result<(), RunError> {
         let Self { listener, context, mut jobs, health, limits, places, drain_timeout, all } = self;
-        let core = context.service.router.own().clone();
+        let shard = context.service.router.own().clone();
         let mut runtime = runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().max_blocking_threads(THREADS_MAX).build();
         runtime.map_err(RunError::Thread)?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
-            let Service { drain, router: cores, clock, metrics, .. } = &*context.service;
-            let (drain, cores, clock) = (drain.clone(), cores.clone(), clock.clone());
+            let Service { drain, router, clock, metrics, .. } = &*context.service;
+            let (drain, router, clock) = (drain.clone(), router.clone(), clock.clone());
             let counts = metrics.connections.clone();
             let answers = context.callers.answers().clone();
             let service = DataPort::new(context);
@@ -67,16 +67,16 @@ impl Data {
             tokio::select! {
                 () = served => {}
                 // After a failure the last answers are still sent; the other thread ends the process.
-                () = async { tasks::commit_groups(core.clone(), failed).await; pending().await } => {}
-                () = tasks::follow_time(core.clone()) => {}
-                () = tasks::serve_when_memory_is_free(core.clone(), answers) => {}
-                () = jobs.run(&cores) => {}
-                () = send_parcels(cores.clone()) => {}
+                () = async { tasks::commit_groups(shard.clone(), failed).await; pending().await } => {}
+                () = tasks::follow_time(shard.clone()) => {}
+                () = tasks::serve_when_memory_is_free(shard.clone(), answers) => {}
+                () = jobs.run(&router) => {}
+                () = send_parcels(router.clone()) => {}
                 () = health.tick() => {}
             }
-            jobs.finish(&cores, &all).await;
-            tasks::commit_everything(&core).await;
-            let failure = core.with(|core| core.failure());
+            jobs.finish(&router, &all).await;
+            tasks::commit_everything(&shard).await;
+            let failure = shard.with(|shard| shard.failure());
             failure
                 .map_or(Ok(()), |failure| Err(RunError::store_failed([&failure, &FirstFailure::default()])))
         })

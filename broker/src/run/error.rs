@@ -3,13 +3,8 @@
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use crate::{
-    address_store, control,
-    core::{self},
-    data_folder::DataFolderError,
-    files::os_error,
-    first_failure::FirstFailure,
-    log,
-    manifests::ManifestError,
+    address_store, control, data_folder::DataFolderError, files::os_error, first_failure::FirstFailure, log,
+    manifests::ManifestError, shard,
 };
 
 /// Why the broker does not start, or stops.
@@ -49,7 +44,7 @@ pub enum RunError {
     #[error(transparent)]
     Log(#[from] log::OpenError),
     #[error(transparent)]
-    Core(#[from] core::StartError),
+    Shard(#[from] shard::StartError),
     #[error(transparent)]
     Token(#[from] control::TokenError),
     /// The metrics are inconsistent; a defect.
@@ -90,7 +85,7 @@ impl RunError {
             Self::AddressStore(error) => of_address_store(error),
             Self::Apply { source, .. } => of_change(source, CONFIGURATION),
             Self::Log(error) => of_log(error),
-            Self::Core(error) => of_core(error),
+            Self::Shard(error) => of_core(error),
             Self::Listen { .. } | Self::Metrics(_) | Self::Thread(_) => OTHER,
         }
     }
@@ -159,9 +154,9 @@ fn of_log(error: &log::OpenError) -> u8 {
     }
 }
 
-fn of_core(error: &core::StartError) -> u8 {
-    use core::StartError;
+fn of_core(error: &shard::StartError) -> u8 {
     use log::LogError;
+    use shard::StartError;
     match error {
         StartError::Log(LogError::Io { source, .. }) => of_system(source),
         StartError::Log(LogError::Poisoned) => IO,
@@ -186,7 +181,7 @@ mod tests {
     #[test]
     fn a_failed_disk_ends_the_broker_with_74() {
         let (path, action) = (PathBuf::from("/data/x"), "read");
-        let core = |error| RunError::Core(core::StartError::Log(error));
+        let core = |error| RunError::Shard(shard::StartError::Log(error));
         let of_disk = [
             RunError::StoreFailed { reason: String::new() },
             RunError::DataFolder(DataFolderError::Io { action, path: path.clone(), source: eio() }),
@@ -202,12 +197,12 @@ mod tests {
                 source: address_store::ApplyError::NotWritten { file: path.clone(), source: eio() },
             },
             // Such as a sync of the journal, with which a start begins.
-            RunError::Core(core::StartError::AddressStore(address_store::OpenError::Io {
+            RunError::Shard(shard::StartError::AddressStore(address_store::OpenError::Io {
                 action,
                 path: path.clone(),
                 source: eio(),
             })),
-            RunError::Core(core::StartError::Apply(address_store::ApplyError::Full(eio()))),
+            RunError::Shard(shard::StartError::Apply(address_store::ApplyError::Full(eio()))),
             RunError::Apply { addresses: path.clone(), source: address_store::ApplyError::Full(eio()) },
             RunError::Log(log::OpenError::Io { action, path: path.clone(), source: eio() }),
             RunError::Log(log::OpenError::Full { folder: path.clone(), segment_bytes: 1, source: eio() }),
@@ -248,12 +243,12 @@ mod tests {
                 path: path.clone(),
                 source: Misplaced::Dangling.into(),
             }),
-            RunError::Core(core::StartError::Log(log::LogError::Io {
+            RunError::Shard(shard::StartError::Log(log::LogError::Io {
                 action: "open",
                 file: path,
                 source: Errno::ROFS.into(),
             })),
-            RunError::Core(core::StartError::TooLong { channel: "a/b".to_owned(), bytes: 2, longest: 1 }),
+            RunError::Shard(shard::StartError::TooLong { channel: "a/b".to_owned(), bytes: 2, longest: 1 }),
         ];
         for error in of_people {
             assert_eq!(error.code(), 78, "{error}");

@@ -13,13 +13,13 @@ use super::{RunError, current_thread};
 use crate::{
     address_store::{AddressStore, ApplyError, Changes},
     clock::{Clock, Past, TimeSource},
-    core::{Common, Core, Placement, ReplayedLog, StartError},
     data_folder::{self, DataFolder, DataFolderError, FoundLogs, LogIds},
     first_failure::FirstFailure,
     log::{
         self, DiskLog, Options,
         disk::{OlderLogs, SoundLog, storage::Folder},
     },
+    shard::{Common, Placement, ReplayedLog, Shard, StartError},
 };
 
 /// The content of the logs; the address store knows each of its channels.
@@ -31,7 +31,7 @@ pub(crate) struct Read {
 
 /// Open shards, their clock and their older logs.
 pub(crate) struct Opened {
-    pub(crate) cores: Vec<Core>,
+    pub(crate) shards: Vec<Shard>,
     pub(crate) clock: Clock,
     /// Logs of earlier numbers of workers.
     pub(crate) older: Arc<OlderLogs<Folder>>,
@@ -96,14 +96,14 @@ pub(crate) fn read(
     let older = older.into_iter().flatten().collect();
     let older = Arc::new(OlderLogs::open(older, cores as u32)?);
     let current = current.into_iter().zip(logs.current.clone()).collect();
-    let found = in_parallel(current, |core, (sound, path)| -> Result<_, RunError> {
+    let found = in_parallel(current, |shard, (sound, path)| -> Result<_, RunError> {
         let sound = match sound {
             Some(sound) => sound,
             None => SoundLog::inspect(Folder::guarded(path, folder.guard()))?,
         };
         let log = DiskLog::open_sound(older.clone(), sound, options)?;
         let id = log.id();
-        let found = ReplayedLog::read(log, Placement { core, cores }, store);
+        let found = ReplayedLog::read(log, Placement { shard, shards: cores }, store);
         Ok((id, current_thread()?.block_on(found).map_err(StartError::from)?))
     })?;
     let (begun, mut found): (Vec<u64>, Vec<_>) = found.into_iter().unzip();
@@ -139,7 +139,7 @@ impl Read {
     /// Creates the shards.
     pub(crate) fn start(self, common: &Common) -> Result<Opened, RunError> {
         let Self { found, clock, older } = self;
-        let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
+        let shards = in_parallel(found, |_, found| Ok(Shard::start(found, common.clone(), clock.clone())?))?;
         if older.held().0 > 0 {
             let (segments, bytes) = older.held();
             tracing::info!(
@@ -148,7 +148,7 @@ impl Read {
                 "reading the logs of another number of workers; they are copied gradually"
             );
         }
-        Ok(Opened { cores, clock, older })
+        Ok(Opened { shards, clock, older })
     }
 }
 

@@ -11,12 +11,12 @@ use crate::{
     address_store::AddressStore,
     admin::{self, Admin},
     control::{self, Token},
-    core::Cores,
     drain::Drain,
     first_failure::FirstFailure,
     http::{self, BrowserRules, ConnectionCounts, ConnectionLimits, Places, Server},
     manifests,
     signals::{ProcessSignal, Signals},
+    worker::Shards,
 };
 
 /// Time for the last answers after a storage failure, before the process exits.
@@ -44,7 +44,7 @@ pub(super) struct Lifetime {
     /// The storage failure, if there is one.
     pub(super) failure: FirstFailure,
     pub(super) store: AddressStore,
-    pub(super) cores: Cores,
+    pub(super) shards: Shards,
     pub(super) manifests: Option<PathBuf>,
     pub(super) data_dir: PathBuf,
 }
@@ -56,7 +56,7 @@ impl Ports {
         data_ended: DataEnded,
         signals: Signals,
     ) -> Result<(), RunError> {
-        let (end, clock) = (Drain::new(), lifetime.cores.clock());
+        let (end, clock) = (Drain::new(), lifetime.shards.clock());
         let serve = |listener, router| -> Result<_, RunError> {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             Ok(http::serve(Server {
@@ -77,7 +77,7 @@ impl Ports {
                 let managed_by_manifests = lifetime.manifests.is_some();
                 let router = control::router(
                     lifetime.store.clone(),
-                    lifetime.cores.clone(),
+                    lifetime.shards.clone(),
                     token,
                     managed_by_manifests,
                     &lifetime.data_dir,
@@ -155,8 +155,8 @@ impl Lifetime {
                     withdrawn = changes.withdrawn.len(),
                     "applied the manifests"
                 );
-                self.cores.changed(changes.changed).await;
-                self.cores.withdrawn(changes.withdrawn).await;
+                self.shards.changed(changes.changed).await;
+                self.shards.withdrawn(changes.withdrawn).await;
             }
             Err(error) => {
                 tracing::error!(%error, "failed to apply the manifests; the channels are unchanged")

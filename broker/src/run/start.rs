@@ -23,13 +23,14 @@ use crate::{
     clock::TimeSource,
     config::Config,
     control::Token,
-    core::{Common, Cores, Limits, Mailbox, Placement, Router, SharedCore},
     data_folder::DataFolder,
     drain::Drain,
     http::{BrowserRules, CallerLimits, Callers, ConnectionLimits, Places, Prefix, TrustedProxies},
     log, manifests,
     metrics::Metrics,
     service::Service,
+    shard::{Common, Limits, Placement},
+    worker::{Mailbox, Router, Shards, SharedShard},
 };
 
 /// A broker that is ready to serve.
@@ -108,10 +109,10 @@ pub(super) fn start(config: Config) -> Result<Started, RunError> {
     };
     let sealer = LeaseSealer::new(folder.lease_key()?);
     let common = Common::new(&store, sealer, limits, metrics.clone())?;
-    let Opened { cores, clock, older } = found.start(&common)?;
-    let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
-    let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(Mailbox::new).unzip();
-    let all = Cores::new(handles, common.counters.clone(), clock.clone());
+    let Opened { shards, clock, older } = found.start(&common)?;
+    let shards: Vec<_> = shards.into_iter().map(SharedShard::new).collect();
+    let (handles, jobs): (Vec<_>, Vec<_>) = shards.iter().map(Mailbox::new).unzip();
+    let all = Shards::new(handles, common.counters.clone(), clock.clone());
     let shares = CallerLimits {
         requests: requests_max.into(),
         body_bytes: body_memory.as_u64(),
@@ -120,7 +121,7 @@ pub(super) fn start(config: Config) -> Result<Started, RunError> {
     let proxies = TrustedProxies::new(trusted_proxies);
     let callers = Callers::new(shares, &metrics.callers, proxies.clone());
     let (drain, failed) = (Drain::new(), CancellationToken::new());
-    let (health, ticks) = Health::new(cores.len(), store.clone(), drain.clone(), failed.clone());
+    let (health, ticks) = Health::new(shards.len(), store.clone(), drain.clone(), failed.clone());
 
     let limits = ConnectionLimits { head_timeout, keep_alive, write_timeout, h2_streams_max, requests_max };
     let places = open_files::places(connections_max);
@@ -130,14 +131,14 @@ pub(super) fn start(config: Config) -> Result<Started, RunError> {
         metrics.connections_closed_idle.clone(),
         proxies.clone(),
     );
-    let (all_threads, count) = (Arc::new(Barrier::new(cores.len())), cores.len());
+    let (all_threads, count) = (Arc::new(Barrier::new(shards.len())), shards.len());
     let browsers = BrowserRules::new(allowed_origins, allowed_hosts);
     let prefix = Prefix::new(external_url.as_ref(), proxies.clone());
-    let of_each = cores.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
-    let data = of_each.map(|(index, (((core, jobs), listener), ticks))| {
+    let of_each = shards.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
+    let data = of_each.map(|(index, (((shard, jobs), listener), ticks))| {
         let service = Service {
             store: store.clone(),
-            router: Router::new(Placement { core: index, cores: count }, core, all.clone()),
+            router: Router::new(Placement { shard: index, shards: count }, shard, all.clone()),
             clock: clock.clone(),
             sealer: common.sealer.clone(),
             counters: common.counters.clone(),
@@ -162,13 +163,13 @@ pub(super) fn start(config: Config) -> Result<Started, RunError> {
         health,
         metrics,
         store: store.clone(),
-        cores: all.clone(),
+        shards: all.clone(),
         older,
         callers,
         channels_max: metrics_channels_max,
     };
     let ports = Ports { admin: (admin_listener, admin), browsers, control };
     let failure = common.failure.clone();
-    let lifetime = Lifetime { drain, failed, failure, store, cores: all, manifests, data_dir };
+    let lifetime = Lifetime { drain, failed, failure, store, shards: all, manifests, data_dir };
     Ok(Started { data, ports, lifetime })
 }

@@ -12,10 +12,11 @@ use uuid::Uuid;
 use super::{Draft, DraftRefusal, Service};
 use crate::{
     address_store::ChannelEntry,
-    core::{Push, PushRefusal, Pushed, Router, SenderTurn, keys::KeyHash},
     log::ChannelId,
     message::Content,
+    shard::{Push, PushRefusal, Pushed, SenderTurn, keys::KeyHash},
     shared::Share,
+    worker::Router,
 };
 
 /// One channel, or all channels that share the destination.
@@ -43,7 +44,7 @@ struct WaitingSender {
 impl Drop for WaitingSender {
     fn drop(&mut self) {
         let (turn, key) = (self.turn, self.key);
-        self.router.tell(turn.channel, move |core| core.stop_sending(turn, key));
+        self.router.tell(turn.channel, move |shard| shard.stop_sending(turn, key));
     }
 }
 
@@ -178,8 +179,8 @@ impl Destination {
         sender: &Share,
     ) -> Result<Option<WaitingSender>, PushRefusal> {
         let (router, key) = (self.service.router.clone(), push.key.map(|key| key.hash));
-        let place = self.service.router.ask(channel_id, sender, move |core, sender| {
-            let place = core.wait_for_room(channel_id, key, sender)?;
+        let place = self.service.router.ask(channel_id, sender, move |shard, sender| {
+            let place = shard.wait_for_room(channel_id, key, sender)?;
             Ok::<_, PushRefusal>(place.map(|(turn, wake)| WaitingSender { router, turn, key, wake }))
         });
         place.await?

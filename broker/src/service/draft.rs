@@ -9,12 +9,12 @@ use crate::{
     address_store::ChannelEntry,
     channel::GroupName,
     clock::Millis,
-    core::{
+    log::ChannelId,
+    message::{self, Content},
+    shard::{
         Push,
         keys::{self, Fingerprint, PushKey},
     },
-    log::ChannelId,
-    message::{self, Content},
 };
 
 /// The properties of a message, without its content.

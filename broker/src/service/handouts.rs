@@ -7,10 +7,11 @@ use smallvec::SmallVec;
 
 use crate::{
     channel::Claim,
-    core::{Delivery, Handout, Router, StoreFailed},
     log::ChannelId,
     message::StoredMessage,
+    shard::{Delivery, Handout, StoreFailed},
     shared::Allocation,
+    worker::Router,
 };
 
 /// Leased messages of one channel, for one answer.
@@ -125,8 +126,8 @@ impl Handouts {
     pub async fn settle(&mut self) -> Result<(), StoreFailed> {
         let Some(channel) = self.deliveries.front().map(|delivery| delivery.channel) else { return Ok(()) };
         let claims: Vec<_> = self.deliveries.iter().map(|delivery| delivery.granted.claim()).collect();
-        let settled = self.router.ask(channel, &claims, move |core, claims| {
-            claims.iter().map(|claim| core.settle(channel, *claim).ok()).collect::<Vec<_>>()
+        let settled = self.router.ask(channel, &claims, move |shard, claims| {
+            claims.iter().map(|claim| shard.settle(channel, *claim).ok()).collect::<Vec<_>>()
         });
         let mut settled = settled.await.map_err(|_| StoreFailed)?.into_iter();
         let mut tickets = Vec::with_capacity(claims.len());

@@ -4,8 +4,8 @@ use super::Service;
 use crate::{
     channel::Claim,
     clock::Millis,
-    core::{Core, CoreGone, Release, Renewed, SettleRefusal, Ticket},
     log::{ChannelId, Log},
+    shard::{Release, Renewed, SettleRefusal, Shard, ShardGone, Ticket},
 };
 
 /// The lease of a token: its channel, and what the token claims.
@@ -44,7 +44,7 @@ impl Service {
     /// Applies a verdict. It is on disk when this returns.
     pub async fn settle(&self, (channel, claim): Lease, verdict: &Verdict) -> Result<Settled, SettleRefusal> {
         let applied =
-            self.router.ask(channel, verdict, move |core, verdict| apply(core, (channel, claim), verdict));
+            self.router.ask(channel, verdict, move |shard, verdict| apply(shard, (channel, claim), verdict));
         let (ticket, settled) = applied.await??;
         self.router.wait_until_committed(channel, ticket).await?;
         Ok(settled)
@@ -75,25 +75,25 @@ impl Service {
     pub(super) async fn apply_all(
         &self,
         verdicts: Vec<(ChannelId, (Lease, Verdict))>,
-    ) -> Result<Vec<Result<(ChannelId, Ticket, Settled), SettleRefusal>>, CoreGone> {
-        let each = self.router.each(verdicts, |core, channel, (lease, verdict)| {
-            apply(core, lease, &verdict).map(|(ticket, settled)| (channel, ticket, settled))
+    ) -> Result<Vec<Result<(ChannelId, Ticket, Settled), SettleRefusal>>, ShardGone> {
+        let each = self.router.each(verdicts, |shard, channel, (lease, verdict)| {
+            apply(shard, lease, &verdict).map(|(ticket, settled)| (channel, ticket, settled))
         });
         each.await
     }
 }
 
 fn apply<L: Log>(
-    core: &mut Core<L>,
+    shard: &mut Shard<L>,
     (channel, claim): Lease,
     verdict: &Verdict,
 ) -> Result<(Ticket, Settled), SettleRefusal> {
     let ticket = match verdict {
-        Verdict::Settle => core.settle(channel, claim)?,
-        Verdict::Release(release) => core.release(channel, claim, *release)?,
-        Verdict::Reject(reason) => core.reject(channel, claim, reason.as_deref())?,
+        Verdict::Settle => shard.settle(channel, claim)?,
+        Verdict::Release(release) => shard.release(channel, claim, *release)?,
+        Verdict::Reject(reason) => shard.reject(channel, claim, reason.as_deref())?,
         Verdict::Renew(seconds) => {
-            let Renewed { granted, lease, ticket } = core.renew(channel, claim, *seconds)?;
+            let Renewed { granted, lease, ticket } = shard.renew(channel, claim, *seconds)?;
             return Ok((ticket, Settled::Renewed { lease, ends_at: granted.ends_at }));
         }
     };

@@ -18,12 +18,8 @@ use restante_wire::Address;
 pub use source::{ReceiveRefusal, Settles, Source};
 
 use crate::{
-    address_store::AddressStore,
-    channel::LeaseSealer,
-    clock::Clock,
-    core::{CounterRegistry, Router},
-    drain::Drain,
-    metrics::Metrics,
+    address_store::AddressStore, channel::LeaseSealer, clock::Clock, drain::Drain, metrics::Metrics,
+    shard::CounterRegistry, worker::Router,
 };
 
 /// The state that all requests share.

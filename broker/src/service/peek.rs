@@ -8,8 +8,8 @@ use super::Service;
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
-    core::{CoreGone, PeekOutcome, PeekedMessage, ReadBack, StoreFailed, UnreadableMessage},
     message::{Origin, StoredMessage},
+    shard::{PeekOutcome, PeekedMessage, ReadBack, ShardGone, StoreFailed, UnreadableMessage},
     shared::Share,
 };
 
@@ -88,7 +88,7 @@ pub enum PeekRefusal {
     #[error(transparent)]
     Store(#[from] StoreFailed),
     #[error(transparent)]
-    Gone(#[from] CoreGone),
+    Gone(#[from] ShardGone),
 }
 
 impl Peek {
@@ -163,8 +163,8 @@ impl Peek {
         let request = (span.entry.clone(), self.answers.clone());
         loop {
             let freed = self.answers.budget().freed();
-            let outcome = self.service.router.ask(span.entry.id, &request, move |core, (entry, answers)| {
-                core.peek(entry, state, first, bytes, answers)
+            let outcome = self.service.router.ask(span.entry.id, &request, move |shard, (entry, answers)| {
+                shard.peek(entry, state, first, bytes, answers)
             });
             match outcome.await?? {
                 PeekOutcome::NoMemory if self.has_begun => {

@@ -11,9 +11,10 @@ use super::{Handouts, Lease, Service, Verdict};
 use crate::{
     address_store::ChannelEntry,
     channel::{Arrival, Dismissed, WaiterId},
-    core::{CoreGone, Delivery, Pull, PullOutcome, PullRefusal, Router, SettleRefusal, StoreFailed, Ticket},
     log::ChannelId,
     metrics::Metrics,
+    shard::{Delivery, Pull, PullOutcome, PullRefusal, SettleRefusal, ShardGone, StoreFailed, Ticket},
+    worker::Router,
 };
 
 /// The channel of a source.
@@ -44,8 +45,8 @@ impl From<StoreFailed> for ReceiveRefusal {
     }
 }
 
-impl From<CoreGone> for ReceiveRefusal {
-    fn from(gone: CoreGone) -> Self {
+impl From<ShardGone> for ReceiveRefusal {
+    fn from(gone: ShardGone) -> Self {
         Self::Pull(gone.into())
     }
 }
@@ -63,7 +64,7 @@ impl Drop for WaitingReceiver {
         // A message that arrived at this moment returns.
         self.arrival.close();
         let (channel, id) = (self.channel, self.id);
-        self.router.tell(channel, move |core| core.stop_waiting(channel, id));
+        self.router.tell(channel, move |shard| shard.stop_waiting(channel, id));
     }
 }
 
@@ -83,7 +84,7 @@ impl Service {
     pub async fn begin_settles(
         &self,
         leases: Vec<Lease>,
-    ) -> Result<(Settles, Vec<Result<(), SettleRefusal>>), CoreGone> {
+    ) -> Result<(Settles, Vec<Result<(), SettleRefusal>>), ShardGone> {
         let settles = leases.into_iter().map(|lease| (lease.0, (lease, Verdict::Settle)));
         let (mut tickets, mut outcomes) = (Vec::new(), Vec::new());
         for settled in self.apply_all(settles.collect()).await? {
@@ -178,8 +179,8 @@ impl Source {
         let left = max.saturating_sub(handouts.deliveries().len() + handouts.unreadable());
         let bytes = bytes.saturating_sub(handouts.bytes());
         let (channel_id, router) = (self.channel.id, self.service.router.clone());
-        let more = self.service.router.ask(channel_id, pull, move |core, pull| {
-            core.pull_more(channel_id, pull, left, bytes).map(|more| Handouts::new(router, more))
+        let more = self.service.router.ask(channel_id, pull, move |shard, pull| {
+            shard.pull_more(channel_id, pull, left, bytes).map(|more| Handouts::new(router, more))
         });
         handouts.extend(more.await??.filled().await?);
         Ok(())
@@ -187,15 +188,17 @@ impl Source {
 
     /// A notification for each end of a lease in the channel.
     pub async fn lease_ends(&self) -> Result<Arc<Notify>, ReceiveRefusal> {
-        let ends =
-            self.service.router.ask(self.channel.id, &self.channel, |core, channel| core.lease_ends(channel));
+        let ends = self
+            .service
+            .router
+            .ask(self.channel.id, &self.channel, |shard, channel| shard.lease_ends(channel));
         ends.await?.ok_or(ReceiveRefusal::Pull(PullRefusal::Closed))
     }
 
     /// Whether each of these leases of the channel continues. A worker that has ended holds none.
     pub async fn hold(&self, leases: &Vec<Lease>) -> Vec<bool> {
-        let held = self.service.router.ask(self.channel.id, leases, |core, leases| {
-            leases.iter().map(|(channel, claim)| core.holds(*channel, *claim)).collect()
+        let held = self.service.router.ask(self.channel.id, leases, |shard, leases| {
+            leases.iter().map(|(channel, claim)| shard.holds(*channel, *claim)).collect()
         });
         held.await.unwrap_or_default()
     }
@@ -203,8 +206,8 @@ impl Source {
     async fn pull(&self, pull: &Pull) -> Result<Pulled, PullRefusal> {
         let router = &self.service.router;
         let (pull, back) = (pull.clone(), router.clone());
-        let pulled = router.ask(self.channel.id, &self.channel, move |core, channel| {
-            Ok(match core.pull(channel, &pull)? {
+        let pulled = router.ask(self.channel.id, &self.channel, move |shard, channel| {
+            Ok(match shard.pull(channel, &pull)? {
                 PullOutcome::Delivered(delivery) => Pulled::Leased(Handouts::new(back, [delivery])),
                 PullOutcome::Repeated(deliveries) => Pulled::Leased(Handouts::repeated(back, deliveries)),
                 PullOutcome::Waiting(id, arrival) => {
@@ -228,7 +231,7 @@ impl Source {
                 Ok(Err(Dismissed::Gone)) => Err(PullRefusal::Closed.into()),
                 Ok(Err(Dismissed::Repeated)) => Err(ReceiveRefusal::AttemptRepeated),
                 Err(_) => {
-                    let failed = router.ask(self.channel.id, &(), |core, ()| core.has_failed()).await;
+                    let failed = router.ask(self.channel.id, &(), |shard, ()| shard.has_failed()).await;
                     Err(match failed {
                         Ok(false) => PullRefusal::Closed,
                         Ok(true) => PullRefusal::StoreFailed,

@@ -13,11 +13,12 @@ use restante_broker::{
     address_store::{AddressStore, ChannelEntry},
     channel::LeaseSealer,
     clock::{Clock, TimeSource},
-    core::{Common, Core, Limits, Placement, Push, ReplayedLog, SharedCore},
     data_folder::DataFolder,
     log::{DiskLog, Options},
     message::Content,
     metrics::Metrics,
+    shard::{Common, Limits, Placement, Push, ReplayedLog, Shard},
+    worker::SharedShard,
 };
 use restante_wire::{Address, ChannelConfig};
 use tempfile::TempDir;
@@ -44,7 +45,7 @@ impl Bench {
     }
 
     /// Starts the broker.
-    pub(crate) async fn start(&self) -> SharedCore {
+    pub(crate) async fn start(&self) -> SharedShard {
         let log: &Path = &self.data.path().join("log");
         std::fs::create_dir_all(log).unwrap();
         let limits =
@@ -55,32 +56,32 @@ impl Bench {
         let mut found = vec![ReplayedLog::read(log, Placement::ALONE, &self.store).await.unwrap()];
         ReplayedLog::find_owners(&mut found, &self.store).unwrap();
         let clock = Clock::start(TimeSource::system(), found[0].past());
-        SharedCore::new(Core::start(found.remove(0), common, clock).unwrap())
+        SharedShard::new(Shard::start(found.remove(0), common, clock).unwrap())
     }
 
     /// Pushes all messages of `pushes`, each into its channel.
-    pub(crate) async fn push(&self, core: &SharedCore, pushes: impl Iterator<Item = (usize, Push)>) {
+    pub(crate) async fn push(&self, shard: &SharedShard, pushes: impl Iterator<Item = (usize, Push)>) {
         for (index, (channel, push)) in pushes.enumerate() {
             let entries = [self.entries[channel].clone()];
-            core.with(|core| core.push(&entries, push, None)).unwrap();
+            shard.with(|shard| shard.push(&entries, push, None)).unwrap();
             if index % 1000 == 999 {
-                commit(core).await;
+                commit(shard).await;
             }
         }
-        commit(core).await;
+        commit(shard).await;
     }
 }
 
 /// Commits everything, and waits for it.
-pub(crate) async fn commit(core: &SharedCore) {
-    core.with(|core| core.sync());
-    let settled = |core: &mut Core, context: &mut Context<'_>| {
-        while core.poll_news(context).is_ready() {
-            core.commit();
+pub(crate) async fn commit(shard: &SharedShard) {
+    shard.with(|shard| shard.sync());
+    let settled = |shard: &mut Shard, context: &mut Context<'_>| {
+        while shard.poll_news(context).is_ready() {
+            shard.commit();
         }
-        if core.is_settled() { Poll::Ready(()) } else { Poll::Pending }
+        if shard.is_settled() { Poll::Ready(()) } else { Poll::Pending }
     };
-    poll_fn(|context| core.with(|core| settled(core, context))).await;
+    poll_fn(|context| shard.with(|shard| settled(shard, context))).await;
 }
 
 /// A channel with the default configuration, except its size.

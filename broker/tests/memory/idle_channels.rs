@@ -1,7 +1,7 @@
 //! Memory of an idle channel: the number in `docs/limits.md`.
 
 use restante_broker::{
-    core::{Pull, PullOutcome},
+    shard::{Pull, PullOutcome},
     shared::Share,
 };
 
@@ -20,25 +20,25 @@ async fn a_channel_that_was_emptied_takes_less_than_a_kilobyte() {
     let mut measured = Measured::begin();
     let bench = Bench::new(CHANNELS);
     let unused = measured.bytes() / CHANNELS;
-    let core = bench.start().await;
+    let shard = bench.start().await;
     // Buffers of the log do not belong to a channel.
-    bench.push(&core, (0..CHANNELS).map(|_| (0, message(1)))).await;
+    bench.push(&shard, (0..CHANNELS).map(|_| (0, message(1)))).await;
     measured.restart();
-    bench.push(&core, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
+    bench.push(&shard, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
     let full = unused + measured.bytes() / CHANNELS;
     let pull = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
     for (index, entry) in bench.entries.iter().enumerate() {
-        core.with(|core| {
-            let Ok(PullOutcome::Delivered(delivery)) = core.pull(entry, &pull) else {
+        shard.with(|shard| {
+            let Ok(PullOutcome::Delivered(delivery)) = shard.pull(entry, &pull) else {
                 panic!("it has a message")
             };
-            let _ = core.settle(delivery.channel, delivery.granted.claim()).unwrap();
+            let _ = shard.settle(delivery.channel, delivery.granted.claim()).unwrap();
         });
         if index % 1000 == 999 {
-            commit(&core).await;
+            commit(&shard).await;
         }
     }
-    commit(&core).await;
+    commit(&shard).await;
     let each = unused + measured.bytes() / CHANNELS;
     assert!(each < BYTES_MAX, "{each} bytes a channel; {unused} before it was used, {full} with a message");
 }

@@ -23,10 +23,10 @@ use crate::{
         messages::draft::{self, PropertySource},
         off_thread, refusal,
     },
-    core::{Push, PushRefusal},
     http::{Caller, HttpError, body::Announced, effects, header::content_type, query::Query},
     message::{self, Content},
     service::Stored,
+    shard::{Push, PushRefusal},
 };
 
 /// The memory of a batch, as a multiple of its size: the body and the parsed items.

@@ -20,9 +20,9 @@ use super::one::check_reason;
 use crate::{
     api::{Context, off_thread, refusal},
     clock::{Clock, Millis},
-    core,
     http::{Caller, HttpError, body::Announced, effects, header, query::Query},
     service::{Lease, Service, Settled, Verdict},
+    shard,
 };
 
 /// `POST /v1/settlements`
@@ -67,7 +67,7 @@ pub(in crate::api) async fn settle_many(
     let mut done = service.settle_all(good).await.map_err(refusal::settle)?.into_iter();
     let results = requests.into_iter().map(|request| {
         request?;
-        let settled = done.next().unwrap_or(Err(core::SettleRefusal::Gone)).map_err(refusal::settle)?;
+        let settled = done.next().unwrap_or(Err(shard::SettleRefusal::Gone)).map_err(refusal::settle)?;
         Ok(result(settled, &service.clock))
     });
     let results: Vec<LeaseResult> =
@@ -101,7 +101,7 @@ impl<'a> LeaseRequest<'a> {
 
     fn release(release: &'a Release) -> Self {
         let delay = release.delay.map(|seconds| Millis::from(seconds) * 1000);
-        let how = core::Release { counted: !release.uncounted, delay };
+        let how = shard::Release { counted: !release.uncounted, delay };
         Self { lease: &release.lease, verdict: Ok(Verdict::Release(how)) }
     }
 

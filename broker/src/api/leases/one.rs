@@ -12,9 +12,9 @@ use restante_wire::{ProblemType, header, path};
 use crate::{
     api::{Context, ascii, refusal},
     clock::Millis,
-    core::Release,
     http::{HttpError, body, effects::expect_effects, header::is_reason, query::Query},
     service::{Lease, Settled, Verdict},
+    shard::Release,
 };
 
 /// `DELETE /v1/leases/{lease}`

@@ -8,8 +8,8 @@ use super::pull_request::Wait;
 use crate::{
     api::{ascii, print::item},
     clock::Clock,
-    core::Delivery,
     message::{self, StoredMessage},
+    shard::Delivery,
 };
 
 /// The headers of every answer to a pull.

@@ -10,9 +10,9 @@ use restante_wire::{
 use crate::{
     api::refusal,
     channel::{Attempt, PullForm},
-    core::{self, bounded_lease},
     http::{HttpError, effects::expect_effects, header, query::Query},
     service::Handouts,
+    shard::{self, bounded_lease},
     shared::Share,
 };
 
@@ -22,7 +22,7 @@ pub(in crate::api) const PARAMETERS: [&str; 3] = ["wait", "lease", "ack"];
 #[derive(Debug)]
 pub(in crate::api) struct PullRequest {
     /// The lease duration and the attempt id, as the worker needs them.
-    pub(in crate::api) pull: core::Pull,
+    pub(in crate::api) pull: shard::Pull,
     pub(in crate::api) wait: Wait,
     /// `ack=auto`: messages are settled before the answer is sent (at-most-once delivery).
     pub(in crate::api) auto: bool,
@@ -87,7 +87,7 @@ impl PullRequest {
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
         let form = PullForm { batch_max, lease_seconds };
-        let pull = core::Pull {
+        let pull = shard::Pull {
             lease: bounded_lease(delivery, lease_seconds),
             attempt: attempt.map(|id| Attempt { id: id.into(), form }),
             answers: answers.clone(),

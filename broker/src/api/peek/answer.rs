@@ -15,13 +15,13 @@ use crate::{
     api::print::{Messages, Printer, Printing, Stopped, body_of, item},
     channel::Sequence,
     clock::Clock,
-    core::{PeekedMessage, UnreadableMessage},
     http::{Caller, HttpError},
     message::{Content, StoredMessage},
     service::{
         Sending, Service,
         peek::{Next, Peek, PeekPosition, Seen, Span},
     },
+    shard::{PeekedMessage, UnreadableMessage},
 };
 
 /// The parameters of a peek.

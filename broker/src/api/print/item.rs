@@ -6,8 +6,8 @@ use restante_wire::batch::{DeadLetterNote, DeliveredHead, HeaderValues};
 use crate::{
     channel::{DeadLetter, Message, Phase},
     clock::{Clock, Millis},
-    core::{Delivery, PeekedMessage},
     message::{self, Origin, StoredMessage},
+    shard::{Delivery, PeekedMessage},
 };
 
 /// The head of a delivered message. `leased` is false if the message is already settled.

@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    core::{Pull, PullRefusal, bounded_lease},
     http::{
         Caller, HttpError,
         body::{self, NoBody},
@@ -30,6 +29,7 @@ use crate::{
         query::Query,
     },
     service::{Handouts, Lease, ReceiveRefusal, Settles, Source},
+    shard::{Pull, PullRefusal, bounded_lease},
 };
 
 /// How often a comment shows proxies and the receiver that the stream is alive: well within the 60 s after which

@@ -27,7 +27,7 @@ async fn a_set_may_arrive_in_pieces_of_any_size_and_may_be_empty() {
     let port = Port::open();
     let text = format!("\n{}", ndjson(&[config("one"), config("two")]).replace('\n', "\r\n"));
     let pieces =
-        text.trim_end().as_bytes().chunks(7).map(|piece| Ok::<_, CoreGone>(Bytes::copy_from_slice(piece)));
+        text.trim_end().as_bytes().chunks(7).map(|piece| Ok::<_, ShardGone>(Bytes::copy_from_slice(piece)));
     let body = Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()));
     let state: StoreState = ok(port.send(Method::POST, path::CONTROL_SYNC, body).await).await;
     assert_eq!(state.channels, 2);
@@ -41,7 +41,7 @@ async fn a_set_cut_off_between_two_lines_is_refused() {
     let _: StoreState = ok(port.sync(&[config("one"), config("two")]).await).await;
     let revision = port.store.state().revision;
     // The connection breaks exactly between two lines.
-    let pieces = [Ok(Bytes::from(ndjson(&[config("one")]))), Err(CoreGone)];
+    let pieces = [Ok(Bytes::from(ndjson(&[config("one")]))), Err(ShardGone)];
     let body = Body::from_stream(stream::iter(pieces));
     let (status, kind, _) = problem(port.send(Method::POST, path::CONTROL_SYNC, body).await).await;
     assert_eq!((status, kind), (400, ProblemType::BodyIncomplete));

@@ -28,9 +28,9 @@ use crate::{
     address_store::ChannelEntry,
     channel::State,
     clock::Millis,
-    core::{CoreGone, Redrive, WorkFailed},
-    log::ChannelId,
-    log::disk::LogSnapshot,
+    log::{ChannelId, disk::LogSnapshot},
+    shard::{ShardGone, WorkFailed},
+    worker::Redrive,
 };
 
 const TOKEN: &str = "a-token-that-nobody-guesses-at-all";
@@ -58,9 +58,9 @@ fn lock<T>(mutex: &BlockingMutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Channels for Counting {
-    async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, CoreGone> {
+    async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, ShardGone> {
         if *lock(&self.0.gone) {
-            return Err(CoreGone);
+            return Err(ShardGone);
         }
         let messages = lock(&self.0.messages);
         let stats = channels.iter().map(|entry| ChannelStats {
@@ -101,7 +101,7 @@ impl Channels for Counting {
     }
 
     async fn cut(&self) -> Result<Vec<LogSnapshot>, WorkFailed> {
-        Err(CoreGone.into())
+        Err(ShardGone.into())
     }
 
     fn now(&self) -> Millis {

@@ -7,7 +7,8 @@ use restante_wire::DeadLetterCause;
 use super::lease::{Claim, Ended};
 use crate::{clock::Millis, log::Position};
 
-/// The place of a message in its channel: assigned when it is stored, never reused.
+/// The place of a message in its channel, assigned when it is stored. Not reused while the log has anything of the
+/// channel.
 pub type Sequence = u64;
 
 /// The name of a message group, shared by all of its messages.

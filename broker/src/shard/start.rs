@@ -228,9 +228,8 @@ impl<L: Log> Shard<L> {
             let lies = KeyRecord { position, alone };
             facts.keys.insert(hash, expires_at, lies, (channel, namespace), now);
         }
-        // Deleted channels that the address store still has stay closed.
-        facts.closed.retain(|channel_id, _| store.is_known(*channel_id));
-        for channel_id in facts.closed.keys() {
+        // Deleted channels that the address store still has take no parcels.
+        for channel_id in facts.closed.keys().filter(|channel_id| store.is_known(**channel_id)) {
             counters.get_or_insert(*channel_id).in_relay.close(true);
         }
         for (channel_id, channel) in states {

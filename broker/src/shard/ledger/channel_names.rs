@@ -1,5 +1,5 @@
 //! Channel names in the log: each part of it names the channels of its messages and keys once. So messages are found
-//! again after the address store is lost, and a channel continues its sequences after all its records were freed.
+//! again after the address store is lost, and a channel continues its sequences after its messages were freed.
 
 use std::collections::HashSet;
 

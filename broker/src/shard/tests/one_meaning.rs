@@ -10,7 +10,10 @@ use crate::shard::tests::{many_shards::Many, *};
 use crate::{
     channel::{ChannelState, Claim, Elapsed, LeaseCounts, Phase, Policy, Sequence, State},
     log::{ParcelId, disk::simulated::Simulated},
-    shard::facts::{Facts, OpenParcel, Stage, replay::Replaying},
+    shard::facts::{
+        Facts, OpenParcel, Stage,
+        replay::{ReplayedKey, Replaying},
+    },
 };
 
 const WALL_MS: i64 = 1_700_000_000_000;
@@ -88,7 +91,7 @@ type Described = (Sequence, u32, Millis, Option<String>, Option<Millis>, LeaseCo
 /// The facts of a shard, without positions.
 #[derive(Debug, PartialEq)]
 struct Description {
-    /// Of each channel that has any: its next sequence, and its messages.
+    /// The next sequence and the messages of each channel.
     channels: BTreeMap<ChannelId, (Sequence, Vec<Described>)>,
     /// The channels to come of each parcel.
     parcels: BTreeMap<ParcelId, Vec<ChannelId>>,
@@ -157,9 +160,12 @@ impl World {
                     self.many.push(&channels, Push { key, group, delay, ttl, ..message(&"x".repeat(bytes)) });
             }
             Operation::Pull(channel) => {
-                let delivery = self.many.pull(channel, 10_000);
-                let lease = delivery.map(|delivery| (delivery.channel, delivery.granted.claim()));
-                self.leases.extend(lease);
+                let id = self.many.entries[channel].id;
+                if !self.many.shard(id).facts.closed.contains_key(&id) {
+                    let delivery = self.many.pull(channel, 10_000);
+                    let lease = delivery.map(|delivery| (delivery.channel, delivery.granted.claim()));
+                    self.leases.extend(lease);
+                }
             }
             Operation::Settle(index) => {
                 if let Some((channel, claim)) = self.lease(index) {
@@ -215,23 +221,23 @@ impl World {
             self.many.commit_one(shard);
         }
         for (shard, mut replayed) in self.many.replayed().into_iter().enumerate() {
-            let mut live = self.many.shards[shard].lock();
+            let live = self.many.shards[shard].lock();
             let now = live.clock.now();
             let replayed = replayed.facts();
             elapse(replayed, &live, now);
-            let expected = self.described(&live);
+            let mut expected = self.described(&live);
+            let of = |channel: &facts::Channel<()>| (channel.state.next_sequence(), messages(&channel.state));
             let found = Description {
-                channels: replayed
-                    .channels
-                    .iter()
-                    .map(|(id, channel)| (*id, (channel.state.next_sequence(), messages(&channel.state))))
-                    .filter(|(_, (next, _))| *next > 0)
-                    .collect(),
+                channels: replayed.channels.iter().map(|(id, channel)| (*id, of(channel))).collect(),
                 parcels: parcels(replayed),
             };
+            // An empty channel of which the log has nothing may begin anew.
+            expected
+                .channels
+                .retain(|id, (_, messages)| found.channels.contains_key(id) || !messages.is_empty());
             assert_eq!(found, expected, "shard {shard} after {after}");
             compare_inboxes(&live, replayed);
-            compare_keys(&mut live, replayed, now);
+            compare_keys(&live, replayed, self.many.entries[1].id, now);
         }
     }
 
@@ -243,10 +249,7 @@ impl World {
                 live.facts.channels.get(&entry.id).map_or(Vec::new(), |channel| messages(&channel.state));
             (entry.id, (live.known_next_sequence(entry.id), messages))
         });
-        Description {
-            channels: described.filter(|(_, (next, _))| *next > 0).collect(),
-            parcels: parcels(&live.facts),
-        }
+        Description { channels: described.collect(), parcels: parcels(&live.facts) }
     }
 }
 
@@ -274,18 +277,24 @@ fn compare_inboxes(live: &Shard<DiskLog<Simulated>>, replayed: &Facts<Replaying>
     assert_eq!(replayed, receipts);
 }
 
-fn compare_keys(live: &mut Shard<DiskLog<Simulated>>, replayed: &Facts<Replaying>, now: Millis) {
-    let remembered =
-        replayed.keys.0.iter().filter(|(_, key)| key.expires_at > now && live.here.owns(key.channel));
-    let mut count = 0;
-    for (hash, _) in remembered {
-        count += 1;
-        assert_eq!(live.facts.keys.candidates(*hash, now).len(), 1, "key {hash}");
+fn compare_keys(
+    live: &Shard<DiskLog<Simulated>>,
+    replayed: &Facts<Replaying>,
+    first: ChannelId,
+    now: Millis,
+) {
+    let of_shard = |key: &&ReplayedKey| live.here.owns(key.channel);
+    for key in 0..4_u128 {
+        let hash = key << 32;
+        let remembered = replayed.keys.0.get(&hash).filter(of_shard).map(|key| key.expires_at);
+        let is_known = !live.facts.keys.candidates(hash, now).is_empty();
+        // The table rounds up to seconds.
+        let may_be_known = remembered.is_some_and(|expires_at| expires_at + 1000 > now);
+        // The keys of a deleted channel stay until they are compacted, and nobody asks for them.
+        let is_closed = live.facts.closed.contains_key(&first);
+        assert!(is_known || remembered.is_none_or(|expires_at| expires_at <= now), "key {key} is forgotten");
+        assert!(!is_known || may_be_known || is_closed, "key {key} is not in the log");
     }
-    let closed = live.facts.closed.len();
-    let known = (0..4_u128).filter(|key| !live.facts.keys.candidates(key << 32, now).is_empty()).count();
-    // The keys of a deleted channel stay until they are compacted, and nobody asks for them.
-    assert!(known == count || (closed > 0 && known > count), "{known} keys, {count} replayed");
 }
 
 proptest! {

@@ -8,9 +8,15 @@ use restante_crds::MessageBroker;
 use tokio::sync::watch;
 
 use crate::{
-    backoff::Backoffs, config::RunArgs, default_differs::DefaultDiffers, error::Error, events::Events,
-    fleet::Fleet, jitter, last_writes::LastWrites, metrics::Metrics, ownership::Ownership, stalled::Failures,
-    unreadable::Reported,
+    config::RunArgs,
+    fleet::Fleet,
+    kinds::broker::default_differs::DefaultDiffers,
+    metrics::Metrics,
+    ownership::Ownership,
+    shared::{
+        backoff::Backoffs, error::Error, events::Events, jitter, last_writes::LastWrites, stalled::Failures,
+        unreadable::Reported,
+    },
 };
 
 /// Time limit of a reconcile. kube retries some answers itself and has no read time-out.

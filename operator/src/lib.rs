@@ -9,29 +9,16 @@
 //! finalizer that saw the deletion of a MessageChannel deletes the channel at its broker.
 
 pub mod admin;
-pub mod backoff;
-pub mod conditions;
 pub mod config;
 pub mod context;
-pub mod default_broker;
-pub mod default_differs;
-pub mod default_operator;
-pub mod error;
-pub mod events;
-pub mod finalizer;
 pub mod fleet;
-pub mod foreign_channels;
-pub mod jitter;
-pub mod last_writes;
+pub mod kinds;
 pub mod logging;
-pub mod message_broker;
-pub mod message_channel;
 pub mod metrics;
 pub mod names;
 pub mod ownership;
 pub mod release_finalizers;
-pub mod run;
+pub mod runtime;
+pub mod shared;
 pub mod signals;
-pub mod stalled;
-pub mod unreadable;
 pub mod watchdog;

@@ -1,4 +1,4 @@
-//! The operator's process: arguments, the crypto provider, logs, and then [`restante_operator::run`].
+//! The operator's process: arguments, the crypto provider, logs, and then [`restante_operator::runtime`].
 
 use std::{
     io::{self, Write as _},
@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use restante_operator::{
     config::{Cli, Command},
-    logging, release_finalizers, run,
+    logging, release_finalizers, runtime,
     signals::ShutdownSignals,
 };
 use restante_wire::terminal;
@@ -47,7 +47,7 @@ fn started(cli: Cli) -> anyhow::Result<()> {
         };
         match cli.command.unwrap_or(Command::Run) {
             Command::Run => match signals.race(client).await {
-                Some(client) => Ok(run::run(client?, cli.run, signals).await?),
+                Some(client) => Ok(runtime::run(client?, cli.run, signals).await?),
                 None => Ok(()),
             },
             Command::ReleaseFinalizers(args) => {

@@ -22,12 +22,16 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::ReleaseArgs,
-    error::Error,
-    events::Events,
-    finalizer::{self, is_not_found},
-    message_broker,
-    message_channel::{orphaned, status, uninstalled},
+    kinds::{
+        broker,
+        channel::{orphaned, status, uninstalled},
+    },
     ownership::Claims,
+    shared::{
+        error::Error,
+        events::Events,
+        finalizer::{self, is_not_found},
+    },
 };
 
 /// Objects per page of the list.
@@ -150,8 +154,8 @@ async fn report_to_brokers(release: Release<'_>) {
 }
 
 async fn report_to_broker(client: &Client, broker: &MessageBroker) {
-    let status = message_broker::uninstalled(broker, Timestamp::now());
-    match message_broker::status::apply(client, broker, &status).await {
+    let status = broker::uninstalled(broker, Timestamp::now());
+    match broker::status::apply(client, broker, &status).await {
         Err(error) if !error.is_gone() => {
             let (name, namespace) = (broker.name_any(), broker.namespace().unwrap_or_default());
             tracing::warn!(broker = name, namespace, %error, "cannot report in the status that the operator is uninstalled");

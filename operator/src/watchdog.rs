@@ -10,7 +10,7 @@ use kube::{Api, Client, api::ListParams};
 use restante_crds::MessageChannel;
 use tokio_util::sync::CancellationToken;
 
-use crate::last_writes::LastWrites;
+use crate::shared::last_writes::LastWrites;
 
 /// The interval between two checks, and therefore how long the watches may receive nothing. A check costs the API
 /// server one small quorum read.

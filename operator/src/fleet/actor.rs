@@ -18,7 +18,7 @@ use super::{
     link::{Link, incarnation},
     member::{Command, Member},
 };
-use crate::jitter;
+use crate::shared::jitter;
 
 /// How long a turn waits for further changes, so that many changes at once are sent together.
 const GATHER: Duration = Duration::from_millis(20);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use tokio::time::Instant;
 
-use crate::message_broker::readiness::ready_condition;
+use crate::kinds::broker::readiness::ready_condition;
 
 /// How long a broker may have no ready pod before its channels report it. A restart or a rollout of its one pod takes
 /// less, and must not write the statuses of 10,000 channels twice: each write costs the API server 12 ms of CPU.

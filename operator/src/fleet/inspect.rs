@@ -19,7 +19,7 @@ use super::{
     control::{Control, ControlError},
     member::{broker_ref, lock},
 };
-use crate::conditions::is_true;
+use crate::shared::conditions::is_true;
 
 /// Up to this number of new channels, their counts are requested one by one.
 const SINGLE_STATS_MAX: usize = 8;

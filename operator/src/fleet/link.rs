@@ -14,8 +14,8 @@ use super::{
     plan::{PodState, Step},
 };
 use crate::{
-    jitter,
     metrics::{Metrics, result_label},
+    shared::jitter,
 };
 
 /// The interval between two periodic complete sets, which repair undetected differences within five minutes.

@@ -44,7 +44,7 @@ pub use triggers::Triggers;
 pub use unsent::Unsent;
 
 use self::{actor::Actor, member::lock};
-use crate::{events::Events, metrics::Metrics, names::BROKER_LABEL, ownership::Ownership};
+use crate::{metrics::Metrics, names::BROKER_LABEL, ownership::Ownership, shared::events::Events};
 
 /// The interval between two inspections of the backlogs and the revision.
 const INSPECT_INTERVAL: Duration = Duration::from_secs(15);

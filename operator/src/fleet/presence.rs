@@ -25,7 +25,7 @@ use super::{
     backlog::BacklogLimiter,
     member::lock,
 };
-use crate::jitter;
+use crate::shared::jitter;
 
 /// A broker, served or not.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use restante_crds::{MessageChannel, condition::kind};
 use uuid::Uuid;
 
 use super::{actor::uid_of, desired::Desired, member::lock};
-use crate::conditions::is_true;
+use crate::shared::conditions::is_true;
 
 /// The channels that, as this process knows, were sent to no pod.
 #[derive(Debug, Default)]

@@ -1,0 +1,11 @@
+//! What is the same for every kind: written once, for any custom resource.
+
+pub mod backoff;
+pub mod conditions;
+pub mod error;
+pub mod events;
+pub mod finalizer;
+pub mod jitter;
+pub mod last_writes;
+pub mod stalled;
+pub mod unreadable;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Revision;
+use crate::{Problem, Revision};
 
 /// The state of the address store: the answer to `GET /control/v1/revision` and to every change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,18 @@ pub struct StoreState {
     pub channels: u64,
     /// The number of orphans: channels that keep their messages although the set no longer has them.
     pub orphans: u64,
+}
+
+/// The body of an error answer of the control API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlProblem {
+    /// The members of every error answer.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// The UID of the channel that the broker refuses, if the problem is one channel: an extension member of RFC 9457.
+    /// Without this channel, the broker may accept the rest of a set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Uuid>,
 }
 
 /// The query of `DELETE /control/v1/channels/{uid}`.

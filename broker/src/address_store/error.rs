@@ -64,7 +64,7 @@ pub enum ApplyError {
         is = is.as_str(),
         wanted = wanted.as_str()
     )]
-    Durability { channel: String, is: Durability, wanted: Durability },
+    Durability { uid: Uuid, channel: String, is: Durability, wanted: Durability },
     #[error("{0} channels exceed the broker's limit of {CHANNELS_MAX}; use a second MessageBroker")]
     TooMany(usize),
     #[error(
@@ -72,9 +72,9 @@ pub enum ApplyError {
     )]
     TooManyOrphans(usize),
     #[error(
-        "channel {0} has the same id, a hash of its UID, as another channel; delete it and create it again"
+        "channel {channel} has the same id, a hash of its UID, as another channel; delete it and create it again"
     )]
-    IdTaken(String),
+    IdTaken { uid: Uuid, channel: String },
     #[error(
         "the broker's disk is full: there is no room for the change ({0}); enlarge the volume, or run the broker without \
          the change until messages were received"
@@ -88,6 +88,25 @@ pub enum ApplyError {
         "the disk failed during a change of the address store; restart the broker, which then decides what was stored"
     )]
     Failed,
+}
+
+impl ApplyError {
+    /// The UID of the channel without which the change may be accepted.
+    pub fn channel(&self) -> Option<Uuid> {
+        match self {
+            Self::Invalid(ConfigError { uid, .. })
+            | Self::Deleted { uid, .. }
+            | Self::Durability { uid, .. }
+            | Self::IdTaken { uid, .. } => Some(*uid),
+            // A conflict has two channels, and the others have none.
+            Self::Conflict(_)
+            | Self::TooMany(_)
+            | Self::TooManyOrphans(_)
+            | Self::Full(_)
+            | Self::NotWritten { .. }
+            | Self::Failed => None,
+        }
+    }
 }
 
 /// Something that only one channel can have.

@@ -120,7 +120,8 @@ impl Plan {
             && !(held.orphan && is_made_up(&held.entry.config))
         {
             let (is, wanted) = (held.entry.config.durability, config.durability);
-            return Err(ApplyError::Durability { channel: config.qualified_name(), is, wanted });
+            let (uid, channel) = (config.uid, config.qualified_name());
+            return Err(ApplyError::Durability { uid, channel, is, wanted });
         }
         let entry = match &before {
             Some(held) => ChannelEntry { id: held.entry.id, config },
@@ -129,7 +130,8 @@ impl Plan {
         // 0 is what unwritten bytes look like.
         let mut is_free = |id| id != ChannelId(0) && indices.id.get(id).is_none() && self.new_ids.insert(id);
         if before.is_none() && !is_free(entry.id) {
-            return Err(ApplyError::IdTaken(entry.config.qualified_name()));
+            let (uid, channel) = (entry.config.uid, entry.config.qualified_name());
+            return Err(ApplyError::IdTaken { uid, channel });
         }
         // The UID of an orphan whose name was lost is only made up.
         let before_uid = before.as_ref().map(|held| held.entry.config.uid);

@@ -18,13 +18,17 @@ pub(super) fn refused(error: ApplyError) -> HttpError {
         | ApplyError::Durability { .. }
         | ApplyError::TooMany(_)
         | ApplyError::TooManyOrphans(_)
-        | ApplyError::IdTaken(_) => ProblemType::ChannelInvalid,
+        | ApplyError::IdTaken { .. } => ProblemType::ChannelInvalid,
         ApplyError::Conflict(_) => ProblemType::ChannelConflict,
         ApplyError::Deleted { .. } => ProblemType::ChannelDeleted,
         ApplyError::Full(_) => ProblemType::StoreFull,
         ApplyError::NotWritten { .. } | ApplyError::Failed => ProblemType::StoreFailed,
     };
-    HttpError::new(kind, error.to_string())
+    let answer = HttpError::new(kind, error.to_string());
+    match error.channel() {
+        Some(uid) => answer.about_channel(uid),
+        None => answer,
+    }
 }
 
 /// The thread of the channels has ended, because the broker is shutting down.

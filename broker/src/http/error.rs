@@ -3,19 +3,21 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use restante_wire::{Problem, ProblemType, problem};
+use restante_wire::{Problem, ProblemType, control::ControlProblem, problem};
+use uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
     kind: ProblemType,
     detail: String,
     retry_after_seconds: Option<u32>,
+    channel: Option<Uuid>,
 }
 
 impl HttpError {
     /// An error answer whose detail says what is wrong, where, and what to do.
     pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), retry_after_seconds: retry_after_seconds(kind) }
+        Self { kind, detail: detail.into(), retry_after_seconds: retry_after_seconds(kind), channel: None }
     }
 
     /// The same answer with another `Retry-After`.
@@ -26,6 +28,11 @@ impl HttpError {
     /// The same answer with a path before its detail: `messages[3]` before `delaySeconds is …`.
     pub fn within(self, path: &str) -> Self {
         Self { detail: format!("{path}.{}", self.detail), ..self }
+    }
+
+    /// The same answer with the UID of the channel that is the problem, for the operator.
+    pub fn about_channel(self, uid: Uuid) -> Self {
+        Self { channel: Some(uid), ..self }
     }
 
     pub fn kind(&self) -> ProblemType {
@@ -111,7 +118,8 @@ pub fn retry_after_seconds(kind: ProblemType) -> Option<u32> {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self.problem()).expect("a problem has only strings and a number");
+        let problem = ControlProblem { problem: self.problem(), uid: self.channel };
+        let body = serde_json::to_vec(&problem).expect("a problem has only strings, a UID and a number");
         let mut response = (status(self.kind), body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));

@@ -135,7 +135,7 @@ fn of_change(error: &address_store::ApplyError, refused: u8) -> u8 {
         | ApplyError::Durability { .. }
         | ApplyError::TooMany(_)
         | ApplyError::TooManyOrphans(_)
-        | ApplyError::IdTaken(_) => refused,
+        | ApplyError::IdTaken { .. } => refused,
     }
 }
 

@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use restante_wire::{
-    ChannelConfig, ChannelStats, Problem, ProblemType,
-    control::{ChannelDeleted, StoreState},
+    ChannelConfig, ChannelStats, ProblemType,
+    control::{ChannelDeleted, ControlProblem, StoreState},
     path,
 };
 use serde::de::DeserializeOwned;
@@ -27,8 +27,8 @@ pub enum ControlError {
     #[error("the broker pod does not answer: {0}")]
     Unreachable(String),
     /// The broker refused the request.
-    #[error("{0}")]
-    Refused(Problem),
+    #[error("{}", .0.problem)]
+    Refused(ControlProblem),
     /// The answer does not come from a broker's control API.
     #[error("unexpected answer of the broker pod: {0}")]
     Unexpected(String),
@@ -38,7 +38,7 @@ impl ControlError {
     /// The type of the broker's problem, if it is a known one.
     pub fn problem_type(&self) -> Option<ProblemType> {
         match self {
-            Self::Refused(problem) => problem.problem_type(),
+            Self::Refused(refusal) => refusal.problem.problem_type(),
             Self::Unreachable(_) | Self::Unexpected(_) => None,
         }
     }

@@ -219,29 +219,20 @@ impl Link {
     }
 }
 
-/// The channel that caused a refusal, found by its UID or name in the problem. One invalid channel must not prevent the
-/// programming of the others.
+/// The channel of the set that the broker refuses. One invalid channel must not prevent the programming of the others.
 fn refused_channel(error: &ControlError, desired: &Desired) -> Option<RefusedChannel> {
-    let ControlError::Refused(problem) = error else {
+    let ControlError::Refused(refusal) = error else {
         return None;
     };
-    match problem.problem_type()? {
-        ProblemType::ChannelDeleted | ProblemType::ChannelInvalid => {}
-        _ => return None,
-    }
-    let names = |uid: &Uuid| problem.detail.contains(&uid.to_string());
-    let uid = desired.channels().keys().find(|uid| names(uid)).copied().or_else(|| {
-        let by_name = |text: &str| desired.channels().values().find(|config| config.qualified_name() == text);
-        problem.detail.split([' ', ':', ',', '"']).find_map(by_name).map(|config| config.uid)
-    })?;
-    Some(RefusedChannel { uid, reason: problem.detail.clone() })
+    let uid = refusal.uid.filter(|uid| desired.channels().contains_key(uid))?;
+    Some(RefusedChannel { uid, reason: refusal.problem.detail.clone() })
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
-    use restante_wire::Problem;
+    use restante_wire::{Problem, control::ControlProblem};
     use serde_json::{Value, json};
 
     use super::*;
@@ -265,13 +256,10 @@ mod tests {
         desired
     }
 
-    fn refusal(problem: ProblemType, detail: String) -> ControlError {
-        ControlError::Refused(Problem {
-            type_uri: problem.uri(),
-            title: problem.title().into(),
-            status: 410,
-            detail,
-        })
+    fn refusal(problem: ProblemType, detail: &str, uid: Option<u128>) -> ControlError {
+        let (type_uri, title) = (problem.uri(), problem.title().into());
+        let problem = Problem { type_uri, title, status: 410, detail: detail.into() };
+        ControlError::Refused(ControlProblem { problem, uid: uid.map(Uuid::from_u128) })
     }
 
     fn pod(status: Value) -> Pod {
@@ -281,16 +269,22 @@ mod tests {
 
     #[test]
     fn the_channel_that_a_refusal_names_is_the_culprit() {
-        let by_uid = refusal(ProblemType::ChannelDeleted, format!("{} was deleted", Uuid::from_u128(2)));
-        assert_eq!(refused_channel(&by_uid, &desired()).unwrap().uid, Uuid::from_u128(2));
-        let by_name = refusal(ProblemType::ChannelInvalid, "channel acme/orders: limits.bytes is odd".into());
-        assert_eq!(refused_channel(&by_name, &desired()).unwrap().uid, Uuid::from_u128(1));
+        let deleted = refusal(ProblemType::ChannelDeleted, "was deleted", Some(2));
+        assert_eq!(refused_channel(&deleted, &desired()).unwrap().uid, Uuid::from_u128(2));
+        let invalid = refusal(ProblemType::ChannelInvalid, "limits.bytes is odd", Some(1));
+        let refused = refused_channel(&invalid, &desired()).unwrap();
+        assert_eq!((refused.uid, &*refused.reason), (Uuid::from_u128(1), "limits.bytes is odd"));
+        // The channel left the set while the request was on its way.
+        let left = refusal(ProblemType::ChannelDeleted, "was deleted", Some(3));
+        assert!(refused_channel(&left, &desired()).is_none());
     }
 
     #[test]
     fn a_refusal_for_another_reason_blames_no_channel() {
-        let full = refusal(ProblemType::StoreFull, format!("{} does not fit", Uuid::from_u128(2)));
+        let full = refusal(ProblemType::StoreFull, &format!("{} does not fit", Uuid::from_u128(2)), None);
         assert!(refused_channel(&full, &desired()).is_none());
+        let many = refusal(ProblemType::ChannelInvalid, "channel acme/orders and too many others", None);
+        assert!(refused_channel(&many, &desired()).is_none());
         assert!(refused_channel(&ControlError::Unreachable("refused".into()), &desired()).is_none());
     }
 

@@ -5,12 +5,16 @@ use super::{
     bounds::{DEDUPLICATION_WINDOW_SECONDS_MAX, DESTINATIONS_MAX, NAME_BYTES_MAX},
     limits::TTL_SECONDS_MAX,
 };
+use uuid::Uuid;
+
 use crate::address::is_label;
 
 /// Why a configuration is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("channel {channel}: {field} {reason}")]
 pub struct ConfigError {
+    /// The UID of the channel.
+    pub uid: Uuid,
     /// `namespace/name` of the channel.
     pub channel: String,
     /// The path of the field in JSON.
@@ -29,7 +33,12 @@ impl ChannelConfig {
             .into_iter()
             .chain([self.check_dead_letter(), self.check_rest()])
             .collect::<Result<(), _>>()
-            .map_err(|(field, reason)| ConfigError { channel: self.qualified_name(), field, reason })
+            .map_err(|(field, reason)| ConfigError {
+                uid: self.uid,
+                channel: self.qualified_name(),
+                field,
+                reason,
+            })
     }
 
     fn check_names(&self) -> Checked {
@@ -105,7 +114,7 @@ pub(super) fn at_most(field: &'static str, value: u32, max: u32) -> Checked {
 #[cfg(test)]
 pub(crate) fn example(name: &str) -> ChannelConfig {
     use crate::Address;
-    let uid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, name.as_bytes());
+    let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
     ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap())
 }
 

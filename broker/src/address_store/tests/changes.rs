@@ -192,7 +192,7 @@ fn a_channel_whose_id_another_one_has_is_refused() {
     store.adopt(vec![taken]).unwrap();
     store.put(config("one")).unwrap();
     let error = store.put(config("two")).unwrap_err();
-    assert!(matches!(error, ApplyError::IdTaken(_)), "{error}");
+    assert!(matches!(error, ApplyError::IdTaken { .. }), "{error}");
     assert!(error.to_string().contains("acme/two"), "{error}");
 }
 

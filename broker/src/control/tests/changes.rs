@@ -1,5 +1,7 @@
 //! Changes of the set of channels through the control port.
 
+use restante_wire::channel::Durability;
+
 use super::*;
 
 #[tokio::test]
@@ -69,6 +71,35 @@ async fn an_invalid_line_is_named_and_nothing_is_applied() {
     assert_eq!((status, kind), (400, ProblemType::ChannelInvalid));
     assert!(detail.contains("acme/two") && detail.contains("delivery.leaseSeconds"), "{detail}");
     assert!(port.store.channels().is_empty() && !port.store.is_programmed());
+}
+
+#[tokio::test]
+async fn the_problem_of_one_channel_has_its_uid_in_a_member_of_its_own() {
+    let port = Port::open();
+    let blamed = async |response: Response| {
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let problem: ControlProblem = serde_json::from_slice(&body).unwrap();
+        (problem.problem.problem_type().unwrap(), problem.uid)
+    };
+    let mut invalid = config("two");
+    invalid.delivery.lease_seconds = 0;
+    let refused = port.sync(&[config("one"), invalid.clone()]).await;
+    assert_eq!(blamed(refused).await, (ProblemType::ChannelInvalid, Some(invalid.uid)));
+
+    let _: StoreState = ok(port.sync(&[config("one"), config("two")]).await).await;
+    let mut volatile = config("two");
+    volatile.durability = Durability::Memory;
+    let refused = port.send(Method::PUT, &channel_path("two"), ndjson(&[volatile])).await;
+    assert_eq!(blamed(refused).await, (ProblemType::ChannelInvalid, Some(config("two").uid)));
+    let _: ChannelDeleted = ok(port.send(Method::DELETE, &channel_path("one"), Body::empty()).await).await;
+    let refused = port.sync(&[config("one"), config("two")]).await;
+    assert_eq!(blamed(refused).await, (ProblemType::ChannelDeleted, Some(config("one").uid)));
+
+    // A conflict has two channels.
+    let mut three = config("three");
+    three.source = config("two").source;
+    let refused = port.sync(&[config("two"), three]).await;
+    assert_eq!(blamed(refused).await, (ProblemType::ChannelConflict, None));
 }
 
 #[tokio::test]

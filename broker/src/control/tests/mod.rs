@@ -17,7 +17,7 @@ use futures_util::stream;
 use http::{Method, Request, StatusCode, header};
 use restante_wire::{
     Address, ChannelConfig, ChannelStats, Problem, Revision,
-    control::{ChannelDeleted, Redriven, StoreState},
+    control::{ChannelDeleted, ControlProblem, Redriven, StoreState},
 };
 use tokio::sync::Notify;
 use tower::ServiceExt;

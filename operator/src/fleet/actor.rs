@@ -1,5 +1,8 @@
-//! The task of one broker, the only one that programs the broker's pods. It works in turns: a turn reads the channels
-//! and the pods, synchronizes each pod, and publishes the outcomes of the channels.
+//! The task of one broker. It keeps the desired set of channels, and publishes the outcome of each channel. A task per
+//! pod, which ends with this one, sends the set to the pods.
+//!
+//! It works in turns. A turn never waits. It reads only the channels that changed in Kubernetes since the last turn, and
+//! the news of the pods.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -9,165 +12,285 @@ use std::{
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use restante_crds::MessageChannel;
-use tokio::{sync::mpsc, time::Instant};
+use restante_wire::ChannelConfig;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use super::{
-    FleetContext, INSPECT_INTERVAL,
-    desired::Desired,
-    link::{Link, incarnation},
-    member::{Command, Member},
+    FleetContext,
+    changes::{Changes, ChannelRef},
+    desired::{Change, Desired},
+    inspect::{Counting, Counts},
+    member::{Command, Member, lock},
+    outcome::{Deletion, Pending},
+    pod::{Broker, Pod, incarnation},
 };
-use crate::shared::jitter;
-
 /// How long a turn waits for further changes, so that many changes at once are sent together.
 const GATHER: Duration = Duration::from_millis(20);
+/// The limit of deletions in progress: the number of concurrent reconciles. Further deletions wait in the queue of
+/// commands.
+const DELETIONS_MAX: usize = 32;
 
 /// The task's state. Other parts of it are in `inspect.rs`, `publish.rs` and `commands.rs`.
 pub(super) struct Actor {
-    pub(super) member: Arc<Member>,
+    pub(super) broker: Broker,
     commands: mpsc::Receiver<Command>,
-    pub(super) context: FleetContext,
-    pub(super) desired: Desired,
     /// Released channels, which the watch may still contain.
     pub(super) released: HashSet<Uuid>,
-    /// Channels that the broker refused, with their generation and the error.
-    pub(super) refused: HashMap<Uuid, (i64, String)>,
+    /// Channels that the broker refused.
+    pub(super) refused: HashMap<Uuid, Refused>,
     /// Running pods, by UID.
-    pub(super) links: HashMap<String, Link>,
-    /// The generation of each channel that all pods have acknowledged. It stays on their disks while they restart.
-    pub(super) acknowledged: HashMap<Uuid, i64>,
-    /// When every pod last answered with its backlogs.
-    pub(super) complete_at: Instant,
-    inspect_at: Instant,
+    pub(super) pods: HashMap<String, Pod>,
+    pod_tasks: JoinSet<()>,
+    /// Work that waits for pods: deletions, one count of new channels, one inspection.
+    pub(super) work: JoinSet<Done>,
+    pub(super) deletions: usize,
+    /// Channels whose outcome may have changed.
+    pub(super) touched: HashSet<Uuid>,
+    /// Channels of the set whose current generation not all pods have acknowledged. What was acknowledged stays on the
+    /// disks of pods while they restart.
+    pub(super) unacknowledged: HashSet<Uuid>,
+    /// Why they are not, at the last turn.
+    pub(super) pending: Option<Pending>,
+    pub(super) counting: Counting,
+}
+
+/// A channel that the broker refused.
+pub(super) struct Refused {
+    pub(super) config: Arc<ChannelConfig>,
+    pub(super) reason: String,
+}
+
+/// The result of work that waited for pods.
+pub(super) enum Done {
+    Deletion(Uuid, Deletion, oneshot::Sender<Deletion>),
+    /// The counts of new channels, if all pods answered.
+    Count(Option<Counts>),
+    /// The counts of all channels, if all pods answered.
+    Inspection(Option<Counts>),
 }
 
 impl Actor {
     pub(super) fn new(member: Arc<Member>, commands: mpsc::Receiver<Command>, context: FleetContext) -> Self {
-        let now = Instant::now();
         Self {
-            member,
+            broker: Broker { member, context, desired: Arc::default(), news: Arc::default() },
             commands,
-            context,
-            desired: Desired::default(),
             released: HashSet::new(),
             refused: HashMap::new(),
-            links: HashMap::new(),
-            acknowledged: HashMap::new(),
-            complete_at: now,
-            inspect_at: now + INSPECT_INTERVAL,
+            pods: HashMap::new(),
+            pod_tasks: JoinSet::new(),
+            work: JoinSet::new(),
+            deletions: 0,
+            touched: HashSet::new(),
+            unacknowledged: HashSet::new(),
+            pending: None,
+            counting: Counting::new(Instant::now()),
         }
     }
 
     pub(super) async fn run(mut self) {
-        let (stop, member) = (self.member.stop.clone(), Arc::clone(&self.member));
+        let Broker { member, context, news, .. } = self.broker.clone();
+        let stop = member.stop.clone();
         // Never program from an incomplete list: the missing channels would become orphans.
-        let mut seen = self.context.seen.clone();
+        let mut seen = context.seen.clone();
         tokio::select! {
             seen = seen.wait_for(|seen| *seen) => if seen.is_err() { return },
             () = stop.cancelled() => return,
         }
         loop {
-            self.turn().await;
-            let others = [self.inspect_at].into_iter().chain(self.member.presence.due());
-            let due = self.links.values().map(Link::due).chain(others).min().unwrap_or(self.inspect_at);
+            self.turn();
+            let due = member
+                .presence
+                .due()
+                .map_or(self.counting.inspect_at, |due| due.min(self.counting.inspect_at));
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(command) = self.commands.recv() => {
-                    self.execute(command).await;
-                    // A turn reads every channel, so one turn serves all waiting commands.
-                    while let Ok(command) = self.commands.try_recv() {
-                        self.execute(command).await;
-                    }
-                }
+                Some(command) = self.commands.recv(), if self.deletions < DELETIONS_MAX => self.execute(command),
+                Some(done) = self.work.join_next() => match done {
+                    Ok(done) => self.finish(done),
+                    Err(error) => return self.failed(&error),
+                },
+                Some(ended) = self.pod_tasks.join_next() => if let Err(error) = ended {
+                    return self.failed(&error);
+                },
+                () = news.notified() => {}
                 () = member.wake.notified() => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep_until(due) => {}
             }
         }
     }
 
-    async fn turn(&mut self) {
+    /// A task panicked, which is a defect. A restart of the process repairs more than a broker without its task.
+    fn failed(&self, error: &JoinError) {
+        tracing::error!(%error, broker = self.broker.member.name, "a task of a broker ended; the operator stops");
+        self.broker.context.fatal.cancel();
+    }
+
+    fn turn(&mut self) {
         let now = Instant::now();
-        self.update_pods(now);
-        self.member.presence.update_availability(&self.context, now);
-        let facts = self.member.facts();
-        // A refused channel is removed from the set, and the rest is sent again.
-        loop {
-            self.update_channels();
-            let mut refused = None;
-            for link in self.links.values_mut() {
-                let control = link.control(&self.context.http, &facts.token);
-                refused = link.synchronize(&control, &self.desired, &self.context, now).await;
-                if refused.is_some() {
-                    break;
+        self.update_pods();
+        self.broker.member.presence.update_availability(&self.broker.context, now);
+        self.update_channels();
+        self.read_news();
+        let touched = std::mem::take(&mut self.touched);
+        let news = self.publish_outcomes(touched);
+        self.trigger(&news);
+        self.start_counts(now);
+        self.publish_view(false);
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Deletion(uid, deletion, reply) => self.finish_deletion(uid, deletion, reply),
+            Done::Count(counts) => self.finish_count(counts),
+            Done::Inspection(counts) => self.finish_inspection(counts),
+        }
+    }
+
+    /// Starts tasks for new pods, and ends those of pods that are gone.
+    pub(super) fn update_pods(&mut self) {
+        let Broker { member, context, .. } = &self.broker;
+        let mut running = HashSet::new();
+        for pod in context.pods_of(&member.name) {
+            let (Some(uid), Some(incarnation)) = (pod.uid(), incarnation(&pod)) else {
+                continue;
+            };
+            running.insert(uid.clone());
+            match self.pods.entry(uid) {
+                Entry::Occupied(pod) => pod.get().notice(incarnation),
+                Entry::Vacant(place) => {
+                    let (pod, task) = Pod::new(pod.name_any(), incarnation, self.broker.clone());
+                    place.insert(pod);
+                    self.pod_tasks.spawn(task.run());
                 }
             }
-            let Some(refused) = refused else { break };
-            let Some(config) = self.desired.channels().get(&refused.uid) else {
-                break;
-            };
+        }
+        let before = self.pods.len();
+        self.pods.retain(|uid, _| running.contains(uid));
+        if self.pods.len() < before {
+            // The pods that are left may have everything.
+            self.acknowledge_all();
+        }
+    }
+
+    /// Updates the desired set by the channels that changed in Kubernetes, and without the channels that a pod refuses.
+    fn update_channels(&mut self) {
+        let desired = Arc::clone(&self.broker.desired);
+        let mut desired = lock(&desired);
+        match self.broker.member.take_changes() {
+            Changes::Some(changed) => {
+                for (uid, channel) in changed {
+                    let guard = self.broker.context.channels.get(&channel);
+                    let channel = guard.as_ref().and_then(|guard| guard.0.as_ref().ok());
+                    self.consider(&mut desired, uid, channel.filter(|channel| uid_of(channel) == Some(uid)));
+                }
+            }
+            Changes::All => {
+                let known = desired.claimants().chain(self.released.iter().copied());
+                let mut gone: HashSet<Uuid> = known.chain(self.refused.keys().copied()).collect();
+                for guard in self.broker.context.channels.state() {
+                    let Ok(channel) = &guard.0 else { continue };
+                    let Some(uid) = uid_of(channel) else { continue };
+                    gone.remove(&uid);
+                    self.consider(&mut desired, uid, Some(channel));
+                }
+                gone.iter().for_each(|uid| self.consider(&mut desired, *uid, None));
+            }
+        }
+        let is_refused = self.exclude_refused(&mut desired);
+        self.apply(&mut desired);
+        if is_refused {
+            self.pods.values().for_each(Pod::retry);
+        }
+    }
+
+    /// Sets or removes a channel in the desired set.
+    fn consider(&mut self, desired: &mut Desired, uid: Uuid, channel: Option<&MessageChannel>) {
+        let belongs =
+            |channel: &&MessageChannel| self.broker.context.belongs_to(&self.broker.member.name, channel);
+        let Some(channel) = channel.filter(belongs) else {
+            self.released.remove(&uid);
+            self.touched.extend(self.refused.remove(&uid).map(|_| uid));
+            return desired.remove(uid);
+        };
+        // A new generation of a refused channel is tried again.
+        let generation = channel.metadata.generation.unwrap_or(1);
+        let is_refused = |refused: &Refused| refused.config.generation == generation;
+        if self.released.contains(&uid) || self.refused.get(&uid).is_some_and(is_refused) {
+            return desired.remove(uid);
+        }
+        self.touched.extend(self.refused.remove(&uid).map(|_| uid));
+        desired.set(channel);
+    }
+
+    /// Removes the channels that the pods refuse from the set: the rest is sent again. Returns whether there are any.
+    fn exclude_refused(&mut self, desired: &mut Desired) -> bool {
+        let mut is_refused = false;
+        for pod in self.pods.values() {
+            let Some(refused) = pod.link().take_refused() else { continue };
+            is_refused = true;
+            let Some(config) = desired.channels().get(&refused.uid) else { continue };
             tracing::warn!(
                 channel = config.qualified_name(),
                 reason = refused.reason,
                 "the broker refused a channel"
             );
-            self.refused.insert(refused.uid, (config.generation, refused.reason));
+            let config = Arc::clone(config);
+            self.refused.insert(refused.uid, Refused { config, reason: refused.reason });
+            self.touched.insert(refused.uid);
+            desired.remove(refused.uid);
         }
-        // Read the backlogs before reconciles are triggered, so that one status write contains both outcome and
-        // backlog.
-        let mut news = self.publish_outcomes();
-        if self.inspect_at <= now {
-            self.inspect_at = now + jitter::around(INSPECT_INTERVAL);
-            news.extend(self.inspect(&facts.token).await);
-        } else {
-            news.extend(self.inspect_new(&facts.token).await);
-        }
-        self.context.trigger(&news);
-        self.publish_view(false);
+        is_refused
     }
 
-    /// Updates the links to the running pods.
-    pub(super) fn update_pods(&mut self, now: Instant) {
-        let mut running = HashSet::new();
-        for pod in self.context.pods_of(&self.member.name) {
-            let (Some(uid), Some(incarnation)) = (pod.uid(), incarnation(&pod)) else {
-                continue;
-            };
-            running.insert(uid.clone());
-            match self.links.entry(uid) {
-                Entry::Occupied(mut link) => link.get_mut().notice(incarnation),
-                Entry::Vacant(place) => {
-                    place.insert(Link::new(pod.name_any(), incarnation, now));
+    /// Updates the set, and notifies the pods.
+    pub(super) fn apply(&mut self, desired: &mut Desired) {
+        let changes = desired.update();
+        if changes.iter().any(Change::is_of_the_set) {
+            self.pods.values().for_each(|pod| pod.desired_changed(&changes));
+        }
+        for Change { uid, before, after } in changes {
+            self.touched.insert(uid);
+            match (before, after) {
+                (_, None) => {
+                    self.unacknowledged.remove(&uid);
+                    self.counting.forget(uid);
+                    lock(&self.broker.member.backlogs).remove(&uid);
+                }
+                (Some(before), Some(after)) if before.generation == after.generation => {}
+                (_, Some(_)) => {
+                    self.unacknowledged.insert(uid);
                 }
             }
         }
-        self.links.retain(|uid, _| running.contains(uid));
-    }
-
-    /// Updates the desired set of channels.
-    fn update_channels(&mut self) {
-        let state = self.context.channels.state();
-        let channels: Vec<&MessageChannel> = state
-            .iter()
-            .filter_map(|channel| channel.0.as_ref().ok())
-            .filter(|channel| self.context.belongs_to(&self.member.name, channel))
-            .collect();
-        let generations: HashMap<Uuid, i64> = channels
-            .iter()
-            .filter_map(|channel| Some((uid_of(channel)?, channel.metadata.generation.unwrap_or(1))))
-            .collect();
-        self.released.retain(|uid| generations.contains_key(uid));
-        // A new generation of a refused channel is tried again.
-        self.refused.retain(|uid, (generation, _)| generations.get(uid) == Some(&*generation));
-        let excluded = self.released.iter().chain(self.refused.keys()).copied().collect();
-        self.desired.update(channels, &excluded);
-        self.acknowledged.retain(|uid, _| self.desired.channels().contains_key(uid));
     }
 
     pub(super) fn trigger_broker(&self) {
-        let namespace = self.context.ownership.namespace();
-        self.context.broker_triggers.extend([ObjectRef::new(&self.member.name).within(namespace)]);
+        let Broker { member, context, .. } = &self.broker;
+        let namespace = context.ownership.namespace();
+        context.broker_triggers.extend([ObjectRef::new(&member.name).within(namespace)]);
     }
+
+    /// Triggers a reconcile of these channels.
+    pub(super) fn trigger(&self, uids: &HashSet<Uuid>) {
+        if uids.is_empty() {
+            return;
+        }
+        let desired = lock(&self.broker.desired);
+        let references = uids.iter().filter_map(|uid| {
+            let config = desired.claimed(*uid).or_else(|| self.refused.get(uid).map(|one| &one.config))?;
+            Some(reference(config))
+        });
+        self.broker.context.channel_triggers.extend(references);
+    }
+}
+
+pub(super) fn reference(config: &ChannelConfig) -> ChannelRef {
+    ObjectRef::new(&config.name).within(&config.namespace)
 }
 
 /// The UID of a channel.

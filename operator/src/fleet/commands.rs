@@ -1,101 +1,94 @@
 //! Commands of a broker's task: deletions requested by a finalizer. Only this code deletes channels at a broker.
 
-use restante_wire::ProblemType;
-use tokio::time::Instant;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{actor::Actor, member::Command, outcome::Deletion};
+use super::{
+    actor::{Actor, Done},
+    member::{Command, lock},
+    outcome::Deletion,
+    pod::Requests,
+};
 
 impl Actor {
-    pub(super) async fn execute(&mut self, command: Command) {
+    pub(super) fn execute(&mut self, command: Command) {
         match command {
-            Command::Delete { uid, force, store, reply } => {
-                let deletion = self.delete(uid, force, store).await;
-                if matches!(deletion, Deletion::Deleted(_)) {
+            Command::Delete { uid, force, store, reply } => self.begin_deletion(uid, force, store, reply),
+            Command::DiscardUnsent { uid, reply } => {
+                // Under the lock of the set, without which no task of a pod sends a channel.
+                let desired = Arc::clone(&self.broker.desired);
+                let mut desired = lock(&desired);
+                let is_unsent = self.broker.context.unsent.contains(uid);
+                if is_unsent {
                     self.released.insert(uid);
-                    self.member.presence.forget(uid);
-                    self.member.wake();
+                    desired.remove(uid);
+                    self.apply(&mut desired);
                 }
                 // The caller may have given up. The next reconcile then sends the command again, and repeats have no
                 // effect.
-                let _gave_up = reply.send(deletion);
-            }
-            Command::DiscardUnsent { uid, reply } => {
-                let is_unsent = self.context.unsent.contains(uid);
-                if is_unsent {
-                    self.released.insert(uid);
-                }
                 let _gave_up = reply.send(is_unsent);
             }
             Command::Release { uid, reply } => {
-                self.released.insert(uid);
-                self.member.presence.forget(uid);
-                self.member.wake();
+                self.release(uid);
                 let _gave_up = reply.send(());
             }
         }
     }
 
-    async fn delete(&mut self, uid: Uuid, force: bool, store: Option<Uuid>) -> Deletion {
-        self.update_pods(Instant::now());
-        if self.links.is_empty() {
-            return Deletion::Unreachable(format!("no pod of MessageBroker {} is running", self.member.name));
+    /// Removes a channel from the set, and ignores it until the watch reports that it is gone.
+    fn release(&mut self, uid: Uuid) {
+        let desired = Arc::clone(&self.broker.desired);
+        let mut desired = lock(&desired);
+        self.released.insert(uid);
+        self.broker.member.presence.forget(uid);
+        desired.remove(uid);
+        self.apply(&mut desired);
+    }
+
+    fn begin_deletion(
+        &mut self,
+        uid: Uuid,
+        force: bool,
+        store: Option<Uuid>,
+        reply: oneshot::Sender<Deletion>,
+    ) {
+        self.update_pods();
+        if self.pods.is_empty() {
+            let name = &self.broker.member.name;
+            let nowhere = Deletion::Unreachable(format!("no pod of MessageBroker {name} is running"));
+            let _gave_up = reply.send(nowhere);
+            return;
         }
-        let token = self.member.facts().token;
-        let mut messages = 0;
-        for link in self.links.values_mut() {
-            let control = link.control(&self.context.http, &token);
-            // A new pod may have another volume, which knows nothing about the channels of the earlier one.
-            if store.is_some() && link.known.store.is_none() {
-                match control.revision().await {
-                    Ok(shown) => link.known.store = Some(shown),
-                    Err(error) => return Deletion::Unreachable(format!("pod {}: {error}", link.pod)),
-                }
-            }
-            let shown = link.known.store.as_ref().map(|shown| shown.store_id);
-            if let Some(another) = another(store, shown) {
-                return Deletion::AnotherStore(another);
-            }
-            match control.delete(uid, force).await {
-                Ok(deleted) => {
-                    // The pod may have been replaced since its last answer.
-                    if let Some(another) = another(store, Some(deleted.store.store_id)) {
-                        link.known.store = Some(deleted.store);
-                        return Deletion::AnotherStore(another);
-                    }
-                    messages += deleted.messages;
-                    if let Some(known) = &mut link.known.channels {
-                        known.remove(&uid);
-                    }
-                    link.known.store = Some(deleted.store);
-                }
-                Err(error) if error.problem_type() == Some(ProblemType::ChannelNotEmpty) => {
-                    // The last message may have left meanwhile. The next try shows that.
-                    let stats = control.channel_stats(uid).await.ok();
-                    return Deletion::NotEmpty(stats.filter(|stats| stats.messages() > 0));
-                }
-                Err(error) => return Deletion::Unreachable(format!("pod {}: {error}", link.pod)),
-            }
+        let pods: Vec<Requests> = self.pods.values().map(|pod| pod.requests.clone()).collect();
+        self.deletions += 1;
+        self.work.spawn(async move { Done::Deletion(uid, delete(&pods, uid, force, store).await, reply) });
+    }
+
+    pub(super) fn finish_deletion(
+        &mut self,
+        uid: Uuid,
+        deletion: Deletion,
+        reply: oneshot::Sender<Deletion>,
+    ) {
+        self.deletions -= 1;
+        if matches!(deletion, Deletion::Deleted(_)) {
+            self.release(uid);
         }
-        self.desired.remove(uid);
-        Deletion::Deleted(messages)
+        let _gave_up = reply.send(deletion);
     }
 }
 
-/// The pod's store, if it differs from the expected one.
-fn another(expected: Option<Uuid>, shown: Option<Uuid>) -> Option<Uuid> {
-    shown.filter(|shown| expected.is_some_and(|expected| expected != *shown))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_store_counts_only_if_one_is_expected() {
-        let [one, other] = [1, 2].map(Uuid::from_u128);
-        assert_eq!(another(Some(one), Some(other)), Some(other));
-        assert_eq!(another(Some(one), Some(one)), None);
-        assert_eq!(another(None, Some(other)), None);
+/// Deletes a channel at one pod after another, until it cannot be deleted at one.
+async fn delete(pods: &[Requests], uid: Uuid, force: bool, store: Option<Uuid>) -> Deletion {
+    let mut messages = 0;
+    for pod in pods {
+        match pod.delete(uid, force, store).await {
+            Some(Deletion::Deleted(more)) => messages += more,
+            Some(not_deleted) => return not_deleted,
+            None => return Deletion::Unreachable("the pod of the broker was just replaced".into()),
+        }
     }
+    Deletion::Deleted(messages)
 }

@@ -88,10 +88,7 @@ impl Control {
     }
 
     /// Replaces the complete set of channels.
-    pub async fn sync(
-        &self,
-        channels: impl IntoIterator<Item = &Arc<ChannelConfig>>,
-    ) -> Result<StoreState, ControlError> {
+    pub async fn sync(&self, channels: &[Arc<ChannelConfig>]) -> Result<StoreState, ControlError> {
         let mut body = Vec::new();
         for channel in channels {
             serde_json::to_writer(&mut body, channel.as_ref()).map_err(|error| {

@@ -1,153 +1,162 @@
-//! Inspections of a broker's task: the backlogs of its channels, and whether the pods still have the programmed
-//! channels.
+//! The backlogs of a broker's channels: read from the pods for new channels, and for all of them at each inspection.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
-use kube::runtime::{events::EventType, reflector::ObjectRef};
 use restante_crds::{Backlog, condition::kind};
 use restante_wire::ChannelStats;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    actor::{Actor, uid_of},
+    INSPECT_INTERVAL,
+    actor::{Actor, Done, reference},
     backlog::{rounded, sum},
-    control::{Control, ControlError},
-    member::{broker_ref, lock},
+    desired::Desired,
+    member::lock,
+    pod::{Broker, Requests},
 };
-use crate::shared::conditions::is_true;
+use crate::shared::{conditions::is_true, jitter};
 
-/// Up to this number of new channels, their counts are requested one by one.
-const SINGLE_STATS_MAX: usize = 8;
 /// How long statuses show the last backlogs of a broker that does not answer. A restart takes less.
 const BACKLOGS_MAX_AGE: Duration = Duration::from_secs(120);
 
-impl Actor {
-    /// Reads the backlogs of newly programmed channels. Returns the channels whose backlog changed.
-    pub(super) async fn inspect_new(&mut self, token: &str) -> HashSet<Uuid> {
-        let new: Vec<Uuid> = {
-            let mut backlogs = lock(&self.member.backlogs);
-            backlogs.retain(|uid, _| self.desired.channels().contains_key(uid));
-            let is_new =
-                |uid: &&Uuid| !backlogs.contains_key(*uid) && !self.member.presence.backlog_is_unknown(**uid);
-            self.acknowledged.keys().filter(is_new).copied().collect()
-        };
-        let mut counts = HashMap::new();
-        if new.is_empty() {
-            return HashSet::new();
+/// The counts of channels, added over the pods.
+pub(super) type Counts = HashMap<Uuid, ChannelStats>;
+
+/// The counts that are being read.
+pub(super) struct Counting {
+    /// Newly programmed channels whose counts will be read next.
+    waiting: HashSet<Uuid>,
+    /// Newly programmed channels whose counts are being read.
+    reading: HashSet<Uuid>,
+    is_inspecting: bool,
+    pub(super) inspect_at: Instant,
+    /// When every pod last answered with its backlogs.
+    complete_at: Instant,
+}
+
+impl Counting {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            waiting: HashSet::new(),
+            reading: HashSet::new(),
+            is_inspecting: false,
+            inspect_at: now + INSPECT_INTERVAL,
+            complete_at: now,
         }
-        for link in self.links.values() {
-            let control = link.control(&self.context.http, token);
-            let Ok(stats) = some_stats(&control, &new).await else {
-                return HashSet::new();
-            };
-            add(&mut counts, stats);
-        }
-        self.publish_backlogs(&counts)
     }
 
-    /// Reads every backlog, and checks whether the address stores still have the programmed channels. Returns the
-    /// channels whose backlog changed.
-    pub(super) async fn inspect(&mut self, token: &str) -> HashSet<Uuid> {
-        let mut counts = HashMap::new();
-        let mut complete = !self.links.is_empty();
-        for link in self.links.values_mut() {
-            let control = link.control(&self.context.http, token);
-            match control.stats().await {
-                Ok(stats) => add(&mut counts, stats),
-                Err(_) => complete = false,
-            }
-            if let Ok(store) = control.revision().await
-                && link.update_state(store, &self.desired)
-            {
-                self.context.metrics.drifts.inc();
-                tracing::warn!(
-                    broker = self.member.name, pod = link.pod,
-                    holds = %link.revision().unwrap_or_default(), should_hold = %self.desired.revision(),
-                    "address store drift detected in a pod: sending the complete set of channels"
-                );
-                let namespace = self.context.ownership.namespace();
-                let mut broker: ObjectReference = broker_ref(&self.member.name, namespace).into();
-                broker.uid = Some(self.member.facts().uid);
-                let pod: ObjectReference = ObjectRef::<Pod>::new(&link.pod).within(namespace).into();
-                let note = "the address store of a pod differs from the programmed set of channels: sending the complete set";
-                let events = &self.context.events;
-                events
-                    .publish_about(&broker, EventType::Warning, "AddressStoreDrifted", note.into(), Some(pod))
-                    .await;
-                self.member.wake();
-            }
+    pub(super) fn add(&mut self, uid: Uuid) {
+        self.waiting.insert(uid);
+    }
+
+    pub(super) fn forget(&mut self, uid: Uuid) {
+        self.waiting.remove(&uid);
+        self.reading.remove(&uid);
+    }
+
+    /// Whether the counts of a new channel are still to come.
+    pub(super) fn is_coming(&self, uid: Uuid) -> bool {
+        self.waiting.contains(&uid) || self.reading.contains(&uid)
+    }
+}
+
+impl Actor {
+    /// Starts to read the counts of new channels, and an inspection if it is due. At most one of each is in progress.
+    pub(super) fn start_counts(&mut self, now: Instant) {
+        let pods: Vec<Requests> = self.pods.values().map(|pod| pod.requests.clone()).collect();
+        if self.counting.reading.is_empty() && !self.counting.waiting.is_empty() {
+            self.counting.reading = std::mem::take(&mut self.counting.waiting);
+            let (pods, uids) = (pods.clone(), Vec::from_iter(self.counting.reading.iter().copied()));
+            self.work.spawn(async move { Done::Count(count(&pods, &uids).await) });
         }
+        if self.counting.inspect_at <= now && !self.counting.is_inspecting {
+            self.counting.inspect_at = now + jitter::around(INSPECT_INTERVAL);
+            self.counting.is_inspecting = true;
+            self.work.spawn(async move { Done::Inspection(inspect(&pods).await) });
+        }
+    }
+
+    /// Publishes the outcomes and the backlogs of new channels together. Without their counts, only the outcomes: the
+    /// next inspection reads the counts.
+    pub(super) fn finish_count(&mut self, counts: Option<Counts>) {
+        let new = std::mem::take(&mut self.counting.reading);
+        let mut news = counts.map(|counts| self.publish_backlogs(&counts)).unwrap_or_default();
+        news.extend(self.publish_outcomes(new));
+        self.trigger(&news);
+    }
+
+    /// Publishes what an inspection found.
+    pub(super) fn finish_inspection(&mut self, counts: Option<Counts>) {
+        self.counting.is_inspecting = false;
         self.publish_view(true);
         let now = Instant::now();
-        if complete {
-            self.complete_at = now;
-            return self.publish_backlogs(&counts);
+        if let Some(counts) = counts {
+            self.counting.complete_at = now;
+            let news = self.publish_backlogs(&counts);
+            return self.trigger(&news);
         }
-        if now.duration_since(self.complete_at) < BACKLOGS_MAX_AGE {
-            return HashSet::new();
+        if now.duration_since(self.counting.complete_at) < BACKLOGS_MAX_AGE {
+            return;
         }
-        let given_up = self.member.presence.drop_backlogs(&self.context, now);
-        lock(&self.member.backlogs).retain(|uid, _| !given_up.contains(uid));
-        given_up
+        let Broker { member, context, .. } = &self.broker;
+        let given_up = member.presence.drop_backlogs(context, now);
+        let mut backlogs = lock(&member.backlogs);
+        given_up.keys().for_each(|uid| {
+            backlogs.remove(uid);
+        });
+        context.channel_triggers.extend(given_up.into_values());
     }
 
     /// Publishes the backlogs whose status may be written now, and returns their channels.
-    fn publish_backlogs(&mut self, counts: &HashMap<Uuid, ChannelStats>) -> HashSet<Uuid> {
+    fn publish_backlogs(&self, counts: &Counts) -> HashSet<Uuid> {
         let now = Instant::now();
-        let shown = self.shown();
-        let presence = &self.member.presence;
+        let presence = &self.broker.member.presence;
+        let desired = lock(&self.broker.desired);
+        let mut backlogs = lock(&self.broker.member.backlogs);
         let mut news = HashSet::new();
-        {
-            let mut backlogs = lock(&self.member.backlogs);
-            for (uid, stats) in counts.iter().filter(|(uid, _)| self.desired.channels().contains_key(uid)) {
-                let backlog = rounded(stats);
-                match backlogs.entry(*uid) {
-                    Entry::Occupied(mut published) => {
-                        if *published.get() != backlog && presence.may_write(*uid, now) {
-                            published.insert(backlog);
+        for (uid, stats) in counts.iter().filter(|(uid, _)| desired.channels().contains_key(uid)) {
+            let backlog = rounded(stats);
+            match backlogs.entry(*uid) {
+                Entry::Occupied(mut published) => {
+                    if *published.get() != backlog && presence.may_write(*uid, now) {
+                        published.insert(backlog);
+                        news.insert(*uid);
+                    }
+                }
+                Entry::Vacant(place) => {
+                    let shown = self.shown(&desired, *uid).unwrap_or_default();
+                    match shown.backlog {
+                        // The status shows a backlog from before the operator's start: continue from there.
+                        Some(shown) => {
+                            place.insert(shown);
+                        }
+                        // The status of a channel that is new at the broker is written anyway, with the backlog.
+                        None if !shown.is_programmed || presence.may_write(*uid, now) => {
+                            place.insert(backlog);
                             news.insert(*uid);
                         }
-                    }
-                    Entry::Vacant(place) => {
-                        let shown = shown.get(uid).cloned().unwrap_or_default();
-                        match shown.backlog {
-                            // The status shows a backlog from before the operator's start: continue from there.
-                            Some(shown) => {
-                                place.insert(shown);
-                            }
-                            // The status of a channel that is new at the broker is written anyway, with the backlog.
-                            None if !shown.is_programmed || presence.may_write(*uid, now) => {
-                                place.insert(backlog);
-                                news.insert(*uid);
-                            }
-                            None => {
-                                presence.set_backlog_known(*uid, false);
-                                continue;
-                            }
+                        None => {
+                            presence.set_backlog_known(*uid, false);
+                            continue;
                         }
-                        presence.set_backlog_known(*uid, true);
                     }
+                    presence.set_backlog_known(*uid, true);
                 }
             }
         }
         news
     }
 
-    /// The backlog and Programmed of each channel's current status.
-    fn shown(&self) -> HashMap<Uuid, Shown> {
-        let state = self.context.channels.state();
-        let channels = state.iter().filter_map(|guard| guard.0.as_ref().ok());
-        let shown = channels.filter_map(|channel| {
-            let status = channel.status.as_ref()?;
-            let is_programmed = is_true(&status.conditions, kind::PROGRAMMED);
-            Some((uid_of(channel)?, Shown { backlog: status.backlog.clone(), is_programmed }))
-        });
-        shown.collect()
+    /// The backlog and Programmed of a channel's current status.
+    fn shown(&self, desired: &Desired, uid: Uuid) -> Option<Shown> {
+        let guard = self.broker.context.channels.get(&reference(desired.channels().get(&uid)?))?;
+        let status = guard.0.as_ref().ok()?.status.as_ref()?;
+        let is_programmed = is_true(&status.conditions, kind::PROGRAMMED);
+        Some(Shown { backlog: status.backlog.clone(), is_programmed })
     }
 }
 
@@ -157,22 +166,44 @@ struct Shown {
     is_programmed: bool,
 }
 
-async fn some_stats(control: &Control, uids: &[Uuid]) -> Result<Vec<ChannelStats>, ControlError> {
-    if uids.len() > SINGLE_STATS_MAX {
-        return control.stats().await;
-    }
-    let mut stats = Vec::new();
-    for uid in uids {
-        stats.push(control.channel_stats(*uid).await?);
-    }
-    Ok(stats)
+async fn count(pods: &[Requests], uids: &[Uuid]) -> Option<Counts> {
+    let answers = pods.iter().map(|pod| pod.count(uids.to_vec()));
+    added(futures_util::future::join_all(answers).await)
 }
 
-fn add(counts: &mut HashMap<Uuid, ChannelStats>, stats: Vec<ChannelStats>) {
-    for one in stats {
-        match counts.remove(&one.uid) {
-            Some(before) => counts.insert(one.uid, sum(before, &one)),
-            None => counts.insert(one.uid, one),
+async fn inspect(pods: &[Requests]) -> Option<Counts> {
+    let answers = pods.iter().map(Requests::inspect);
+    added(futures_util::future::join_all(answers).await).filter(|_| !pods.is_empty())
+}
+
+/// The counts of all pods. `None` if one did not answer.
+fn added(answers: Vec<Option<Vec<ChannelStats>>>) -> Option<Counts> {
+    let mut counts = Counts::new();
+    for one in answers.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten() {
+        let all = match counts.remove(&one.uid) {
+            Some(before) => sum(before, &one),
+            None => one,
         };
+        counts.insert(all.uid, all);
+    }
+    Some(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_complete_only_with_the_answer_of_every_pod() {
+        let stats = |ready| -> ChannelStats {
+            serde_json::from_value(serde_json::json!({
+                "uid": Uuid::from_u128(1), "namespace": "acme", "name": "orders", "ready": ready, "leased": 0,
+                "delayed": 0, "dead": 0, "bytes": 0, "waitingReceivers": 0,
+            }))
+            .unwrap()
+        };
+        let both = added(vec![Some(vec![stats(1)]), Some(vec![stats(2)])]).unwrap();
+        assert_eq!(both[&Uuid::from_u128(1)].ready, 3);
+        assert!(added(vec![Some(vec![stats(1)]), None]).is_none());
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    changes::{Changes, ChannelRef},
     outcome::{Deletion, Outcome},
     presence::Presence,
 };
@@ -53,6 +54,7 @@ pub struct Member {
     pub(super) presence: Arc<Presence>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) wake: Notify,
+    changes: Mutex<Changes>,
     facts: Mutex<BrokerFacts>,
     keeps_children: AtomicBool,
     pub(super) outcomes: Mutex<HashMap<Uuid, Outcome>>,
@@ -87,6 +89,8 @@ impl Member {
             presence,
             commands,
             wake: Notify::new(),
+            // Nothing is known yet.
+            changes: Mutex::new(Changes::All),
             facts: Mutex::new(facts),
             keeps_children: AtomicBool::new(false),
             outcomes: Mutex::default(),
@@ -131,6 +135,22 @@ impl Member {
     /// The state of the pods' stores.
     pub fn view(&self) -> View {
         lock(&self.view).clone()
+    }
+
+    /// Records that a channel changed in Kubernetes.
+    pub(super) fn channel_changed(&self, uid: Uuid, channel: ChannelRef) {
+        lock(&self.changes).add(uid, channel);
+        self.wake();
+    }
+
+    /// Records that any channel may have changed in Kubernetes.
+    pub(super) fn all_channels_changed(&self) {
+        *lock(&self.changes) = Changes::All;
+        self.wake();
+    }
+
+    pub(super) fn take_changes(&self) -> Changes {
+        std::mem::take(&mut lock(&self.changes))
     }
 
     /// Wakes the broker's task for another turn.

@@ -6,45 +6,47 @@
 pub mod actor;
 pub mod availability;
 pub mod backlog;
+mod changes;
 mod commands;
 pub mod control;
 pub mod desired;
 mod inspect;
-pub mod link;
 pub mod member;
 pub mod outcome;
 pub mod plan;
+mod pod;
 pub mod presence;
 mod publish;
-pub mod triggers;
 pub mod unsent;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+pub use availability::Availability;
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     ResourceExt,
     core::DeserializeGuard,
     runtime::reflector::{ObjectRef, Store},
 };
-use restante_crds::{MessageBroker, MessageChannel};
-use tokio::sync::watch;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use uuid::Uuid;
-
-pub use availability::Availability;
 pub use member::{BrokerFacts, Member, View};
 pub use outcome::{Deletion, Outcome, Pending, State};
 pub use presence::Presence;
-pub use triggers::Triggers;
+use restante_crds::{MessageBroker, MessageChannel};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use unsent::Unsent;
 
 use self::{actor::Actor, member::lock};
-use crate::{metrics::Metrics, names::BROKER_LABEL, ownership::Ownership, shared::events::Events};
+use crate::{
+    metrics::Metrics,
+    names::BROKER_LABEL,
+    ownership::Ownership,
+    shared::{events::Events, triggers::Triggers},
+};
 
 /// The interval between two inspections of the backlogs and the revision.
 const INSPECT_INTERVAL: Duration = Duration::from_secs(15);
@@ -86,22 +88,6 @@ impl FleetContext {
     fn belongs_to(&self, broker: &str, channel: &MessageChannel) -> bool {
         channel.spec.broker_ref.name == broker && self.ownership.may_program(channel)
     }
-
-    /// Triggers a reconcile of these channels.
-    fn trigger(&self, uids: &HashSet<Uuid>) {
-        if uids.is_empty() {
-            return;
-        }
-        let state = self.channels.state();
-        self.channel_triggers.extend(
-            state
-                .iter()
-                .filter(|guard| {
-                    guard.uid().and_then(|uid| uid.parse().ok()).is_some_and(|uid| uids.contains(&uid))
-                })
-                .map(|guard| ObjectRef::from_obj(guard.as_ref())),
-        );
-    }
 }
 
 /// The brokers of the operator, by name.
@@ -127,6 +113,13 @@ enum Service {
 }
 
 impl Service {
+    fn member(&self) -> Option<&Arc<Member>> {
+        match self {
+            Self::Served(member) => Some(member),
+            Self::Unserved { .. } => None,
+        }
+    }
+
     fn end(&self) {
         match self {
             Self::Served(member) => member.stop.cancel(),
@@ -142,10 +135,7 @@ impl Fleet {
 
     /// The broker of this name, if it is served.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
-        match &lock(&self.brokers).get(name)?.service {
-            Service::Served(member) => Some(Arc::clone(member)),
-            Service::Unserved { .. } => None,
-        }
+        lock(&self.brokers).get(name)?.service.member().cloned()
     }
 
     /// The presence of the broker of this name, served or not.
@@ -246,10 +236,7 @@ impl Fleet {
         self.trigger_channels(name);
         let entry = entry?;
         entry.service.end();
-        match entry.service {
-            Service::Served(member) => Some(member),
-            Service::Unserved { .. } => None,
-        }
+        entry.service.member().cloned()
     }
 
     /// Stops serving the deleted brokers, and returns them.
@@ -257,6 +244,27 @@ impl Fleet {
         // Not under the lock, because `is_there` may ask for a member.
         let names: Vec<String> = lock(&self.brokers).keys().cloned().collect();
         names.iter().filter(|name| !is_there(name)).filter_map(|name| self.forget(name)).collect()
+    }
+
+    /// Handles a change of a channel. The store has it already.
+    pub fn channel_changed(&self, guard: &DeserializeGuard<MessageChannel>) {
+        let Some(uid) = guard.uid().and_then(|uid| uid.parse().ok()) else { return };
+        let brokers = lock(&self.brokers);
+        let named = guard.0.as_ref().ok().map(|channel| channel.spec.broker_ref.name.as_str());
+        // An unreadable channel was readable before, perhaps, at any broker.
+        let concerned = brokers.iter().filter(|(name, _)| named.is_none_or(|named| named == *name));
+        for member in concerned.filter_map(|(_, entry)| entry.service.member()) {
+            member.channel_changed(uid, ObjectRef::from_obj(guard));
+        }
+    }
+
+    /// Handles a new list of all channels. The store has it already.
+    pub fn channels_listed(&self) {
+        let brokers = lock(&self.brokers);
+        brokers
+            .values()
+            .filter_map(|entry| entry.service.member())
+            .for_each(|member| member.all_channels_changed());
     }
 
     /// Handles a change of a broker's pod.

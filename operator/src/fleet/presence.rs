@@ -2,7 +2,7 @@
 //! whose backlog is unknown. A change triggers reconciles of the channels whose status must change.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -21,8 +21,10 @@ use uuid::Uuid;
 
 use super::{
     FleetContext, INSPECT_INTERVAL,
+    actor::uid_of,
     availability::{Absence, Availability, is_ready, known_before},
     backlog::BacklogLimiter,
+    changes::ChannelRef,
     member::lock,
 };
 use crate::shared::jitter;
@@ -105,20 +107,21 @@ impl Presence {
     }
 
     /// Selects channels whose backlog must be removed from the status, as fast as the limiter allows, and returns them.
-    pub(super) fn drop_backlogs(&self, context: &FleetContext, now: Instant) -> HashSet<Uuid> {
-        let channels = context.channels.state();
-        let channels = channels.iter().filter_map(|guard| guard.0.as_ref().ok());
-        let shows = |channel: &&MessageChannel| {
+    pub(super) fn drop_backlogs(&self, context: &FleetContext, now: Instant) -> HashMap<Uuid, ChannelRef> {
+        let shows = |channel: &MessageChannel| {
             channel.status.as_ref().is_some_and(|status| status.backlog.is_some())
                 && context.belongs_to(&self.name, channel)
         };
-        let shown: HashSet<Uuid> = channels.filter(shows).filter_map(super::actor::uid_of).collect();
         let State { unknown_backlogs, limiter, .. } = &mut *lock(&self.state);
-        let news: HashSet<Uuid> = shown
-            .into_iter()
-            .filter(|uid| !unknown_backlogs.contains(uid) && limiter.may_write(*uid, now))
-            .collect();
-        unknown_backlogs.extend(&news);
+        let mut news = HashMap::new();
+        for guard in context.channels.state() {
+            let uid = guard.0.as_ref().ok().filter(|channel| shows(channel)).and_then(uid_of);
+            let Some(uid) = uid else { continue };
+            if !unknown_backlogs.contains(&uid) && limiter.may_write(uid, now) {
+                news.insert(uid, ObjectRef::from_obj(guard.as_ref()));
+            }
+        }
+        unknown_backlogs.extend(news.keys());
         news
     }
 
@@ -157,7 +160,7 @@ impl Presence {
             self.update_availability(&context, now);
             if inspect_at <= now {
                 inspect_at = now + jitter::around(INSPECT_INTERVAL);
-                context.trigger(&self.drop_backlogs(&context, now));
+                context.channel_triggers.extend(self.drop_backlogs(&context, now).into_values());
             }
             let due = self.due().map_or(inspect_at, |due| due.min(inspect_at));
             tokio::select! {

@@ -45,8 +45,16 @@ impl Unsent {
         lock(&self.0).unsent.contains(&uid)
     }
 
-    /// Records that these channels are about to be sent to a pod, or that a pod already has them.
-    pub(super) fn send(&self, desired: &Desired) {
+    /// Records that these channels are about to be sent to a pod.
+    pub(super) fn send(&self, channels: impl IntoIterator<Item = Uuid>) {
+        let mut known = lock(&self.0);
+        for uid in channels {
+            known.unsent.remove(&uid);
+        }
+    }
+
+    /// Records that the complete set is about to be sent to a pod, or that a pod already has it.
+    pub(super) fn send_set(&self, desired: &Desired) {
         lock(&self.0).unsent.retain(|uid| !desired.channels().contains_key(uid));
     }
 
@@ -85,12 +93,23 @@ mod tests {
         let channels = [1, 2].map(|number| channel(number, None));
         channels.iter().for_each(|channel| unsent.begin(channel));
         let mut desired = Desired::default();
-        desired.update(&channels[..1], &HashSet::new());
-        unsent.send(&desired);
+        desired.set(&channels[0]);
+        desired.update();
+        unsent.send_set(&desired);
         unsent.begin(&channels[0]);
         assert!(!unsent.contains(Uuid::from_u128(1)) && unsent.contains(Uuid::from_u128(2)));
         unsent.forget(&Uuid::from_u128(2).to_string());
         assert!(!unsent.contains(Uuid::from_u128(2)));
+    }
+
+    #[test]
+    fn a_channel_is_unsent_until_it_is_about_to_be_sent_alone() {
+        let unsent = Unsent::default();
+        for number in [1, 2] {
+            unsent.begin(&channel(number, None));
+        }
+        unsent.send([Uuid::from_u128(1)]);
+        assert!(!unsent.contains(Uuid::from_u128(1)) && unsent.contains(Uuid::from_u128(2)));
     }
 
     #[test]

@@ -16,10 +16,9 @@ use restante_crds::MessageChannel;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fleet::Triggers,
     metrics::Metrics,
     ownership::{self, CLUSTER_ROLE, Ownership},
-    runtime::watch_failed,
+    shared::{reconcile::watch_failed, triggers::Triggers},
 };
 
 /// Follows the ClusterRole until `stop` is cancelled. Each time that it names another operator, the channels that

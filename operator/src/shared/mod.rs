@@ -7,5 +7,7 @@ pub mod events;
 pub mod finalizer;
 pub mod jitter;
 pub mod last_writes;
+pub mod reconcile;
 pub mod stalled;
+pub mod triggers;
 pub mod unreadable;

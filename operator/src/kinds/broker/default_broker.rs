@@ -32,8 +32,7 @@ use crate::{
     config::RunArgs,
     context::Context,
     kinds::broker::default_differs::{Difference, ManifestState},
-    runtime,
-    shared::error::Error,
+    shared::{error::Error, reconcile::drive},
 };
 
 /// The controller's name in metrics and log lines.
@@ -75,7 +74,7 @@ pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
         Action::requeue(state.context.backoffs.failed(&config_map.uid().unwrap_or_default()))
     };
     tokio::join!(
-        runtime::drive(KIND, &metrics, controller.run(reconcile, policy, Arc::clone(&state))),
+        drive(KIND, &metrics, controller.run(reconcile, policy, Arc::clone(&state))),
         report_missing(&state, &store, name)
     );
 }

@@ -14,7 +14,7 @@ use restante_crds::{
     condition::{self, kind},
 };
 
-use crate::{fleet::Triggers, shared::conditions::Assertion};
+use crate::shared::{conditions::Assertion, triggers::Triggers};
 
 /// The advice for the default MessageBroker. Manual edits of it are reverted.
 pub const CORRECT_VALUES: &str = "Correct the values broker.* and run `helm upgrade`";

@@ -1,12 +1,9 @@
-//! Adds the finalizer to a channel, and wakes its broker's task.
+//! Adds the finalizer to a channel, before its broker's task programs it.
 
 use kube::{Api, ResourceExt};
 use restante_crds::MessageChannel;
 
-use super::{
-    dereference::{BrokerState, Facts},
-    validate::{Programming, Verdict},
-};
+use super::validate::{Programming, Verdict};
 use crate::{
     context::Context,
     shared::{error::Error, finalizer},
@@ -21,20 +18,13 @@ pub enum Applied {
     Waiting,
 }
 
-/// Adds the finalizer. Then wakes the broker's task, if it has not published an outcome for this generation.
-pub async fn apply(
-    context: &Context,
-    channel: &MessageChannel,
-    facts: &Facts,
-    verdict: &Verdict,
-) -> Result<Applied, Error> {
+/// Adds the finalizer. The broker's task follows the watch, and needs no call.
+pub async fn apply(context: &Context, channel: &MessageChannel, verdict: &Verdict) -> Result<Applied, Error> {
     let contends = match verdict {
         Verdict::Accepted { .. } => true,
         Verdict::Rejected { contends, .. } => *contends,
     };
     if !contends {
-        // If the channel was programmed before, the task removes it from the set.
-        wake(facts);
         return Ok(Applied::StatusDue);
     }
     // The finalizer comes before programming. Otherwise a channel deleted in between would leave its messages at the
@@ -48,19 +38,10 @@ pub async fn apply(
         context.last_writes.record(&metadata);
         return Ok(Applied::Waiting);
     }
-    match (verdict, &facts.broker) {
-        (Verdict::Accepted { programming: Programming::Unknown, .. }, BrokerState::Served { .. }) => {
-            wake(facts);
-            Ok(Applied::Waiting)
-        }
-        // The reconcile of the broker triggers another one.
-        (Verdict::Accepted { programming: Programming::Unknown, .. }, _) => Ok(Applied::Waiting),
+    match verdict {
+        // The broker's task has not published an outcome for this generation, and triggers another reconcile when it
+        // does. If there is no task yet, the reconcile of the broker starts one.
+        Verdict::Accepted { programming: Programming::Unknown, .. } => Ok(Applied::Waiting),
         _ => Ok(Applied::StatusDue),
-    }
-}
-
-fn wake(facts: &Facts) {
-    if let Some(member) = facts.broker.member() {
-        member.wake();
     }
 }

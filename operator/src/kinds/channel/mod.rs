@@ -68,7 +68,7 @@ async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> R
         return finalize::finalize(context, channel, &facts).await;
     }
     let verdict = validate::validate(channel, &facts);
-    if apply::apply(context, channel, &facts, &verdict).await? == apply::Applied::Waiting {
+    if apply::apply(context, channel, &verdict).await? == apply::Applied::Waiting {
         // The broker's task triggers a reconcile when it has an outcome. A broker without a task may be deleted before
         // it gets one, so its channels retry soon.
         let starting = matches!(facts.broker, BrokerState::Starting);

@@ -2,46 +2,48 @@
 //! bounded.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use futures_util::{Stream, stream};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{Lookup, ObjectRef};
 use tokio::sync::Notify;
 
-/// Above this length, each addition removes repeats from the queue.
-const REPEATS_MAX: usize = 100_000;
-
-/// Objects to reconcile.
+/// Objects to reconcile, each at most once.
 #[derive(Debug)]
-pub struct Triggers<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> {
-    waiting: Arc<(Mutex<VecDeque<ObjectRef<K>>>, Notify)>,
+pub struct Triggers<K: Lookup<DynamicType = ()> + 'static> {
+    waiting: Arc<(Mutex<Waiting<K>>, Notify)>,
 }
 
-impl<K: kube::runtime::reflector::Lookup<DynamicType = ()>> Clone for Triggers<K> {
+#[derive(Debug)]
+struct Waiting<K: Lookup<DynamicType = ()> + 'static> {
+    order: VecDeque<ObjectRef<K>>,
+    objects: HashSet<ObjectRef<K>>,
+}
+
+impl<K: Lookup<DynamicType = ()>> Clone for Triggers<K> {
     fn clone(&self) -> Self {
         Self { waiting: Arc::clone(&self.waiting) }
     }
 }
 
-impl<K: kube::runtime::reflector::Lookup<DynamicType = ()>> Default for Triggers<K> {
+impl<K: Lookup<DynamicType = ()>> Default for Triggers<K> {
     fn default() -> Self {
-        Self { waiting: Arc::default() }
+        let waiting = Waiting { order: VecDeque::new(), objects: HashSet::new() };
+        Self { waiting: Arc::new((Mutex::new(waiting), Notify::new())) }
     }
 }
 
-impl<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> Triggers<K> {
+impl<K: Lookup<DynamicType = ()> + 'static> Triggers<K> {
     /// Triggers a reconcile of these objects.
     pub fn extend(&self, objects: impl IntoIterator<Item = ObjectRef<K>>) {
         let (waiting, arrived) = &*self.waiting;
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(objects);
-        // The controller's own queue drops repeats. This queue must only stay bounded while the controller does not
-        // read it.
-        if waiting.len() > REPEATS_MAX {
-            let mut seen = std::collections::HashSet::new();
-            waiting.retain(|object| seen.insert(object.clone()));
+        for object in objects {
+            if waiting.objects.insert(object.clone()) {
+                waiting.order.push_back(object);
+            }
         }
         arrived.notify_one();
     }
@@ -53,13 +55,21 @@ impl<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> Triggers<K
     {
         stream::unfold(Arc::clone(&self.waiting), |waiting| async move {
             loop {
-                let next = waiting.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let next = waiting.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 match next {
                     Some(object) => return Some((object, waiting)),
                     None => waiting.1.notified().await,
                 }
             }
         })
+    }
+}
+
+impl<K: Lookup<DynamicType = ()> + 'static> Waiting<K> {
+    fn pop(&mut self) -> Option<ObjectRef<K>> {
+        let object = self.order.pop_front()?;
+        self.objects.remove(&object);
+        Some(object)
     }
 }
 
@@ -76,17 +86,17 @@ mod tests {
         let mut stream = std::pin::pin!(triggers.stream());
         triggers.extend(["a", "b"].map(ObjectRef::new));
         assert_eq!(stream.next().await.unwrap().name, "a");
+        // What was taken is triggered again.
+        triggers.extend(["a"].map(ObjectRef::new));
         assert_eq!(stream.next().await.unwrap().name, "b");
+        assert_eq!(stream.next().await.unwrap().name, "a");
     }
 
     #[test]
     fn repeats_are_dropped() {
         let triggers: Triggers<MessageChannel> = Triggers::default();
-        triggers.extend((0..=REPEATS_MAX).map(|number| ObjectRef::new(&format!("c{}", number % 7))));
-        assert_eq!(lock(&triggers), 7);
-    }
-
-    fn lock(triggers: &Triggers<MessageChannel>) -> usize {
-        triggers.waiting.0.lock().unwrap().len()
+        triggers.extend((0..1_000).map(|number| ObjectRef::new(&format!("c{}", number % 7))));
+        triggers.extend([ObjectRef::new("c3")]);
+        assert_eq!(triggers.waiting.0.lock().unwrap().order.len(), 7);
     }
 }

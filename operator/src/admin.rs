@@ -12,9 +12,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    kinds::{broker, channel},
     metrics::Metrics,
     ownership::{Ownership, foreign_channels::ForeignChannels},
+    shared::kind::Kind,
 };
 
 /// State of the admin port.
@@ -57,10 +57,10 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     let ours =
         channels.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|one| admin.ownership.is_ours(*one));
     let statuses = ours.filter_map(|channel| channel.status.as_ref());
-    admin.metrics.sample_resources(channel::KIND, statuses.flat_map(|status| &status.conditions));
+    admin.metrics.sample_resources(MessageChannel::KIND, statuses.flat_map(|status| &status.conditions));
     let brokers = admin.brokers.state();
     let statuses = brokers.iter().filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());
-    admin.metrics.sample_resources(broker::KIND, statuses.flat_map(|status| &status.conditions));
+    admin.metrics.sample_resources(MessageBroker::KIND, statuses.flat_map(|status| &status.conditions));
     match admin.metrics.text() {
         Ok(text) => ([("content-type", "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

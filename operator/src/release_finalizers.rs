@@ -24,10 +24,11 @@ use crate::{
     config::ReleaseArgs,
     kinds::{
         broker,
-        channel::{orphaned, status, uninstalled},
+        channel::{orphaned, uninstalled},
     },
     ownership::Claims,
     shared::{
+        self,
         error::Error,
         events::Events,
         finalizer::{self, is_not_found},
@@ -155,7 +156,7 @@ async fn report_to_brokers(release: Release<'_>) {
 
 async fn report_to_broker(client: &Client, broker: &MessageBroker) {
     let status = broker::uninstalled(broker, Timestamp::now());
-    match broker::status::apply(client, broker, &status).await {
+    match shared::status::apply(client, broker, &status).await {
         Err(error) if !error.is_gone() => {
             let (name, namespace) = (broker.name_any(), broker.namespace().unwrap_or_default());
             tracing::warn!(broker = name, namespace, %error, "cannot report in the status that the operator is uninstalled");
@@ -240,7 +241,8 @@ async fn report_orphan(release: Release<'_>, channel: &MessageChannel) {
 /// Writes the status of a channel that is being released, and returns the new metadata. A failure is only logged.
 async fn report_uninstalled(release: Release<'_>, channel: &MessageChannel) -> Option<ObjectMeta> {
     let status = uninstalled(channel, release.operator, Timestamp::now());
-    let written = timeout_at(release.report_until, status::apply(release.client, channel, &status)).await;
+    let written =
+        timeout_at(release.report_until, shared::status::apply(release.client, channel, &status)).await;
     let error = match written {
         Ok(Ok(metadata)) => return Some(metadata),
         Ok(Err(error)) => error.to_string(),

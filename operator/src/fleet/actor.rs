@@ -21,7 +21,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    FleetContext,
+    FleetContext, INSPECT_INTERVAL,
     changes::{Changes, ChannelRef},
     desired::{Change, Desired},
     inspect::{Counting, Counts},
@@ -103,10 +103,8 @@ impl Actor {
         }
         loop {
             self.turn();
-            let due = member
-                .presence
-                .due()
-                .map_or(self.counting.inspect_at, |due| due.min(self.counting.inspect_at));
+            let due = [member.presence.due(), self.counting.due()].into_iter().flatten().min();
+            let due = due.unwrap_or_else(|| Instant::now() + INSPECT_INTERVAL);
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(command) = self.commands.recv(), if self.deletions < DELETIONS_MAX => self.execute(command),
@@ -201,11 +199,8 @@ impl Actor {
                 gone.iter().for_each(|uid| self.consider(&mut desired, *uid, None));
             }
         }
-        let is_refused = self.exclude_refused(&mut desired);
+        self.exclude_refused(&mut desired);
         self.apply(&mut desired);
-        if is_refused {
-            self.pods.values().for_each(Pod::retry);
-        }
     }
 
     /// Sets or removes a channel in the desired set.
@@ -227,12 +222,10 @@ impl Actor {
         desired.set(channel);
     }
 
-    /// Removes the channels that the pods refuse from the set: the rest is sent again. Returns whether there are any.
-    fn exclude_refused(&mut self, desired: &mut Desired) -> bool {
-        let mut is_refused = false;
+    /// Removes the channels that the pods refuse from the set, so that the pods get the rest.
+    fn exclude_refused(&mut self, desired: &mut Desired) {
         for pod in self.pods.values() {
-            let Some(refused) = pod.link().take_refused() else { continue };
-            is_refused = true;
+            let Some(refused) = pod.take_refused() else { continue };
             let Some(config) = desired.channels().get(&refused.uid) else { continue };
             tracing::warn!(
                 channel = config.qualified_name(),
@@ -244,7 +237,6 @@ impl Actor {
             self.touched.insert(refused.uid);
             desired.remove(refused.uid);
         }
-        is_refused
     }
 
     /// Updates the set, and notifies the pods.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use k8s_openapi::{
+    api::core::v1::{Pod, PodCondition},
+    jiff::Timestamp,
+};
 use tokio::time::Instant;
-
-use crate::kinds::broker::readiness::ready_condition;
 
 /// How long a broker may have no ready pod before its channels report it. A restart or a rollout of its one pod takes
 /// less, and must not write the statuses of 10,000 channels twice: each write costs the API server 12 ms of CPU.
@@ -48,6 +49,12 @@ impl Absence {
     pub(super) fn due(&self) -> Option<Instant> {
         self.since.filter(|_| !self.is_away).map(|since| since + AWAY_AFTER)
     }
+}
+
+/// The condition Ready of a pod, if the kubelet has set it.
+pub fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready")
 }
 
 /// Whether the Service routes clients to a pod.

@@ -33,7 +33,7 @@ pub(super) struct Counting {
     /// Newly programmed channels whose counts are being read.
     reading: HashSet<Uuid>,
     is_inspecting: bool,
-    pub(super) inspect_at: Instant,
+    inspect_at: Instant,
     /// When every pod last answered with its backlogs.
     complete_at: Instant,
 }
@@ -47,6 +47,11 @@ impl Counting {
             inspect_at: now + INSPECT_INTERVAL,
             complete_at: now,
         }
+    }
+
+    /// When the next inspection is due. `None` while one is in progress: its end starts a turn.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (!self.is_inspecting).then_some(self.inspect_at)
     }
 
     pub(super) fn add(&mut self, uid: Uuid) {
@@ -192,6 +197,14 @@ fn added(answers: Vec<Option<Vec<ChannelStats>>>) -> Option<Counts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_inspection_is_due_while_one_is_in_progress() {
+        let mut counting = Counting::new(Instant::now());
+        assert!(counting.due().is_some());
+        counting.is_inspecting = true;
+        assert_eq!(counting.due(), None);
+    }
 
     #[test]
     fn counts_are_complete_only_with_the_answer_of_every_pod() {

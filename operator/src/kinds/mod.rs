@@ -1,8 +1,8 @@
 //! The custom resources of the operator, one folder for each kind.
 //!
 //! Every reconcile is `dereference → validate → build → apply → status`, one file per step; `validate` and `build` use
-//! no client. What is the same for every kind is in [`crate::shared`], so a new kind is a folder here and a line in
-//! [`crate::runtime`].
+//! no client. Code for every kind is in [`crate::shared`]. So a new kind is a folder here, with its
+//! [`Kind`](crate::shared::kind::Kind), and a watch and a controller in [`crate::runtime`].
 
 pub mod broker;
 pub mod channel;

@@ -8,35 +8,18 @@ use std::{
     time::Duration,
 };
 
-use futures_util::stream;
-use kube::{
-    Resource,
-    core::DeserializeGuard,
-    runtime::{
-        Controller,
-        controller::Config,
-        reflector::{ObjectRef, Store},
-    },
-};
+use kube::{Resource, runtime::reflector::ObjectRef};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::warm::Stores;
 use crate::{
     context::Context,
-    kinds::{
-        broker::{self, default_broker, mapping, orphaned_children},
-        channel,
-    },
+    kinds::broker::{default_broker, mapping, orphaned_children},
     ownership::{default_operator, foreign_channels},
-    shared::{
-        reconcile::{drive, error_policy},
-        triggers::Triggers,
-    },
+    shared::reconcile::{controller, run},
 };
 
-/// Concurrent reconciles of one kind. More do not help: they wait for the API server.
-const CONCURRENCY: u16 = 32;
 /// The interval between two checks for deleted MessageBrokers, whose channels must be reconciled. A check only reads
 /// memory.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
@@ -72,35 +55,14 @@ pub(super) async fn lead(
     let foreign_channels =
         foreign_channels::log_changes(ownership, &stores.channels, default_known.clone(), stop);
     tokio::join!(
-        drive(channel::KIND, metrics, channels.run(channel::reconcile, error_policy, Arc::clone(context))),
-        drive(broker::KIND, metrics, brokers.run(broker::reconcile, error_policy, Arc::clone(context))),
+        run(channels, context),
+        run(brokers, context),
         report_ready(stores.seen.clone(), default_known, ready, stop),
         sweep(context, stop),
         default_operator,
         foreign_channels,
         default_broker,
     );
-}
-
-/// A controller of the objects in a store. The watch of the store triggers its reconciles.
-fn controller<K>(
-    store: &Store<DeserializeGuard<K>>,
-    triggers: &Triggers<DeserializeGuard<K>>,
-    stop: &CancellationToken,
-) -> Controller<DeserializeGuard<K>>
-where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    Controller::for_stream(stream::pending(), store.clone())
-        .with_config(Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(triggers.stream())
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
 }
 
 /// Reports readiness once every resource is listed and the default operator is known. Programming brokers does not wait

@@ -23,13 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fleet::Fleet,
-    kinds::{
-        broker::{self, mapping},
-        channel,
-    },
+    kinds::broker::mapping,
     metrics::Metrics,
     names::BROKER_LABEL,
-    shared::{reconcile::watch_failed, triggers::Triggers},
+    shared::{kind::Kind, reconcile::watch_failed, triggers::Triggers},
 };
 
 /// The number of watches.
@@ -103,7 +100,7 @@ pub(super) async fn warm(warm: Warm<'_>, writers: Writers) {
         }
     };
     let channels = warm.watch(
-        channel::KIND,
+        MessageChannel::KIND,
         Api::all(client.clone()),
         watcher::Config::default(),
         writers.channels,
@@ -120,7 +117,7 @@ pub(super) async fn warm(warm: Warm<'_>, writers: Writers) {
         },
     );
     let brokers = warm.watch(
-        broker::KIND,
+        MessageBroker::KIND,
         Api::namespaced(client.clone(), namespace),
         watcher::Config::default(),
         writers.brokers,
@@ -191,8 +188,7 @@ trait Pruned: Resource<DynamicType = ()> {
     }
 }
 
-impl Pruned for DeserializeGuard<MessageChannel> {}
-impl Pruned for DeserializeGuard<MessageBroker> {}
+impl<K: Kind> Pruned for DeserializeGuard<K> {}
 
 impl Pruned for Pod {
     fn prune(&mut self) {

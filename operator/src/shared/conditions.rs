@@ -60,6 +60,14 @@ pub fn conditions(
         .collect()
 }
 
+/// Replaces the condition of the same type in a list, or adds it.
+pub fn replace(list: &mut Vec<Condition>, condition: Condition) {
+    match list.iter_mut().find(|one| one.type_ == condition.type_) {
+        Some(place) => *place = condition,
+        None => list.push(condition),
+    }
+}
+
 /// The conditions that changed: their status or reason, or, for Accepted and Ready with status False, their message.
 /// There a new message names another resource, such as the winner of another conflict, or a child. Messages of other
 /// conditions may contain counts, whose changes do not matter.

@@ -4,17 +4,13 @@
 //! Events about different objects, such as two winners of conflicts, name that object in `related`, which keeps them
 //! separate. A note contains no counts, because they would soon be outdated.
 
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client, Resource,
-    runtime::{
-        events::{Event, EventType, Recorder, Reporter},
-        reflector::ObjectRef,
-    },
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use restante_crds::{MessageChannel, condition::kind};
 
-use crate::{kinds::channel::DELETING, names::CONTROLLER};
+use crate::names::CONTROLLER;
 
 /// The recorder of the process.
 #[derive(Clone)]
@@ -68,28 +64,6 @@ fn is_namespace_terminating(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
-}
-
-/// A reference to a MessageChannel by `namespace/name`, without a UID.
-pub fn channel_reference(qualified_name: &str) -> ObjectReference {
-    let (namespace, name) = qualified_name.split_once('/').unwrap_or(("", qualified_name));
-    let channel: ObjectReference = ObjectRef::<MessageChannel>::new(name).within(namespace).into();
-    channel
-}
-
-/// The type of the event for a transition to this condition, or `None` for no event. When several conditions become
-/// True together, only Ready has an event.
-pub fn event_type(condition: &Condition) -> Option<EventType> {
-    match (condition.type_.as_str(), condition.status.as_str()) {
-        // DeletionBlocked has an event of its own.
-        (kind::READY, "True") => (condition.reason != DELETING).then_some(EventType::Normal),
-        (kind::ACCEPTED, "False") | (kind::DELETION_BLOCKED, "True") => Some(EventType::Warning),
-        // Without an event only if Accepted or the deletion is the cause.
-        (kind::PROGRAMMED, "False") if !["NotAccepted", DELETING].contains(&condition.reason.as_str()) => {
-            Some(EventType::Warning)
-        }
-        _ => None,
-    }
 }
 
 /// The note of an event has at most 1024 bytes (events.k8s.io/v1).

@@ -9,10 +9,13 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use restante_crds::{GROUP, MessageChannel};
+use restante_crds::GROUP;
 use serde_json::json;
 
-use crate::{names::FIELD_MANAGER, shared::error::Error};
+use crate::{
+    names::FIELD_MANAGER,
+    shared::{error::Error, kind::Kind},
+};
 
 /// The finalizer of the operator in a namespace.
 pub fn of(namespace: &str) -> String {
@@ -35,18 +38,14 @@ fn namespace_in(finalizer: &str) -> Option<&str> {
 }
 
 /// Adds the finalizer, and returns the new metadata.
-pub async fn add(
-    api: &Api<MessageChannel>,
-    metadata: &ObjectMeta,
-    namespace: &str,
-) -> Result<ObjectMeta, Error> {
+pub async fn add<K: Kind>(api: &Api<K>, metadata: &ObjectMeta, namespace: &str) -> Result<ObjectMeta, Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
     list.push(of(namespace));
     patch(api, metadata, &list).await
 }
 
 /// Removes the finalizer. Afterwards the object may not exist any more.
-pub async fn remove(api: &Api<MessageChannel>, metadata: &ObjectMeta, namespace: &str) -> Result<(), Error> {
+pub async fn remove<K: Kind>(api: &Api<K>, metadata: &ObjectMeta, namespace: &str) -> Result<(), Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
     list.retain(|one| namespace_in(one) != Some(namespace));
     match patch(api, metadata, &list).await {
@@ -57,8 +56,8 @@ pub async fn remove(api: &Api<MessageChannel>, metadata: &ObjectMeta, namespace:
     }
 }
 
-async fn patch(
-    api: &Api<MessageChannel>,
+async fn patch<K: Kind>(
+    api: &Api<K>,
     metadata: &ObjectMeta,
     finalizers: &[String],
 ) -> Result<ObjectMeta, Error> {
@@ -70,7 +69,7 @@ async fn patch(
     let patched = api
         .patch_metadata(name, &params, &Patch::Merge(&patch))
         .await
-        .map_err(Error::kube(format!("set the finalizers of MessageChannel {name}")))?;
+        .map_err(Error::kube(format!("set the finalizers of {} {name}", K::KIND)))?;
     Ok(patched.metadata)
 }
 

@@ -2,18 +2,56 @@
 
 use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use kube::{
-    Resource,
+    Resource, ResourceExt,
+    core::DeserializeGuard,
     runtime::{
-        controller::{self, Action},
-        reflector::ObjectRef,
+        Controller,
+        controller::{self, Action, Config},
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
+use tokio_util::sync::CancellationToken;
 
-use super::error::Error;
+use super::{error::Error, kind::Kind, triggers::Triggers};
 use crate::{context::Context, metrics::Metrics};
+
+/// Concurrent reconciles of one kind. More do not help: they wait for the API server.
+const CONCURRENCY: u16 = 32;
+
+/// A controller of the objects in a store. The watch of the store triggers its reconciles.
+pub fn controller<K: Kind>(
+    store: &Store<DeserializeGuard<K>>,
+    triggers: &Triggers<DeserializeGuard<K>>,
+    stop: &CancellationToken,
+) -> Controller<DeserializeGuard<K>> {
+    Controller::for_stream(stream::pending(), store.clone())
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(triggers.stream())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+}
+
+/// Runs a controller until its shutdown.
+pub async fn run<K: Kind>(controller: Controller<DeserializeGuard<K>>, context: &Arc<Context>) {
+    let reconciles = controller.run(reconcile::<K>, error_policy, Arc::clone(context));
+    drive(K::KIND, &context.metrics, reconciles).await;
+}
+
+async fn reconcile<K: Kind>(guard: Arc<DeserializeGuard<K>>, context: Arc<Context>) -> Result<Action, Error> {
+    let action = context.measured(K::KIND, reconcile_newest(&guard, &context)).await?;
+    context.backoffs.clear(&guard.uid().unwrap_or_default());
+    Ok(action)
+}
+
+async fn reconcile_newest<K: Kind>(guard: &DeserializeGuard<K>, context: &Context) -> Result<Action, Error> {
+    match &guard.0 {
+        Ok(object) if context.last_writes.is_stale(object.meta()) => Ok(Action::await_change()),
+        Ok(object) => object.reconcile(context).await,
+        Err(invalid) => K::reconcile_unreadable(invalid, context).await,
+    }
+}
 
 /// Polls the reconciles: a controller runs only while its stream is polled.
 pub async fn drive<K>(
@@ -44,6 +82,6 @@ pub fn watch_failed(kind: &str, metrics: &Metrics, error: &watcher::Error) {
 }
 
 /// Retries a failed reconcile, with the back-off of its object.
-pub fn error_policy<K: Resource>(object: Arc<K>, _: &Error, context: Arc<Context>) -> Action {
+fn error_policy<K: Resource>(object: Arc<K>, _: &Error, context: Arc<Context>) -> Action {
     Action::requeue(context.backoffs.failed(object.meta().uid.as_deref().unwrap_or_default()))
 }

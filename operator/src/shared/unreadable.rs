@@ -8,7 +8,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Api, Resource,
+    Api,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     core::error_boundary::InvalidObject,
 };
@@ -20,6 +20,7 @@ use crate::{
     shared::{
         conditions::{Assertion, conditions},
         error::Error,
+        kind::Kind,
     },
 };
 
@@ -46,22 +47,17 @@ impl Reported {
 #[derive(Debug, Clone, Copy)]
 pub struct Unreadable<'a> {
     pub invalid: &'a InvalidObject,
-    /// The types of the operator's conditions. Foreign conditions are kept.
-    pub own: &'a [&'static str],
     /// The conditions that become False.
     pub fails: &'a [&'static str],
 }
 
 /// Reports in the status that the object cannot be read, if it belongs to this operator. `is_ours` decides this by the
 /// raw spec.
-pub async fn report<K>(
+pub async fn report<K: Kind>(
     context: &Context,
     unreadable: Unreadable<'_>,
     is_ours: impl FnOnce(&DynamicObject) -> bool,
-) -> Result<(), Error>
-where
-    K: Resource<DynamicType = ()>,
-{
+) -> Result<(), Error> {
     let invalid = unreadable.invalid;
     if context.reported.contains(invalid) {
         return Ok(());
@@ -79,7 +75,7 @@ where
         return Ok(());
     }
     tracing::warn!(kind, name, namespace, error = invalid.error, "cannot read a resource");
-    let patch = patch(&resource, unreadable, &object);
+    let patch = patch::<K>(&resource, unreadable, &object);
     // A merge patch, because server-side apply requires that the live object fits the definition.
     match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => {}
@@ -102,8 +98,8 @@ where
 
 /// The patch of the status, at the resourceVersion that was read, so that no concurrent write of another manager is
 /// lost.
-fn patch(resource: &ApiResource, unreadable: Unreadable<'_>, object: &DynamicObject) -> Value {
-    let Unreadable { invalid, own, fails } = unreadable;
+fn patch<K: Kind>(resource: &ApiResource, unreadable: Unreadable<'_>, object: &DynamicObject) -> Value {
+    let Unreadable { invalid, fails } = unreadable;
     let message = format!(
         "this version of the operator cannot read the resource ({}): apply it again, with the fields shown by \
          `kubectl explain {}.spec`",
@@ -113,7 +109,8 @@ fn patch(resource: &ApiResource, unreadable: Unreadable<'_>, object: &DynamicObj
     let stalled = Assertion::holds(kind::STALLED, "Unreadable", message.clone());
     let generation = object.metadata.generation;
     let merged = conditions(&[], generation, Timestamp::now(), fails.chain([stalled]));
-    let is_foreign = |condition: &&Value| condition["type"].as_str().is_some_and(|kind| !own.contains(&kind));
+    let is_foreign =
+        |condition: &&Value| condition["type"].as_str().is_some_and(|kind| !K::CONDITIONS.contains(&kind));
     let before = object.data["status"]["conditions"].as_array();
     let foreign = before.into_iter().flatten().filter(is_foreign).cloned();
     let merged = merged.iter().map(|condition| json!(condition)).chain(foreign).collect::<Vec<_>>();
@@ -150,9 +147,8 @@ mod tests {
         }))
         .unwrap();
         let invalid = InvalidObject { error: "no".into(), metadata: object.metadata.clone() };
-        let own = kind::OF_MESSAGE_CHANNEL;
-        let unreadable = Unreadable { invalid: &invalid, own, fails: &[kind::READY] };
-        let patch = patch(&ApiResource::erase::<MessageChannel>(&()), unreadable, &object);
+        let unreadable = Unreadable { invalid: &invalid, fails: &[kind::READY] };
+        let patch = patch::<MessageChannel>(&ApiResource::erase::<MessageChannel>(&()), unreadable, &object);
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
         let merged: Vec<_> = patch["status"]["conditions"]
             .as_array()

@@ -113,14 +113,19 @@ impl Link {
     }
 
     /// The next step, unless the pod failed a moment ago.
-    pub(super) fn next(&self, desired: &Desired, now: Instant) -> Step {
+    pub(super) fn next(&mut self, desired: &Desired, now: Instant) -> Step {
         if self.retry_at.is_some_and(|at| at > now) {
             return Step::Nothing;
         }
-        match self.known.next(desired) {
+        let step = match self.known.next(desired) {
             Step::Nothing | Step::Put(_) if self.sync_at <= now => Step::Sync,
             step => step,
+        };
+        if step == Step::Nothing {
+            // The pod needs nothing any more, so there is nothing to retry.
+            self.succeeded();
         }
+        step
     }
 
     pub(super) fn desired_changed(&mut self, change: &Change) {
@@ -162,14 +167,12 @@ impl Link {
         self.error = Some(error);
     }
 
-    /// Tries again at once, because the refused channel left the set.
-    pub(super) fn retry(&mut self) {
+    /// The channel that the pod refuses, if any. After that, the pod is called again at once.
+    pub(super) fn take_refused(&mut self) -> Option<RefusedChannel> {
+        let refused = self.news.refused.take()?;
         self.retry_at = None;
         self.error = None;
-    }
-
-    pub(in crate::fleet) fn take_refused(&mut self) -> Option<RefusedChannel> {
-        self.news.refused.take()
+        Some(refused)
     }
 
     pub(in crate::fleet) fn take_news(&mut self) -> News {
@@ -204,20 +207,31 @@ mod tests {
 
     use super::*;
 
+    fn channel(number: u128, name: &str) -> MessageChannel {
+        serde_json::from_value(json!({
+            "apiVersion": "restante.dev/v1alpha1",
+            "kind": "MessageChannel",
+            "metadata": {
+                "name": name,
+                "namespace": "acme",
+                "uid": Uuid::from_u128(number),
+            },
+            "spec": { "access": { "anonymous": true } },
+        }))
+        .unwrap()
+    }
+
+    fn store(revision: Revision) -> StoreState {
+        StoreState {
+            store_id: Uuid::nil(),
+            revision,
+            synced_at: Some("2026-01-01T00:00:00Z".into()),
+            channels: 2,
+            orphans: 0,
+        }
+    }
+
     fn desired() -> Desired {
-        let channel = |number: u128, name: &str| -> MessageChannel {
-            serde_json::from_value(json!({
-                "apiVersion": "restante.dev/v1alpha1",
-                "kind": "MessageChannel",
-                "metadata": {
-                    "name": name,
-                    "namespace": "acme",
-                    "uid": Uuid::from_u128(number),
-                },
-                "spec": { "access": { "anonymous": true } },
-            }))
-            .unwrap()
-        };
         let mut desired = Desired::default();
         [channel(1, "orders"), channel(2, "orders-old")].iter().for_each(|channel| desired.set(channel));
         desired.update();
@@ -272,13 +286,6 @@ mod tests {
             pod(json!({ "phase": "Running", "podIP": "10.0.0.1", "containerStatuses": [container] }))
         };
         let desired = desired();
-        let store = |revision| StoreState {
-            store_id: Uuid::nil(),
-            revision,
-            synced_at: Some("2026-01-01T00:00:00Z".into()),
-            channels: 2,
-            orphans: 0,
-        };
         let now = Instant::now();
         let mut link = Link::new("pod".into(), incarnation(&status(0)).unwrap(), now);
         link.update(store(desired.revision()), &desired);
@@ -298,7 +305,29 @@ mod tests {
         assert_eq!(link.next(&desired, now), Step::Nothing);
         assert!(link.due() > now && link.error.is_some());
         assert_eq!(link.take_refused().unwrap().uid, Uuid::from_u128(1));
-        link.retry();
+        assert!(link.error.is_none());
         assert_eq!(link.next(&desired, now), Step::Ask);
+    }
+
+    #[test]
+    fn a_pod_that_needs_nothing_any_more_is_not_retried() {
+        let mut desired = desired();
+        let now = Instant::now();
+        let running = pod(json!({ "phase": "Running", "podIP": "10.0.0.1" }));
+        let mut link = Link::new("pod".into(), incarnation(&running).unwrap(), now);
+        link.update(store(desired.revision()), &desired);
+        // A new channel cannot be sent, and is deleted before the next try.
+        let change = |desired: &mut Desired, link: &mut Link| {
+            desired.update().iter().for_each(|change| link.desired_changed(change));
+        };
+        desired.set(&channel(3, "new"));
+        change(&mut desired, &mut link);
+        link.failed(ControlError::Unreachable("refused".into()), &desired, now);
+        desired.remove(Uuid::from_u128(3));
+        change(&mut desired, &mut link);
+        let later = now + RETRY_LONGEST;
+        assert!(link.due() < later);
+        assert_eq!(link.next(&desired, later), Step::Nothing);
+        assert!(link.due() > later && link.error.is_none());
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::requests::Request;
 pub(super) use self::{
-    link::{Incarnation, Link, incarnation},
+    link::{Incarnation, Link, RefusedChannel, incarnation},
     requests::Requests,
 };
 use super::{
@@ -91,10 +91,11 @@ impl Pod {
         self.wake.notify_one();
     }
 
-    /// Tries again at once, because the refused channel left the set.
-    pub(super) fn retry(&self) {
-        self.link().retry();
+    /// The channel that the pod refuses, if any. The caller removes it from the set, so the pod tries again at once.
+    pub(super) fn take_refused(&self) -> Option<RefusedChannel> {
+        let refused = self.link().take_refused()?;
         self.wake.notify_one();
+        Some(refused)
     }
 }
 

@@ -12,8 +12,10 @@ use kube::{
 };
 use restante_crds::MessageBroker;
 
-use super::KIND;
-use crate::names::{APP, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
+use crate::{
+    names::{APP, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL},
+    shared::kind::Kind,
+};
 
 /// Triggers a reconcile of a MessageBroker when a child or its claim changes.
 pub fn watch_children(
@@ -44,8 +46,11 @@ pub fn pods_and_claims() -> watcher::Config {
 /// The MessageBrokers that an object concerns.
 fn brokers<K: Resource>(object: K) -> Vec<ObjectRef<DeserializeGuard<MessageBroker>>> {
     let namespace = object.namespace().unwrap_or_default();
-    let owners =
-        object.owner_references().iter().filter(|owner| owner.kind == KIND).map(|owner| owner.name.clone());
+    let owners = object
+        .owner_references()
+        .iter()
+        .filter(|owner| owner.kind == MessageBroker::KIND)
+        .map(|owner| owner.name.clone());
     let mut names: Vec<String> = owners.chain(object.labels().get(BROKER_LABEL).cloned()).collect();
     names.sort();
     names.dedup();

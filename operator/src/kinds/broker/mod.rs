@@ -19,14 +19,17 @@ pub mod store;
 mod uninstalled;
 pub mod validate;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{ObjectReference, PersistentVolumeClaim},
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ObjectReference, PersistentVolumeClaim},
+    },
+    apimachinery::pkg::apis::meta::v1::Condition,
 };
-use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
-use restante_crds::{MessageBroker, condition::kind};
+use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject, runtime::controller::Action};
+use restante_crds::{MessageBroker, MessageBrokerStatus, condition::kind};
 
 pub(crate) use self::uninstalled::uninstalled;
 use self::{
@@ -44,13 +47,11 @@ use crate::{
     names::BROKER_LABEL,
     shared::{
         error::Error,
+        kind::Kind,
         stalled::Remedy,
         unreadable::{self, Unreadable},
     },
 };
-
-/// The kind, in metrics and log lines.
-pub const KIND: &str = "MessageBroker";
 
 /// The retry interval while a child's name is taken, because no watch reports when it becomes free. A retry is six
 /// small reads.
@@ -58,33 +59,31 @@ const NAME_TAKEN_RETRY: Duration = Duration::from_secs(5);
 /// The retry interval while Kubernetes creates no pod. The event with the reason comes a moment later.
 const NO_POD_RETRY: Duration = Duration::from_secs(10);
 
-/// Applies the children of a MessageBroker, and then its status.
-pub async fn reconcile(
-    guard: Arc<DeserializeGuard<MessageBroker>>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
-    let action = context.measured(KIND, inner(&guard, &context)).await?;
-    context.backoffs.clear(&guard.uid().unwrap_or_default());
-    Ok(action)
+impl Kind for MessageBroker {
+    const KIND: &'static str = "MessageBroker";
+    const CONDITIONS: &'static [&'static str] = kind::OF_MESSAGE_BROKER;
+
+    fn conditions(status: &mut MessageBrokerStatus) -> &mut Vec<Condition> {
+        &mut status.conditions
+    }
+
+    /// Applies the children of a MessageBroker, and then its status.
+    async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
+        reconcile(self, context).await
+    }
+
+    async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<Action, Error> {
+        let unreadable = Unreadable { invalid, fails: &[kind::READY] };
+        unreadable::report::<Self>(context, unreadable, |_| true).await?;
+        if invalid.metadata.deletion_timestamp.is_none() {
+            let why = "Unreadable: this version of the operator cannot read the resource".to_owned();
+            context.fleet.withdraw(invalid.metadata.name.as_deref().unwrap_or_default(), why);
+        }
+        Ok(Action::await_change())
+    }
 }
 
-async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Result<Action, Error> {
-    let broker = match &guard.0 {
-        Ok(broker) => broker,
-        Err(invalid) => {
-            let own = kind::OF_MESSAGE_BROKER;
-            let unreadable = Unreadable { invalid, own, fails: &[kind::READY] };
-            unreadable::report::<MessageBroker>(context, unreadable, |_| true).await?;
-            if invalid.metadata.deletion_timestamp.is_none() {
-                let why = "Unreadable: this version of the operator cannot read the resource".to_owned();
-                context.fleet.withdraw(&guard.name_any(), why);
-            }
-            return Ok(Action::await_change());
-        }
-    };
-    if context.last_writes.is_stale(&broker.metadata) {
-        return Ok(Action::await_change());
-    }
+async fn reconcile(broker: &MessageBroker, context: &Context) -> Result<Action, Error> {
     if broker.metadata.deletion_timestamp.is_some() {
         // Kubernetes deletes the children by their owner references, and the sweep of deleted brokers triggers the
         // channels.

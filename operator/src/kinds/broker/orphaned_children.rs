@@ -16,14 +16,19 @@ use kube::{
     api::{Patch, PatchParams},
     core::NamespaceResourceScope,
 };
-use restante_crds::{GROUP, VERSION};
+use restante_crds::{GROUP, MessageBroker, VERSION};
 use serde_json::json;
 
 use super::{
-    KIND, dereference,
+    dereference,
     ownership::{ChildOwner, Owners, Parent},
 };
-use crate::{context::Context, fleet::Member, names::FIELD_MANAGER, shared::error::Error};
+use crate::{
+    context::Context,
+    fleet::Member,
+    names::FIELD_MANAGER,
+    shared::{error::Error, kind::Kind},
+};
 
 /// Kubernetes' finalizer of `kubectl delete --cascade=orphan`: the children must stay.
 const ORPHAN: &str = "orphan";
@@ -45,7 +50,7 @@ pub async fn delete_with_owner(context: &Context, member: &Member) -> Result<(),
     let (name, uid) = (member.name.as_str(), member.facts().uid);
     let owner = OwnerReference {
         api_version: format!("{GROUP}/{VERSION}"),
-        kind: KIND.into(),
+        kind: MessageBroker::KIND.into(),
         name: name.into(),
         uid,
         controller: Some(true),

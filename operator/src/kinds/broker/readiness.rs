@@ -10,12 +10,12 @@ use std::{
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ContainerStatus, ObjectReference, PersistentVolumeClaim, Pod, PodCondition},
+    core::v1::{ContainerStatus, ObjectReference, PersistentVolumeClaim, Pod},
 };
 use kube::Resource;
 use restante_crds::condition::kind;
 
-use crate::{names, shared::conditions::Assertion};
+use crate::{fleet::availability::ready_condition, names, shared::conditions::Assertion};
 
 /// The pod's label with the revision of its StatefulSet.
 const REVISION_LABEL: &str = "controller-revision-hash";
@@ -159,12 +159,6 @@ impl Snapshot<'_> {
             }
         }
     }
-}
-
-/// The condition Ready of a pod, if the kubelet has set it.
-pub fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready")
 }
 
 fn is_ready(pod: &Pod) -> bool {

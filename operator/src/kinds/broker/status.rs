@@ -3,30 +3,24 @@
 use std::time::Duration;
 
 use k8s_openapi::{
-    api::core::v1::ObjectReference,
-    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
-    jiff::Timestamp,
+    api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp,
 };
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::events::EventType,
-};
+use kube::{Resource, ResourceExt, runtime::events::EventType};
 use restante_crds::{
-    ACCEPT_STORE, GROUP, MessageBroker, MessageBrokerStatus, VERSION,
+    ACCEPT_STORE, MessageBroker, MessageBrokerStatus,
     condition::{self, kind},
 };
-use serde_json::json;
 
-use super::{KIND, deleting::DELETING, readiness::Trouble, store};
+use super::{deleting::DELETING, readiness::Trouble, store};
 use crate::{
     context::Context,
     fleet::View,
-    names::FIELD_MANAGER,
     shared::{
+        self,
         conditions::{Assertion, conditions, transitions},
         error::Error,
         stalled::{Remedy, Stalled},
+        status::{Written, own},
     },
 };
 
@@ -92,15 +86,6 @@ pub(super) fn shortened(mut message: String, bytes_max: usize) -> String {
 pub fn unready_since(broker: &MessageBroker) -> Option<Timestamp> {
     let ready = condition::find(&broker.status.as_ref()?.conditions, kind::READY)?;
     (ready.status == "False" && ready.reason == "PodsNotReady").then_some(ready.last_transition_time.0)
-}
-
-/// The operator's part of the status. Conditions of other managers are neither compared nor written.
-pub(super) fn own(broker: &MessageBroker) -> MessageBrokerStatus {
-    let status = broker.status.clone().unwrap_or_default();
-    MessageBrokerStatus {
-        conditions: condition::of_kinds(&status.conditions, kind::OF_MESSAGE_BROKER),
-        ..status
-    }
 }
 
 /// The status for an observation. Unknown fields keep their last value.
@@ -203,27 +188,6 @@ fn assess_stalled(
     context.failures.assess(&broker.metadata, before, (&observation.ready, observation.remedy), now)
 }
 
-/// Applies the status, and returns the new metadata.
-pub async fn apply(
-    client: &Client,
-    broker: &MessageBroker,
-    status: &MessageBrokerStatus,
-) -> Result<ObjectMeta, Error> {
-    let api: Api<MessageBroker> = Api::namespaced(client.clone(), &broker.namespace().unwrap_or_default());
-    let name = broker.name_any();
-    let patch = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": KIND,
-        "metadata": { "name": name, "uid": broker.metadata.uid },
-        "status": status,
-    });
-    let written = api
-        .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
-        .await
-        .map_err(Error::kube(format!("write the status of MessageBroker {name}")))?;
-    Ok(written.metadata)
-}
-
 /// Writes the status if it changed, and publishes events for the transitions.
 async fn write(
     context: &Context,
@@ -232,12 +196,9 @@ async fn write(
     about: Option<ObjectReference>,
     trouble: Option<Trouble>,
 ) -> Result<(), Error> {
-    let old = own(broker);
-    if old == status {
+    let Some(Written { before: old, .. }) = shared::status::write(context, broker, &status).await? else {
         return Ok(());
-    }
-    context.last_writes.record(&apply(&context.client, broker, &status).await?);
-    context.metrics.status_writes.with_label_values(&[KIND]).inc();
+    };
     for condition in transitions(&old.conditions, &status.conditions) {
         if let Some(type_) = event_type(condition) {
             let (reference, note) = (broker.object_ref(&()), condition.message.clone());

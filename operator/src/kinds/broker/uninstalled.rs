@@ -7,10 +7,12 @@ use restante_crds::{
     condition::{self, kind},
 };
 
-use super::status::own;
 use crate::{
     kinds::channel::OPERATOR_UNINSTALLED,
-    shared::conditions::{Assertion, conditions},
+    shared::{
+        conditions::{Assertion, conditions, replace},
+        status::own,
+    },
 };
 
 /// The last status by the operator: unchanged, except for Ready, which is Unknown.
@@ -30,10 +32,7 @@ pub(crate) fn uninstalled(broker: &MessageBroker, now: Timestamp) -> MessageBrok
         if let Some(since) = was.filter(|was| was.status == ready.status) {
             ready.last_transition_time = Time(since.last_transition_time.0);
         }
-        match merged.iter_mut().find(|one| one.type_ == ready.type_) {
-            Some(place) => *place = ready,
-            None => merged.push(ready),
-        }
+        replace(&mut merged, ready);
     }
     MessageBrokerStatus { conditions: merged, ..old }
 }

@@ -11,12 +11,14 @@ use super::{
     blocker::Blocker,
     build::{self, BROKER_NOT_READY, broker_not_ready},
     dereference::Facts,
-    status::own,
     validate::{BROKER_NOT_FOUND, validate},
 };
 use crate::{
     fleet::{Availability, State, backlog::rounded},
-    shared::conditions::{Assertion, conditions, is_true},
+    shared::{
+        conditions::{Assertion, conditions, is_true},
+        status::own,
+    },
 };
 
 /// The reason of Ready of a deleted channel that accepts no more messages.

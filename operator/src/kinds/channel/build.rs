@@ -8,12 +8,14 @@ use restante_wire::{ChannelConfig, path};
 
 use super::{
     dereference::{BrokerState, Facts},
-    status::own,
     validate::{Programming, Verdict},
 };
 use crate::{
     fleet::Availability,
-    shared::conditions::{Assertion, conditions, is_true},
+    shared::{
+        conditions::{Assertion, conditions, is_true},
+        status::own,
+    },
 };
 
 /// The reason of Ready of a programmed channel whose broker has no ready pod.

@@ -3,7 +3,8 @@
 use k8s_openapi::jiff::Timestamp;
 use restante_crds::{MessageChannel, MessageChannelStatus, condition::kind};
 
-use super::{blocked::DELETING, status::own};
+use super::blocked::DELETING;
+use crate::shared::status::own;
 use crate::shared::{
     conditions::{Assertion, conditions},
     finalizer,

@@ -6,6 +6,7 @@ mod blocker;
 pub mod build;
 mod deletion;
 pub mod dereference;
+mod events;
 mod final_status;
 pub mod finalize;
 pub mod status;
@@ -14,27 +15,24 @@ mod unreadable;
 pub mod validate;
 mod without_broker;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
-use kube::{Api, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{Api, core::error_boundary::InvalidObject, runtime::controller::Action};
 use restante_crds::{
-    MessageChannel,
+    MessageChannel, MessageChannelStatus,
     condition::{self, kind},
 };
 
-pub(crate) use self::{
-    blocked::DELETING,
-    uninstalled::{OPERATOR_UNINSTALLED, orphaned, uninstalled},
-};
+pub(crate) use self::uninstalled::{OPERATOR_UNINSTALLED, orphaned, uninstalled};
 use self::{dereference::BrokerState, validate::Verdict};
 use crate::{
     context::Context,
-    shared::{error::Error, finalizer, stalled::Stalled},
+    shared::{error::Error, finalizer, kind::Kind, stalled::Stalled},
 };
-
-/// The kind, in metrics and log lines.
-pub const KIND: &str = "MessageChannel";
 
 /// The retry interval of a channel whose broker exists and is not served yet.
 const STARTING_INTERVAL: Duration = Duration::from_secs(2);
@@ -42,24 +40,25 @@ const STARTING_INTERVAL: Duration = Duration::from_secs(2);
 /// channels.
 const NOT_SERVED_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Has the channel programmed at its broker, and writes its status.
-pub async fn reconcile(
-    guard: Arc<DeserializeGuard<MessageChannel>>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
-    let action = context.measured(KIND, inner(&guard, &context)).await?;
-    context.backoffs.clear(&guard.uid().unwrap_or_default());
-    Ok(action)
+impl Kind for MessageChannel {
+    const KIND: &'static str = "MessageChannel";
+    const CONDITIONS: &'static [&'static str] = kind::OF_MESSAGE_CHANNEL;
+
+    fn conditions(status: &mut MessageChannelStatus) -> &mut Vec<Condition> {
+        &mut status.conditions
+    }
+
+    /// Has the channel programmed at its broker, and writes its status.
+    async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
+        reconcile(self, context).await
+    }
+
+    async fn reconcile_unreadable(invalid: &InvalidObject, context: &Context) -> Result<Action, Error> {
+        unreadable::reconcile(context, invalid).await
+    }
 }
 
-async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> Result<Action, Error> {
-    let channel = match &guard.0 {
-        Ok(channel) => channel,
-        Err(invalid) => return unreadable::reconcile(context, invalid).await,
-    };
-    if context.last_writes.is_stale(&channel.metadata) {
-        return Ok(Action::await_change());
-    }
+async fn reconcile(channel: &MessageChannel, context: &Context) -> Result<Action, Error> {
     if !context.ownership.is_ours(channel) {
         return ignore_foreign(context, channel).await;
     }

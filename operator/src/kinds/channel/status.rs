@@ -1,57 +1,21 @@
 //! Writes the status of a MessageChannel if it changed, and publishes events for the transitions.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
+use kube::Resource;
 use restante_crds::{
-    GROUP, MessageChannel, MessageChannelStatus, VERSION,
+    MessageChannel, MessageChannelStatus,
     condition::{self, kind},
 };
-use serde_json::json;
 
-use super::{KIND, blocker, build::BROKER_NOT_READY};
+use super::{
+    blocker,
+    build::BROKER_NOT_READY,
+    events::{channel_reference, event_type},
+};
 use crate::{
     context::Context,
-    names::FIELD_MANAGER,
-    shared::{
-        conditions::transitions,
-        error::Error,
-        events::{channel_reference, event_type},
-    },
+    shared::{self, conditions::transitions, error::Error},
 };
-
-/// The operator's part of the status. Conditions of other managers are neither compared nor written.
-pub fn own(channel: &MessageChannel) -> MessageChannelStatus {
-    let status = channel.status.clone().unwrap_or_default();
-    MessageChannelStatus {
-        conditions: condition::of_kinds(&status.conditions, kind::OF_MESSAGE_CHANNEL),
-        ..status
-    }
-}
-
-/// Applies the status, and returns the new metadata.
-pub async fn apply(
-    client: &Client,
-    channel: &MessageChannel,
-    status: &MessageChannelStatus,
-) -> Result<ObjectMeta, Error> {
-    let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
-    let api: Api<MessageChannel> = Api::namespaced(client.clone(), &namespace);
-    // With the UID, a channel that was recreated under the same name does not get the old channel's status.
-    let patch = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": KIND,
-        "metadata": { "name": name, "uid": channel.metadata.uid },
-        "status": status,
-    });
-    let written = api
-        .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
-        .await
-        .map_err(Error::kube(format!("write the status of MessageChannel {namespace}/{name}")))?;
-    Ok(written.metadata)
-}
 
 /// Writes the status if it changed, and returns the new metadata. `other` is the related channel, as `namespace/name`.
 pub async fn write(
@@ -60,16 +24,13 @@ pub async fn write(
     status: MessageChannelStatus,
     other: Option<&str>,
 ) -> Result<ObjectMeta, Error> {
-    let old = own(channel);
-    if old == status {
+    let Some(written) = shared::status::write(context, channel, &status).await? else {
         return Ok(channel.metadata.clone());
-    }
-    let written = apply(&context.client, channel, &status).await?;
-    context.last_writes.record(&written);
-    context.metrics.status_writes.with_label_values(&[KIND]).inc();
-    for condition in transitions(&old.conditions, &status.conditions) {
+    };
+    for condition in transitions(&written.before.conditions, &status.conditions) {
         let Some(type_) = event_type(condition) else { continue };
-        if condition.type_ == kind::READY && condition.status == "True" && is_back(&old.conditions) {
+        if condition.type_ == kind::READY && condition.status == "True" && is_back(&written.before.conditions)
+        {
             continue;
         }
         let note = match condition.type_.as_str() {
@@ -81,7 +42,7 @@ pub async fn write(
         let reference = channel.object_ref(&());
         context.events.publish_about(&reference, type_, &condition.reason, note, other).await;
     }
-    Ok(written)
+    Ok(written.metadata)
 }
 
 /// Whether the channel only waited for the return of its broker. The return is one event of the MessageBroker, and not

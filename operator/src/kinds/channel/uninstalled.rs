@@ -4,10 +4,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use restante_crds::{MessageChannel, MessageChannelStatus, condition::kind};
 
-use super::status::own;
 use crate::{
     ownership::broker_of,
-    shared::conditions::{Assertion, conditions},
+    shared::{
+        conditions::{Assertion, conditions, replace},
+        status::own,
+    },
 };
 
 /// The reason of Ready of channels and brokers whose operator is uninstalled.
@@ -21,10 +23,7 @@ pub(crate) fn uninstalled(channel: &MessageChannel, operator: &str, now: Timesta
     let asserted = Assertion::fails(kind::READY, OPERATOR_UNINSTALLED, message(channel, operator));
     let mut merged = old.conditions.clone();
     for condition in conditions(&old.conditions, generation, now, [asserted]) {
-        match merged.iter_mut().find(|one| one.type_ == condition.type_) {
-            Some(place) => *place = condition,
-            None => merged.push(condition),
-        }
+        replace(&mut merged, condition);
     }
     let broker = broker_of(channel, operator);
     MessageChannelStatus { observed_generation: generation, conditions: merged, broker, ..old }

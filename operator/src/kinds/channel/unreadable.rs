@@ -23,8 +23,7 @@ const FAILS: &[&str] = &[kind::ACCEPTED, kind::PROGRAMMED, kind::READY];
 pub(super) async fn reconcile(context: &Context, invalid: &InvalidObject) -> Result<Action, Error> {
     let metadata = &invalid.metadata;
     if metadata.deletion_timestamp.is_none() {
-        let own = kind::OF_MESSAGE_CHANNEL;
-        let unreadable = Unreadable { invalid, own, fails: FAILS };
+        let unreadable = Unreadable { invalid, fails: FAILS };
         unreadable::report::<MessageChannel>(context, unreadable, |channel| {
             let named = channel.data["spec"]["brokerRef"]["namespace"].as_str();
             let broker = channel.data["status"]["broker"].as_str();

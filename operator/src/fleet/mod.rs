@@ -17,6 +17,8 @@ pub mod plan;
 mod pod;
 pub mod presence;
 mod publish;
+#[cfg(test)]
+mod tests;
 pub mod unsent;
 
 use std::{

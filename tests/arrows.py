@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CRATES = ["wire", "crds", "broker", "client"]
+CRATES = ["wire", "crds", "broker", "operator", "client"]
 # Files at the top that are not rooms: they only join the others.
 FRONT = {"lib", "main", "bin"}
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     metrics::Metrics,
     ownership::{Ownership, foreign_channels::ForeignChannels},
-    shared::kind::Kind,
+    reconcile::kind::Kind,
 };
 
 /// State of the admin port.

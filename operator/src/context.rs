@@ -10,12 +10,11 @@ use tokio::sync::watch;
 use crate::{
     config::RunArgs,
     fleet::Fleet,
-    kinds::broker::default_differs::DefaultDiffers,
     metrics::Metrics,
     ownership::Ownership,
     shared::{
-        backoff::Backoffs, error::Error, events::Events, jitter, last_writes::LastWrites, stalled::Failures,
-        unreadable::Reported,
+        backoff::Backoffs, default_differs::DefaultDiffers, error::Error, events::Events, jitter,
+        last_writes::LastWrites, reported::Reported, stalled::Failures,
     },
 };
 

@@ -27,12 +27,8 @@ use crate::{
         channel::{orphaned, uninstalled},
     },
     ownership::Claims,
-    shared::{
-        self,
-        error::Error,
-        events::Events,
-        finalizer::{self, is_not_found},
-    },
+    shared::finalizer::{self, is_not_found},
+    shared::{error::Error, events::Events},
 };
 
 /// Objects per page of the list.
@@ -156,7 +152,7 @@ async fn report_to_brokers(release: Release<'_>) {
 
 async fn report_to_broker(client: &Client, broker: &MessageBroker) {
     let status = broker::uninstalled(broker, Timestamp::now());
-    match shared::status::apply(client, broker, &status).await {
+    match crate::reconcile::status::apply(client, broker, &status).await {
         Err(error) if !error.is_gone() => {
             let (name, namespace) = (broker.name_any(), broker.namespace().unwrap_or_default());
             tracing::warn!(broker = name, namespace, %error, "cannot report in the status that the operator is uninstalled");
@@ -242,7 +238,8 @@ async fn report_orphan(release: Release<'_>, channel: &MessageChannel) {
 async fn report_uninstalled(release: Release<'_>, channel: &MessageChannel) -> Option<ObjectMeta> {
     let status = uninstalled(channel, release.operator, Timestamp::now());
     let written =
-        timeout_at(release.report_until, shared::status::apply(release.client, channel, &status)).await;
+        timeout_at(release.report_until, crate::reconcile::status::apply(release.client, channel, &status))
+            .await;
     let error = match written {
         Ok(Ok(metadata)) => return Some(metadata),
         Ok(Err(error)) => error.to_string(),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     metrics::Metrics,
     ownership::{self, CLUSTER_ROLE, Ownership},
-    shared::{reconcile::watch_failed, triggers::Triggers},
+    shared::{triggers::Triggers, watches::watch_failed},
 };
 
 /// Follows the ClusterRole until `stop` is cancelled. Each time that it names another operator, the channels that

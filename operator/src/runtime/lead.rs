@@ -17,7 +17,7 @@ use crate::{
     context::Context,
     kinds::broker::{default_broker, mapping, orphaned_children},
     ownership::{default_operator, foreign_channels},
-    shared::reconcile::{controller, run},
+    reconcile::controller::{controller, run},
 };
 
 /// The interval between two checks for deleted MessageBrokers, whose channels must be reconciled. A check only reads

@@ -23,10 +23,12 @@ use crate::{
     config::RunArgs,
     context::Context,
     fleet::{Fleet, FleetContext, control},
-    kinds::broker::default_differs::DefaultDiffers,
     metrics::Metrics,
     ownership::Ownership,
-    shared::{backoff::Backoffs, events::Events, stalled::Failures, unreadable::Reported},
+    shared::{
+        backoff::Backoffs, default_differs::DefaultDiffers, events::Events, reported::Reported,
+        stalled::Failures,
+    },
     signals::ShutdownSignals,
     watchdog,
 };

@@ -26,7 +26,8 @@ use crate::{
     kinds::broker::mapping,
     metrics::Metrics,
     names::BROKER_LABEL,
-    shared::{kind::Kind, reconcile::watch_failed, triggers::Triggers},
+    reconcile::kind::Kind,
+    shared::{triggers::Triggers, watches::watch_failed},
 };
 
 /// The number of watches.

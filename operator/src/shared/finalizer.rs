@@ -4,18 +4,23 @@
 //! Both are merge patches at a known resourceVersion. So no foreign finalizer is lost, and the finalizer can be removed
 //! even from an object whose spec cannot be parsed.
 
+use std::fmt::Debug;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api,
+    Api, Resource,
     api::{Patch, PatchParams},
 };
 use restante_crds::GROUP;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::{
-    names::FIELD_MANAGER,
-    shared::{error::Error, kind::Kind},
-};
+use crate::{names::FIELD_MANAGER, shared::error::Error};
+
+/// An object that may have a finalizer.
+pub trait Object: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned {}
+
+impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned> Object for K {}
 
 /// The finalizer of the operator in a namespace.
 pub fn of(namespace: &str) -> String {
@@ -38,14 +43,18 @@ fn namespace_in(finalizer: &str) -> Option<&str> {
 }
 
 /// Adds the finalizer, and returns the new metadata.
-pub async fn add<K: Kind>(api: &Api<K>, metadata: &ObjectMeta, namespace: &str) -> Result<ObjectMeta, Error> {
+pub async fn add<K: Object>(
+    api: &Api<K>,
+    metadata: &ObjectMeta,
+    namespace: &str,
+) -> Result<ObjectMeta, Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
     list.push(of(namespace));
     patch(api, metadata, &list).await
 }
 
 /// Removes the finalizer. Afterwards the object may not exist any more.
-pub async fn remove<K: Kind>(api: &Api<K>, metadata: &ObjectMeta, namespace: &str) -> Result<(), Error> {
+pub async fn remove<K: Object>(api: &Api<K>, metadata: &ObjectMeta, namespace: &str) -> Result<(), Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
     list.retain(|one| namespace_in(one) != Some(namespace));
     match patch(api, metadata, &list).await {
@@ -56,7 +65,7 @@ pub async fn remove<K: Kind>(api: &Api<K>, metadata: &ObjectMeta, namespace: &st
     }
 }
 
-async fn patch<K: Kind>(
+async fn patch<K: Object>(
     api: &Api<K>,
     metadata: &ObjectMeta,
     finalizers: &[String],
@@ -69,7 +78,7 @@ async fn patch<K: Kind>(
     let patched = api
         .patch_metadata(name, &params, &Patch::Merge(&patch))
         .await
-        .map_err(Error::kube(format!("set the finalizers of {} {name}", K::KIND)))?;
+        .map_err(Error::kube(format!("set the finalizers of {} {name}", K::kind(&()))))?;
     Ok(patched.metadata)
 }
 

@@ -1,15 +1,14 @@
-//! Code for every kind of custom resource, written once.
+//! What all rooms share: conditions, errors, events, back-off, and small states that reconciles look at.
 
 pub mod backoff;
 pub mod conditions;
+pub mod default_differs;
 pub mod error;
 pub mod events;
 pub mod finalizer;
 pub mod jitter;
-pub mod kind;
 pub mod last_writes;
-pub mod reconcile;
+pub mod reported;
 pub mod stalled;
-pub mod status;
 pub mod triggers;
-pub mod unreadable;
+pub mod watches;

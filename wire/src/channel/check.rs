@@ -1,12 +1,12 @@
 //! Validation of a channel's configuration.
 
+use uuid::Uuid;
+
 use super::{
     ChannelConfig, DeadLetter,
     bounds::{DEDUPLICATION_WINDOW_SECONDS_MAX, DESTINATIONS_MAX, NAME_BYTES_MAX},
     limits::TTL_SECONDS_MAX,
 };
-use uuid::Uuid;
-
 use crate::address::is_label;
 
 /// Why a configuration is invalid.

@@ -31,8 +31,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::RunArgs,
     context::Context,
-    kinds::broker::default_differs::{Difference, ManifestState},
-    shared::{error::Error, reconcile::drive},
+    reconcile::controller::drive,
+    shared::{
+        default_differs::{Difference, ManifestState},
+        error::Error,
+    },
 };
 
 /// The controller's name in metrics and log lines.

@@ -14,7 +14,7 @@ use restante_crds::MessageBroker;
 
 use crate::{
     names::{APP, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL},
-    shared::kind::Kind,
+    reconcile::kind::Kind,
 };
 
 /// Triggers a reconcile of a MessageBroker when a child or its claim changes.

@@ -3,7 +3,6 @@
 pub mod apply;
 pub mod build;
 pub mod default_broker;
-pub mod default_differs;
 pub mod deleting;
 pub mod dereference;
 mod holder;
@@ -45,12 +44,11 @@ use crate::{
     context::Context,
     fleet::{BrokerFacts, View},
     names::BROKER_LABEL,
-    shared::{
-        error::Error,
+    reconcile::{
         kind::Kind,
-        stalled::Remedy,
         unreadable::{self, Unreadable},
     },
+    shared::{error::Error, stalled::Remedy},
 };
 
 /// The retry interval while a child's name is taken, because no watch reports when it becomes free. A retry is six

@@ -24,10 +24,7 @@ use super::{
     ownership::{ChildOwner, Owners, Parent},
 };
 use crate::{
-    context::Context,
-    fleet::Member,
-    names::FIELD_MANAGER,
-    shared::{error::Error, kind::Kind},
+    context::Context, fleet::Member, names::FIELD_MANAGER, reconcile::kind::Kind, shared::error::Error,
 };
 
 /// Kubernetes' finalizer of `kubectl delete --cascade=orphan`: the children must stay.

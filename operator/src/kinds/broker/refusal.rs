@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 
 use super::status::shortened;
-use crate::{kinds::broker::default_differs::CORRECT_VALUES, shared::stalled::Remedy};
+use crate::shared::{default_differs::CORRECT_VALUES, stalled::Remedy};
 
 /// The limit of the quoted error, which leaves room for the remedy.
 const WORDS_BYTES_MAX: usize = 3072;

@@ -15,12 +15,11 @@ use super::{deleting::DELETING, readiness::Trouble, store};
 use crate::{
     context::Context,
     fleet::View,
+    reconcile::status::{Written, own},
     shared::{
-        self,
         conditions::{Assertion, conditions, transitions},
         error::Error,
         stalled::{Remedy, Stalled},
-        status::{Written, own},
     },
 };
 
@@ -196,7 +195,8 @@ async fn write(
     about: Option<ObjectReference>,
     trouble: Option<Trouble>,
 ) -> Result<(), Error> {
-    let Some(Written { before: old, .. }) = shared::status::write(context, broker, &status).await? else {
+    let Some(Written { before: old, .. }) = crate::reconcile::status::write(context, broker, &status).await?
+    else {
         return Ok(());
     };
     for condition in transitions(&old.conditions, &status.conditions) {

@@ -9,10 +9,8 @@ use restante_crds::{
 
 use crate::{
     kinds::channel::OPERATOR_UNINSTALLED,
-    shared::{
-        conditions::{Assertion, conditions, replace},
-        status::own,
-    },
+    reconcile::status::own,
+    shared::conditions::{Assertion, conditions, replace},
 };
 
 /// The last status by the operator: unchanged, except for Ready, which is Unknown.

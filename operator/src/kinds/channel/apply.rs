@@ -4,10 +4,7 @@ use kube::{Api, ResourceExt};
 use restante_crds::MessageChannel;
 
 use super::validate::{Programming, Verdict};
-use crate::{
-    context::Context,
-    shared::{error::Error, finalizer},
-};
+use crate::{context::Context, shared::error::Error, shared::finalizer};
 
 /// The result of the apply step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,10 +15,8 @@ use super::{
 };
 use crate::{
     fleet::{Availability, State, backlog::rounded},
-    shared::{
-        conditions::{Assertion, conditions, is_true},
-        status::own,
-    },
+    reconcile::status::own,
+    shared::conditions::{Assertion, conditions, is_true},
 };
 
 /// The reason of Ready of a deleted channel that accepts no more messages.

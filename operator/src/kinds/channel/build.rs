@@ -12,10 +12,8 @@ use super::{
 };
 use crate::{
     fleet::Availability,
-    shared::{
-        conditions::{Assertion, conditions, is_true},
-        status::own,
-    },
+    reconcile::status::own,
+    shared::conditions::{Assertion, conditions, is_true},
 };
 
 /// The reason of Ready of a programmed channel whose broker has no ready pod.

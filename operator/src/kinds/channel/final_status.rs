@@ -4,10 +4,10 @@ use k8s_openapi::jiff::Timestamp;
 use restante_crds::{MessageChannel, MessageChannelStatus, condition::kind};
 
 use super::blocked::DELETING;
-use crate::shared::status::own;
-use crate::shared::{
-    conditions::{Assertion, conditions},
-    finalizer,
+use crate::reconcile::status::own;
+use crate::{
+    shared::conditions::{Assertion, conditions},
+    shared::finalizer,
 };
 
 /// How the deletion ended.

@@ -24,7 +24,7 @@ use crate::{
     context::Context,
     fleet::Deletion,
     kinds::broker::dereference::claim_of,
-    shared::{self, conditions::is_true, error::Error, jitter},
+    shared::{conditions::is_true, error::Error, jitter},
 };
 
 /// The retry interval of a blocked deletion: its last message may have left.
@@ -144,7 +144,9 @@ async fn report_blocked(
     let status = deletion_blocked(channel, facts, blocker, context.now());
     let written = context.last_writes.age(&channel.uid().unwrap_or_default());
     let lately = written.is_some_and(|age| age < COUNTS_INTERVAL);
-    if lately && only_counts_differ(&shared::status::own(channel), &status, &blocker.advice(channel)) {
+    if lately
+        && only_counts_differ(&crate::reconcile::status::own(channel), &status, &blocker.advice(channel))
+    {
         return Ok(());
     }
     status::write(context, channel, status, None).await.map(drop)

@@ -31,7 +31,9 @@ pub(crate) use self::uninstalled::{OPERATOR_UNINSTALLED, orphaned, uninstalled};
 use self::{dereference::BrokerState, validate::Verdict};
 use crate::{
     context::Context,
-    shared::{error::Error, finalizer, kind::Kind, stalled::Stalled},
+    reconcile::kind::Kind,
+    shared::finalizer,
+    shared::{error::Error, stalled::Stalled},
 };
 
 /// The retry interval of a channel whose broker exists and is not served yet.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     context::Context,
-    shared::{self, conditions::transitions, error::Error},
+    shared::{conditions::transitions, error::Error},
 };
 
 /// Writes the status if it changed, and returns the new metadata. `other` is the related channel, as `namespace/name`.
@@ -24,7 +24,7 @@ pub async fn write(
     status: MessageChannelStatus,
     other: Option<&str>,
 ) -> Result<ObjectMeta, Error> {
-    let Some(written) = shared::status::write(context, channel, &status).await? else {
+    let Some(written) = crate::reconcile::status::write(context, channel, &status).await? else {
         return Ok(channel.metadata.clone());
     };
     for condition in transitions(&written.before.conditions, &status.conditions) {

@@ -6,10 +6,8 @@ use restante_crds::{MessageChannel, MessageChannelStatus, condition::kind};
 
 use crate::{
     ownership::broker_of,
-    shared::{
-        conditions::{Assertion, conditions, replace},
-        status::own,
-    },
+    reconcile::status::own,
+    shared::conditions::{Assertion, conditions, replace},
 };
 
 /// The reason of Ready of channels and brokers whose operator is uninstalled.

@@ -11,10 +11,8 @@ use super::remove_finalizer;
 use crate::{
     context::Context,
     ownership::Claims,
-    shared::{
-        error::Error,
-        unreadable::{self, Unreadable},
-    },
+    reconcile::unreadable::{self, Unreadable},
+    shared::error::Error,
 };
 
 /// The conditions that become False, because the broker's task ignores an unreadable channel.

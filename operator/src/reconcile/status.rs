@@ -8,8 +8,8 @@ use kube::{
 use restante_crds::condition;
 use serde_json::json;
 
-use super::{error::Error, kind::Kind};
 use crate::{context::Context, names::FIELD_MANAGER};
+use crate::{reconcile::kind::Kind, shared::error::Error};
 
 /// The operator's part of the status. Conditions of other managers are neither compared nor written.
 pub fn own<K: Kind>(object: &K) -> K::Status {

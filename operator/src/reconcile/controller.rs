@@ -15,8 +15,12 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{error::Error, kind::Kind, triggers::Triggers};
-use crate::{context::Context, metrics::Metrics};
+use crate::{
+    context::Context,
+    metrics::Metrics,
+    reconcile::kind::Kind,
+    shared::{error::Error, triggers::Triggers, watches::watch_failed},
+};
 
 /// Concurrent reconciles of one kind. More do not help: they wait for the API server.
 const CONCURRENCY: u16 = 32;
@@ -73,12 +77,6 @@ pub async fn drive<K>(
             }
         })
         .await;
-}
-
-/// Reports a watch that failed. It is restarted.
-pub fn watch_failed(kind: &str, metrics: &Metrics, error: &watcher::Error) {
-    metrics.watch_errors.with_label_values(&[kind]).inc();
-    tracing::warn!(kind, %error, "watch failed; restarting it");
 }
 
 /// Retries a failed reconcile, with the back-off of its object.

@@ -1,11 +1,6 @@
 //! Objects that this version cannot read, because they fit an older or a newer definition. They must not block the
 //! lists of readable objects, and their status can still be written.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
-
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api,
@@ -17,31 +12,12 @@ use serde_json::{Value, json};
 
 use crate::{
     context::Context,
+    reconcile::kind::Kind,
     shared::{
         conditions::{Assertion, conditions},
         error::Error,
-        kind::Kind,
     },
 };
-
-/// The generations already reported as unreadable, by UID. Each report triggers a reconcile, so a repeated report would
-/// loop.
-#[derive(Debug, Default)]
-pub struct Reported(Mutex<HashMap<String, Option<i64>>>);
-
-impl Reported {
-    fn contains(&self, invalid: &InvalidObject) -> bool {
-        let uid = invalid.metadata.uid.as_deref().unwrap_or_default();
-        let merged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        merged.get(uid) == Some(&invalid.metadata.generation)
-    }
-
-    fn mark(&self, invalid: &InvalidObject) {
-        let uid = invalid.metadata.uid.clone().unwrap_or_default();
-        let mut merged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        merged.insert(uid, invalid.metadata.generation);
-    }
-}
 
 /// An unreadable object, and its conditions.
 #[derive(Debug, Clone, Copy)]

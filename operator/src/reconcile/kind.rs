@@ -10,8 +10,8 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::error::Error;
 use crate::context::Context;
+use crate::shared::error::Error;
 
 /// A custom resource that the operator reconciles.
 pub trait Kind:

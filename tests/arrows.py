@@ -97,7 +97,7 @@ def read(crate):
 
 
 def sorted_rooms(found):
-    """An order in which all arrows lead down, as far as there is one."""
+    """An order in which all arrows lead down, if there is one."""
     order, left = [], dict(found)
     while left:
         tops = [room for room in left if not any(room in to for other, to in left.items() if other != room)]

@@ -1,4 +1,4 @@
-//! Looking at the messages of channels without leasing them.
+//! Peeking at the messages of channels, without leasing them.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The source side of an address: hands out the messages of its channel, and lets receivers wait for them.
+//! The source side of an address: leases the messages of its channel to receivers, and lets receivers wait for them.
 
 use std::{sync::Arc, time::Duration};
 

@@ -98,7 +98,7 @@ impl<L: Log> Shard<L> {
         target.encode(&mut targets);
         let record = Record::Message {
             targets: Targets::new(&targets),
-            parcel: target.is_to_come().then(|| self.outbox.next()),
+            parcel: target.is_to_come().then(|| self.outgoing.next()),
             message_id: id.as_u128(),
             enqueued_ms: enqueued_at,
             idempotency: None,
@@ -139,7 +139,7 @@ impl<L: Log> Shard<L> {
             let held_bytes = held.bytes + counters.in_relay.bytes();
             let has_room = messages < limits.messages
                 && held_bytes + bytes <= limits.bytes
-                && self.outbox.has_room(bytes);
+                && self.outgoing.has_room(bytes);
             let in_relay = self.in_relay_to(to, bytes).filter(|_| has_room && !to.config.closing)?;
             return Some((Target::to_come(to.id, expires_ms), in_relay));
         }

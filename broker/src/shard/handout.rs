@@ -1,4 +1,4 @@
-//! A message that was handed out and is on its way to its receiver.
+//! A leased message on its way to its receiver.
 
 use tokio::sync::mpsc;
 
@@ -74,7 +74,7 @@ impl<L: Log> Shard<L> {
         self.handouts.returns()
     }
 
-    /// Returns messages that were handed out and not sent.
+    /// Returns leased messages that were not sent.
     pub(crate) fn take_back(&mut self, returned: impl Iterator<Item = (ChannelId, Claim)>) {
         returned.for_each(|(channel_id, claim)| self.return_unsent(channel_id, claim));
     }

@@ -79,7 +79,7 @@ use ledger::{
 };
 use pending_moves::PendingMoves;
 use reclaim::Reclaim;
-use relay::Outbox;
+use relay::OutgoingParcels;
 
 /// A map by channel id. Its hashes are seeded at each start, so nobody can choose UIDs that collide.
 type PerChannel<T> = HashMap<ChannelId, T, foldhash::fast::RandomState>;
@@ -168,7 +168,7 @@ pub struct Shard<L = DiskLog> {
     /// Keys of pushes that wait for room.
     waiting_keys: HashSet<KeyHash>,
     moves: PendingMoves,
-    outbox: Outbox,
+    outgoing: OutgoingParcels,
     timers: ChannelTimers,
     /// State records that the messages of all channels may still need: see [`ledger::reserve`].
     reserved_records: u64,

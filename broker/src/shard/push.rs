@@ -124,7 +124,7 @@ impl<L: Log> Shard<L> {
         let bytes = push.content.bytes() as u64;
         let here = self.here;
         let own = || entries.iter().filter(|entry| here.owns(entry.id));
-        if own().count() < entries.len() && !self.outbox.has_room(bytes) {
+        if own().count() < entries.len() && !self.outgoing.has_room(bytes) {
             return Err(PushRefusal::RelayFull);
         }
         let mut goes = Vec::new();
@@ -191,7 +191,7 @@ impl<L: Log> Shard<L> {
         let needs_relay = others().next().is_some();
         let record = Record::Message {
             targets,
-            parcel: needs_relay.then(|| self.outbox.next()),
+            parcel: needs_relay.then(|| self.outgoing.next()),
             message_id: id.as_u128(),
             enqueued_ms: now,
             idempotency: key,

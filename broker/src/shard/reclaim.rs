@@ -157,7 +157,7 @@ impl<L: Log> Shard<L> {
             return Ok(Progress::More);
         }
         self.marked.on_this_walk = false;
-        self.facts.inbox.end_walk();
+        self.facts.incoming.end_walk();
         if let Some(held) = self.reclaim.holds.take() {
             return Ok(self.leave_for_now(&format_args!("{held} cannot be read and is still needed")));
         }
@@ -287,7 +287,7 @@ impl<L: Log> Shard<L> {
         if !self.here.sends(parcel) || !self.has_new_from() {
             return Ok(());
         }
-        if !self.outbox.has_assigned(parcel) && !self.facts.parcels.contains_key(&parcel) {
+        if !self.outgoing.has_assigned(parcel) && !self.facts.parcels.contains_key(&parcel) {
             self.append_copy(&Record::ParcelDelivered { parcel }, None)?;
         }
         Ok(())

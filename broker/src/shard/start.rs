@@ -29,7 +29,7 @@ use crate::{
         ownership::{self, ChannelEvidence},
         pending_moves::PendingMoves,
         reclaim::Reclaim,
-        relay::{InRelay, LeftParcel, Outbox},
+        relay::{InRelay, LeftParcel, OutgoingParcels},
     },
     shared::Shared,
 };
@@ -124,7 +124,7 @@ impl<L: Log> ReplayedLog<L> {
             evidence.add(found.replay.channel_evidence());
         }
         evidence.to_come.retain(|(from, channel_id)| {
-            !all.iter().any(|found| found.replay.facts.inbox.knows(*from, *channel_id))
+            !all.iter().any(|found| found.replay.facts.incoming.knows(*from, *channel_id))
         });
         let (is_known, is_taken) =
             (|channel_id| store.is_known(channel_id), |uid| store.by_uid(uid).is_some());
@@ -267,7 +267,7 @@ impl<L: Log> Shard<L> {
             let in_relay = InRelay::new(&store, counters, to.iter().copied(), bytes);
             LeftParcel { id: *id, bytes, to, in_relay }
         });
-        let outbox = Outbox::new(here, epoch, left.collect());
+        let outgoing = OutgoingParcels::new(here, epoch, left.collect());
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(
             worker = here.shard,
@@ -293,7 +293,7 @@ impl<L: Log> Shard<L> {
             named: NamedChannels::default(),
             waiting_keys: HashSet::new(),
             moves: PendingMoves::new(),
-            outbox,
+            outgoing,
             timers: ChannelTimers::default(),
             reserved_records: 0,
             reclaim: Reclaim::since(before),

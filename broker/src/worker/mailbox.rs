@@ -29,7 +29,7 @@ pub struct Mailbox<L = DiskLog> {
 /// The receiving ends of a mailbox, for [`MailboxDriver::run`].
 pub struct MailboxDriver<L = DiskLog> {
     incoming: mpsc::UnboundedReceiver<Vec<Job<L>>>,
-    /// Messages that were handed out and not sent.
+    /// Leased messages that were not sent.
     returns: ReturnQueue,
     outgoing: mpsc::UnboundedReceiver<(usize, Job<L>)>,
 }

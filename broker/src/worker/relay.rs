@@ -13,7 +13,7 @@ use crate::{
     log::{ChannelId, Log, LogError, ParcelId, Read},
     shard::{
         Shard, StoreFailed, Ticket,
-        relay::{outbox::Parcel, receive::Receipt},
+        relay::{outgoing::Parcel, receive::Receipt},
     },
     worker::Router,
 };

@@ -1,4 +1,4 @@
-//! What all rooms share: conditions, errors, events, back-off, and small states that reconciles look at.
+//! What all rooms share: conditions, errors, events, back-off, and small states that reconciles read.
 
 pub mod backoff;
 pub mod conditions;

@@ -22,7 +22,7 @@ use crate::{
     channel::{ChannelState, GroupName, LeaseCounts, Message, MessageState, Phase, Sequence, Stored},
     clock::Millis,
     log::{ChannelId, Idempotency, MovedFrom, ParcelId, Position, Record, RecordHead, Target},
-    shard::{PerChannel, Placement, facts::positions::SharedPositions, relay::Inbox},
+    shard::{PerChannel, Placement, facts::positions::SharedPositions, relay::IncomingParcels},
 };
 
 /// What facts are for: they are replayed, or served.
@@ -96,7 +96,7 @@ pub(crate) struct Facts<S: Stage> {
     /// Parcels of this shard.
     pub(in crate::shard) parcels: BTreeMap<ParcelId, OpenParcel>,
     /// Parcels of other shards that were stored here.
-    pub(in crate::shard) inbox: Inbox,
+    pub(in crate::shard) incoming: IncomingParcels,
     /// Deleted channels, and their UIDs.
     pub(in crate::shard) closed: PerChannel<Uuid>,
     /// Names of message groups, each once, while they are replayed.
@@ -113,7 +113,7 @@ impl<S: Stage> Facts<S> {
             keys,
             shared: SharedPositions::default(),
             parcels: BTreeMap::new(),
-            inbox: Inbox::default(),
+            incoming: IncomingParcels::default(),
             closed: PerChannel::default(),
             groups: Some(HashSet::new()),
         }
@@ -122,7 +122,7 @@ impl<S: Stage> Facts<S> {
     /// The facts of a shard that serves from now on. Also returns the channels, to which the caller attaches what they
     /// need.
     pub(in crate::shard) fn serve<T: Stage>(self, keys: T::Keys) -> (Facts<T>, Channels<S>, S::Keys) {
-        let Self { here, channels, shared, parcels, inbox, closed, keys: replayed, .. } = self;
+        let Self { here, channels, shared, parcels, incoming, closed, keys: replayed, .. } = self;
         let facts = Facts {
             here,
             channels: PerChannel::default(),
@@ -130,7 +130,7 @@ impl<S: Stage> Facts<S> {
             keys,
             shared,
             parcels,
-            inbox,
+            incoming,
             closed,
             groups: None,
         };
@@ -166,7 +166,7 @@ impl<S: Stage> Facts<S> {
                     self.release_content(message.stored.position, release);
                 }
             }
-            Record::ParcelFloor { shard, floor } => self.inbox.raise(shard, floor),
+            Record::ParcelFloor { shard, floor } => self.incoming.raise(shard, floor),
             Record::Channel { channel, next_sequence, .. } => {
                 if let Some(last) = next_sequence.checked_sub(1)
                     && let Some(channel) = self.mentioned(channel)
@@ -193,9 +193,9 @@ impl<S: Stage> Facts<S> {
         let here = self.here;
         match moved_from {
             Some(MovedFrom::Parcel { parcel, floor }) => {
-                self.inbox.raise(parcel.shard, floor);
+                self.incoming.raise(parcel.shard, floor);
                 let own = targets.iter().filter(|target| here.owns(target.channel));
-                own.for_each(|target| self.inbox.add(parcel, target.channel));
+                own.for_each(|target| self.incoming.add(parcel, target.channel));
             }
             Some(MovedFrom::Channel { channel, sequence }) => self.removed(channel, sequence, release),
             None => {}

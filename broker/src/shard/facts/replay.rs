@@ -204,7 +204,7 @@ impl Replay {
         open.sort_unstable_by_key(|(from, _)| (from.number, from.shard));
         for (from, OpenParcel { message, to_come, .. }) in open {
             for Target { channel, expires_ms, .. } in to_come {
-                if !self.facts.inbox.knows(from, channel) && !self.facts.closed.contains_key(&channel) {
+                if !self.facts.incoming.knows(from, channel) && !self.facts.closed.contains_key(&channel) {
                     let state = self.state_of(channel);
                     let sequence = state.next_sequence();
                     state.insert(sequence, Message { expires_at: expires_ms, ..message.clone() });

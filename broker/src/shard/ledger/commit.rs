@@ -89,7 +89,7 @@ impl<L: Log> Shard<L> {
         segments.store(stats.segments, Relaxed);
         bytes.store(stats.total_bytes, Relaxed);
         retained_bytes.store(stats.live_bytes, Relaxed);
-        relay_messages.store(self.outbox.len() as u64, Relaxed);
+        relay_messages.store(self.outgoing.len() as u64, Relaxed);
         keys.store(self.facts.keys.count() as u64, Relaxed);
         hot_bytes.store(self.contents.bytes(), Relaxed);
         let budget = self.disk.budget();

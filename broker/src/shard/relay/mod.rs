@@ -13,13 +13,13 @@
 //! from the floor on, and refuses to store any below it.
 
 mod in_relay;
-mod inbox;
-pub(crate) mod outbox;
+mod incoming;
+pub(crate) mod outgoing;
 pub(crate) mod receive;
 
 pub(crate) use in_relay::InRelay;
-pub(super) use inbox::Inbox;
-pub(crate) use inbox::residual_records;
+pub(super) use incoming::IncomingParcels;
+pub(crate) use incoming::residual_records;
 #[cfg(test)]
-pub(super) use outbox::PARCELS_MAX;
-pub(super) use outbox::{LeftParcel, Outbox};
+pub(super) use outgoing::PARCELS_MAX;
+pub(super) use outgoing::{LeftParcel, OutgoingParcels};

@@ -29,7 +29,7 @@ impl<L: Log> Shard<L> {
         bytes: &Bytes,
     ) -> Result<Receipt, StoreFailed> {
         self.alive()?;
-        self.facts.inbox.raise(from.shard, floor);
+        self.facts.incoming.raise(from.shard, floor);
         let Ok(Record::Message { targets, enqueued_ms, due_ms, group, message_id, headers, body, .. }) =
             Record::decode(bytes)
         else {
@@ -93,7 +93,7 @@ impl<L: Log> Shard<L> {
     /// The next sequence of a channel in this shard that does not have the parcel; none if the channel is being
     /// deleted.
     fn sequence_for(&mut self, from: ParcelId, channel_id: ChannelId) -> Option<Sequence> {
-        if !self.here.owns(channel_id) || self.facts.inbox.knows(from, channel_id) {
+        if !self.here.owns(channel_id) || self.facts.incoming.knows(from, channel_id) {
             return None;
         }
         let entry = self.store.by_id(channel_id)?;

@@ -1,4 +1,4 @@
-//! Messages that were handed out: they return unless they were sent.
+//! Leased messages on their way to a receiver: they return unless they were sent.
 
 use std::task::Waker;
 

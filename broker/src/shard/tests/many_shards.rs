@@ -293,7 +293,10 @@ impl Many {
     pub(super) fn commit(&mut self) {
         loop {
             (0..self.shards.len()).for_each(|shard| self.commit_one(shard));
-            if self.shards.iter().all(|shard| shard.lock().outbox.is_empty() && !shard.lock().has_to_commit())
+            if self
+                .shards
+                .iter()
+                .all(|shard| shard.lock().outgoing.is_empty() && !shard.lock().has_to_commit())
             {
                 return;
             }

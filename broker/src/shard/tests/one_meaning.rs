@@ -231,12 +231,12 @@ impl World {
                 channels: replayed.channels.iter().map(|(id, channel)| (*id, of(channel))).collect(),
                 parcels: parcels(replayed),
             };
-            // An empty channel of which the log has nothing may begin anew.
+            // An empty channel of which the log has nothing may start again at 0.
             expected
                 .channels
                 .retain(|id, (_, messages)| found.channels.contains_key(id) || !messages.is_empty());
             assert_eq!(found, expected, "shard {shard} after {after}");
-            compare_inboxes(&live, replayed);
+            compare_incoming(&live, replayed);
             compare_keys(&live, replayed, self.many.entries[1].id, now);
         }
     }
@@ -265,9 +265,9 @@ fn elapse(replayed: &mut Facts<Replaying>, live: &Shard<DiskLog<Simulated>>, now
     }
 }
 
-fn compare_inboxes(live: &Shard<DiskLog<Simulated>>, replayed: &Facts<Replaying>) {
+fn compare_incoming(live: &Shard<DiskLog<Simulated>>, replayed: &Facts<Replaying>) {
     let ((floors, receipts), (replayed_floors, replayed_receipts)) =
-        (live.facts.inbox.described(), replayed.inbox.described());
+        (live.facts.incoming.described(), replayed.incoming.described());
     // An origin reports its floor without a record; the next parcel has it.
     let is_below = |parcel: &ParcelId| floors.get(&parcel.shard).is_some_and(|floor| parcel.number < *floor);
     for (shard, floor) in &replayed_floors {

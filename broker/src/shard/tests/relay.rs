@@ -78,7 +78,7 @@ fn a_parcel_is_kept_until_the_other_shard_has_it_on_disk() {
 fn a_stored_parcel_is_remembered_until_its_removal_is_on_disk() {
     let (mut many, [first, _]) = two();
     let pushed = many.push(&[0, 1], message("to both")).unwrap();
-    while !many.shards[first].lock().outbox.is_empty() {
+    while !many.shards[first].lock().outgoing.is_empty() {
         (0..2).for_each(|shard| many.commit_one(shard));
         many.run_turn();
     }
@@ -218,10 +218,10 @@ fn a_parcel_is_not_mistaken_for_an_earlier_one_that_only_its_receiver_remembers(
     // The origin's log forgets the parcel, and a power cut takes whatever it can.
     settle_next(&mut many, 0);
     rotate(&mut many, 0);
-    let remembered = many.shards[second].lock().facts.inbox.floor_of(first as u32).unwrap();
+    let remembered = many.shards[second].lock().facts.incoming.floor_of(first as u32).unwrap();
     let left = many.disks_after_losing(first);
     many = many.start(left, 2);
-    assert!(many.shards[first].lock().outbox.next().number > remembered);
+    assert!(many.shards[first].lock().outgoing.next().number > remembered);
     let _ = many.push(&[0, 1], message("after")).unwrap();
     many.commit();
     assert_eq!(contents(&mut many, 1), ["before", "after"]);
@@ -231,7 +231,7 @@ fn a_parcel_is_not_mistaken_for_an_earlier_one_that_only_its_receiver_remembers(
 fn the_floor_stays_below_a_parcel_whose_removal_is_not_committed() {
     let (mut many, [first, second]) = two();
     let _ = many.push(&[0, 1], message("one")).unwrap();
-    let one = many.shards[first].lock().outbox.next().number.count - 1;
+    let one = many.shards[first].lock().outgoing.next().number.count - 1;
     many.commit_one(first);
     // The other shard has it on disk; the removal is appended, and held back.
     for _ in 0..4 {
@@ -239,14 +239,14 @@ fn the_floor_stays_below_a_parcel_whose_removal_is_not_committed() {
         many.commit_one(second);
     }
     many.run_turn();
-    assert_eq!(many.shards[first].lock().outbox.len(), 0, "it is removed");
+    assert_eq!(many.shards[first].lock().outgoing.len(), 0, "it is removed");
     many.hold_back(first);
     let _ = many.push(&[0, 1], message("two")).unwrap();
     for _ in 0..4 {
         many.begin(first);
         many.run_turn();
     }
-    let floor = |many: &Many| many.shards[second].lock().facts.inbox.floor_of(first as u32).unwrap().count;
+    let floor = |many: &Many| many.shards[second].lock().facts.incoming.floor_of(first as u32).unwrap().count;
     assert_eq!(floor(&many), one);
     many.release(first);
     tell_floors(&mut many);
@@ -259,10 +259,10 @@ fn tell_floors(many: &mut Many) {
     (0..2).for_each(|_| many.run_turn());
 }
 
-/// The parcel in a shard's outbox, and its record.
+/// The newest parcel of a shard, and its record.
 fn only_parcel(many: &Many, shard: usize) -> (ParcelId, Bytes) {
     let mut origin = many.shards[shard].lock();
-    let ParcelId { shard, number: ParcelNumber { epoch, count } } = origin.outbox.next();
+    let ParcelId { shard, number: ParcelNumber { epoch, count } } = origin.outgoing.next();
     let id = ParcelId { shard, number: ParcelNumber { epoch, count: count - 1 } };
     match origin.read_parcel(id).unwrap() {
         Some(Read::Here(bytes)) => (id, bytes),
@@ -281,7 +281,7 @@ fn a_parcel_that_comes_again_after_its_receiver_forgot_it_is_not_stored() {
     rotate(&mut many, 1);
     let left = many.disks_after_end(None);
     many = many.start(left, 2);
-    let floor = many.shards[second].lock().facts.inbox.floor_of(first as u32).unwrap();
+    let floor = many.shards[second].lock().facts.incoming.floor_of(first as u32).unwrap();
     assert!(id.number < floor);
     let _ = many.shards[second].lock().receive_parcel(id, id.number, &bytes).unwrap();
     many.commit();

@@ -9,7 +9,7 @@ use crate::{
 
 /// The parcels that were stored and may arrive again.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Inbox {
+pub(in crate::shard) struct IncomingParcels {
     /// From the floor of their shard on, by channel.
     receipts: BTreeSet<(ParcelId, ChannelId)>,
     /// Below its floor, every parcel of a shard is delivered.
@@ -18,7 +18,7 @@ pub(in crate::shard) struct Inbox {
     copied: BTreeSet<u32>,
 }
 
-impl Inbox {
+impl IncomingParcels {
     /// Notes that a channel has a parcel.
     pub(in crate::shard) fn add(&mut self, parcel: ParcelId, channel: ChannelId) {
         if !self.is_below_floor(parcel) {
@@ -43,7 +43,7 @@ impl Inbox {
         }
     }
 
-    /// [`Self::raise`], if anything is known of the shard.
+    /// [`Self::raise`], if this shard has a floor.
     fn raise_known(&mut self, shard: u32, floor: ParcelNumber) {
         if self.floors.contains_key(&shard) {
             self.raise(shard, floor);
@@ -108,7 +108,7 @@ fn receipt_of<T>(
 impl<L: Log> Shard<L> {
     /// The origin of parcels reports its floor.
     pub(crate) fn floor_told(&mut self, shard: u32, floor: ParcelNumber) {
-        self.facts.inbox.raise_known(shard, floor);
+        self.facts.incoming.raise_known(shard, floor);
     }
 
     /// Copies the receipt of a parcel whose message is gone from its channels, if the parcel may arrive again.
@@ -120,7 +120,7 @@ impl<L: Log> Shard<L> {
         self.keep_floor(parcel.shard)?;
         let gone = targets.iter().filter(|target| self.message(target.channel, target.sequence).is_none());
         let owed: Vec<_> =
-            gone.filter(|target| self.facts.inbox.receipts.contains(&(parcel, target.channel))).collect();
+            gone.filter(|target| self.facts.incoming.receipts.contains(&(parcel, target.channel))).collect();
         if owed.is_empty() {
             return Ok(());
         }
@@ -130,8 +130,8 @@ impl<L: Log> Shard<L> {
     /// The walked part of the log has a floor of this shard, perhaps the newest: writes the newest, once per walk. It
     /// also covers the receipts in this part that are no longer needed.
     pub(in crate::shard) fn keep_floor(&mut self, shard: u32) -> Result<(), Stopped> {
-        if let Some(floor) = self.facts.inbox.floors.get(&shard).copied()
-            && self.facts.inbox.copied.insert(shard)
+        if let Some(floor) = self.facts.incoming.floors.get(&shard).copied()
+            && self.facts.incoming.copied.insert(shard)
         {
             self.append_copy(&Record::ParcelFloor { shard, floor }, None)?;
         }
@@ -151,18 +151,18 @@ mod tests {
     #[test]
     fn a_parcel_below_the_floor_of_its_shard_is_known_without_a_receipt() {
         let (one, two) = (ChannelId(1), ChannelId(2));
-        let mut inbox = Inbox::default();
-        inbox.add(parcel(3, 1, 5), one);
-        inbox.add(parcel(3, 2, 0), one);
-        inbox.add(parcel(4, 1, 5), one);
-        inbox.raise(3, ParcelNumber { epoch: 2, count: 0 });
-        inbox.raise(3, ParcelNumber { epoch: 1, count: 9 });
-        assert_eq!(inbox.receipts.len(), 2, "one is below the floor");
-        assert!(inbox.knows(parcel(3, 1, 5), one) && inbox.knows(parcel(3, 1, 99), two));
-        assert!(inbox.knows(parcel(3, 2, 0), one) && !inbox.knows(parcel(3, 2, 0), two));
-        assert!(!inbox.knows(parcel(4, 1, 4), one), "of another shard");
-        inbox.add(parcel(3, 1, 6), two);
-        assert_eq!(inbox.receipts.len(), 2, "it needs no receipt");
+        let mut incoming = IncomingParcels::default();
+        incoming.add(parcel(3, 1, 5), one);
+        incoming.add(parcel(3, 2, 0), one);
+        incoming.add(parcel(4, 1, 5), one);
+        incoming.raise(3, ParcelNumber { epoch: 2, count: 0 });
+        incoming.raise(3, ParcelNumber { epoch: 1, count: 9 });
+        assert_eq!(incoming.receipts.len(), 2, "one is below the floor");
+        assert!(incoming.knows(parcel(3, 1, 5), one) && incoming.knows(parcel(3, 1, 99), two));
+        assert!(incoming.knows(parcel(3, 2, 0), one) && !incoming.knows(parcel(3, 2, 0), two));
+        assert!(!incoming.knows(parcel(4, 1, 4), one), "of another shard");
+        incoming.add(parcel(3, 1, 6), two);
+        assert_eq!(incoming.receipts.len(), 2, "it needs no receipt");
     }
 
     #[test]

@@ -21,9 +21,9 @@ pub(in crate::shard) const PARCELS_MAX: u64 = if cfg!(test) { 1 << 8 } else { 1 
 /// Maximum bytes of all parcels. Sixteen of the longest messages.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// The parcels of a shard, and those that its logs of another number of shards have left.
+/// The parcels that a shard sends: its own, and those of shards that do not exist any more.
 #[derive(Debug)]
-pub(in crate::shard) struct Outbox {
+pub(in crate::shard) struct OutgoingParcels {
     /// This shard's index.
     shard: u32,
     /// The number of the next parcel.
@@ -70,12 +70,12 @@ pub(in crate::shard) struct LeftParcel {
     pub(in crate::shard) in_relay: InRelay,
 }
 
-impl Outbox {
-    /// The outbox of a start, with the parcels that earlier starts have left.
+impl OutgoingParcels {
+    /// The parcels that earlier starts have left.
     pub(in crate::shard) fn new(here: Placement, epoch: u64, mut left: Vec<LeftParcel>) -> Self {
-        // The order in which they were stored, as far as it is known.
+        // Roughly the order in which they were stored.
         left.sort_unstable_by_key(|left| (left.id.number, left.id.shard));
-        let mut outbox = Self {
+        let mut outgoing = Self {
             shard: here.shard as u32,
             next: ParcelNumber { epoch, count: 0 },
             parcels: BTreeMap::new(),
@@ -86,9 +86,9 @@ impl Outbox {
         for LeftParcel { id, bytes, to, in_relay } in left {
             let to = one_per_shard(here, to.into_iter());
             // Nobody waits for it.
-            let _ = outbox.add(id, bytes, to, Ticket::committed(), in_relay);
+            let _ = outgoing.add(id, bytes, to, Ticket::committed(), in_relay);
         }
-        outbox
+        outgoing
     }
 
     /// The next parcel's id.
@@ -177,33 +177,33 @@ impl<L: Log> Shard<L> {
         decided: Ticket,
         in_relay: InRelay,
     ) -> Ticket {
-        let (id, to) = (self.outbox.next(), one_per_shard(self.here, to));
-        self.outbox.next.count += 1;
-        let ticket = self.outbox.add(id, bytes, to, decided, in_relay);
+        let (id, to) = (self.outgoing.next(), one_per_shard(self.here, to));
+        self.outgoing.next.count += 1;
+        let ticket = self.outgoing.add(id, bytes, to, decided, in_relay);
         self.wakers.relay.notify_one();
         ticket
     }
 
     /// The floor of a shard whose parcels this one sends.
     pub(crate) fn floor_of(&self, shard: u32) -> ParcelNumber {
-        self.outbox.floor_of(shard)
+        self.outgoing.floor_of(shard)
     }
 
-    /// The floors of all shards whose parcels this one sends, also of those that do not exist any more.
+    /// The floor of each shard whose parcels this one sends, including shards that do not exist any more.
     pub(crate) fn floors(&self) -> Vec<(u32, ParcelNumber)> {
         let shards = (self.here.shard as u32..SHARDS_MAX as u32).step_by(self.here.shards);
-        shards.map(|shard| (shard, self.outbox.floor_of(shard))).collect()
+        shards.map(|shard| (shard, self.outgoing.floor_of(shard))).collect()
     }
 
     /// The removal of a parcel is committed. Returns the floor of its shard.
     pub(crate) fn parcel_removed(&mut self, id: ParcelId) -> ParcelNumber {
-        self.outbox.removed(id);
-        self.outbox.floor_of(id.shard)
+        self.outgoing.removed(id);
+        self.outgoing.floor_of(id.shard)
     }
 
     /// Takes the parcels that no task sends yet.
     pub(crate) fn take_unsent(&mut self) -> Vec<Parcel> {
-        std::mem::take(&mut self.outbox.waiting)
+        std::mem::take(&mut self.outgoing.waiting)
     }
 
     /// Reads the record of a parcel.
@@ -220,10 +220,10 @@ impl<L: Log> Shard<L> {
         if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
             return Ok(None);
         }
-        let Some(StoredParcel { bytes, .. }) = self.outbox.parcels.remove(&id) else {
+        let Some(StoredParcel { bytes, .. }) = self.outgoing.parcels.remove(&id) else {
             return Ok(Some(Ticket::committed()));
         };
-        self.outbox.bytes -= bytes;
+        self.outgoing.bytes -= bytes;
         self.write(&Record::ParcelDelivered { parcel: id }, Purpose::Settle)?;
         Ok(Some(self.appended(Sync::Now)))
     }
@@ -237,7 +237,7 @@ impl<L: Log> Shard<L> {
     pub(in crate::shard) fn delivery_ticket(&self, position: Position) -> Option<Ticket> {
         let mut parcels = self.facts.parcels.iter();
         let (id, _) = parcels.find(|(_, open)| open.message.stored.position == position)?;
-        self.outbox.ticket(*id)
+        self.outgoing.ticket(*id)
     }
 }
 
@@ -254,59 +254,60 @@ mod tests {
         ParcelNumber { epoch, count }
     }
 
-    fn store(outbox: &mut Outbox, bytes: u64) -> ParcelId {
-        let id = outbox.next();
-        outbox.next.count += 1;
-        let _ = outbox.add(id, bytes, Vec::new(), Ticket::committed(), InRelay::default());
+    fn store(outgoing: &mut OutgoingParcels, bytes: u64) -> ParcelId {
+        let id = outgoing.next();
+        outgoing.next.count += 1;
+        let _ = outgoing.add(id, bytes, Vec::new(), Ticket::committed(), InRelay::default());
         id
     }
 
     #[test]
     fn the_floor_of_a_shard_is_its_lowest_parcel_whose_removal_is_not_committed() {
-        let mut outbox = Outbox::new(Placement::ALONE, 7, vec![left(2, 3, 9, 0), left(2, 4, 1, 0)]);
-        assert_eq!((outbox.floor_of(0), outbox.floor_of(1)), (number(7, 0), number(7, 0)));
-        let [one, two] = [store(&mut outbox, 0), store(&mut outbox, 0)];
-        assert_eq!((outbox.floor_of(0), outbox.floor_of(2)), (one.number, number(3, 9)));
-        outbox.removed(two);
-        assert_eq!(outbox.floor_of(0), one.number);
-        outbox.removed(one);
-        assert_eq!(outbox.floor_of(0), number(7, 2));
-        outbox.removed(left(2, 3, 9, 0).id);
-        assert_eq!(outbox.floor_of(2), number(4, 1));
+        let mut outgoing =
+            OutgoingParcels::new(Placement::ALONE, 7, vec![left(2, 3, 9, 0), left(2, 4, 1, 0)]);
+        assert_eq!((outgoing.floor_of(0), outgoing.floor_of(1)), (number(7, 0), number(7, 0)));
+        let [one, two] = [store(&mut outgoing, 0), store(&mut outgoing, 0)];
+        assert_eq!((outgoing.floor_of(0), outgoing.floor_of(2)), (one.number, number(3, 9)));
+        outgoing.removed(two);
+        assert_eq!(outgoing.floor_of(0), one.number);
+        outgoing.removed(one);
+        assert_eq!(outgoing.floor_of(0), number(7, 2));
+        outgoing.removed(left(2, 3, 9, 0).id);
+        assert_eq!(outgoing.floor_of(2), number(4, 1));
     }
 
     #[test]
     fn the_outbox_has_no_room_when_too_many_parcels_lie_above_the_floor() {
-        let mut outbox = Outbox::new(Placement::ALONE, 7, Vec::new());
-        let first = store(&mut outbox, 0);
+        let mut outgoing = OutgoingParcels::new(Placement::ALONE, 7, Vec::new());
+        let first = store(&mut outgoing, 0);
         for _ in 1..PARCELS_MAX {
-            assert!(outbox.has_room(0));
-            let id = store(&mut outbox, 0);
-            outbox.removed(id);
+            assert!(outgoing.has_room(0));
+            let id = store(&mut outgoing, 0);
+            outgoing.removed(id);
         }
-        assert!(!outbox.has_room(0), "a receiver remembers them all");
-        outbox.removed(first);
-        assert!(outbox.has_room(0));
+        assert!(!outgoing.has_room(0), "a receiver remembers them all");
+        outgoing.removed(first);
+        assert!(outgoing.has_room(0));
     }
 
     #[test]
     fn a_parcel_of_an_earlier_start_counts_with_all_of_this_one() {
-        let mut outbox = Outbox::new(Placement::ALONE, 7, vec![left(0, 6, 5, 0)]);
+        let mut outgoing = OutgoingParcels::new(Placement::ALONE, 7, vec![left(0, 6, 5, 0)]);
         for _ in 1..PARCELS_MAX {
-            assert!(outbox.has_room(0));
-            let id = store(&mut outbox, 0);
-            outbox.removed(id);
+            assert!(outgoing.has_room(0));
+            let id = store(&mut outgoing, 0);
+            outgoing.removed(id);
         }
-        assert!(!outbox.has_room(0));
-        outbox.removed(left(0, 6, 5, 0).id);
-        assert!(outbox.has_room(0));
+        assert!(!outgoing.has_room(0));
+        outgoing.removed(left(0, 6, 5, 0).id);
+        assert!(outgoing.has_room(0));
     }
 
     #[test]
     fn the_outbox_has_no_room_beyond_its_bytes() {
-        let mut outbox = Outbox::new(Placement::ALONE, 7, vec![left(0, 6, 5, BYTES_MAX - 10)]);
-        assert!(outbox.has_room(10) && !outbox.has_room(11));
-        store(&mut outbox, 10);
-        assert!(!outbox.has_room(1));
+        let mut outgoing = OutgoingParcels::new(Placement::ALONE, 7, vec![left(0, 6, 5, BYTES_MAX - 10)]);
+        assert!(outgoing.has_room(10) && !outgoing.has_room(11));
+        store(&mut outgoing, 10);
+        assert!(!outgoing.has_room(1));
     }
 }

@@ -113,7 +113,7 @@ impl<L: Log> Shard<L> {
         self.apply(position, &record, None);
         // The other shard's log may reach its disk first. It gets the message only when this record is synced; no
         // caller asks for that sync.
-        let decided = self.appended(if target.is_to_come() { Sync::Now } else { Sync::Later });
+        let decided = self.ledger.appended(if target.is_to_come() { Sync::Now } else { Sync::Later });
         self.message_left(channel_id, sequence);
         if target.is_to_come() {
             // The parcel is stored, and no answer waits for it.

@@ -95,7 +95,7 @@ impl<L: Log> Shard<L> {
             }
         }
         self.metrics.redriven.inc_by(moved);
-        let ticket = if moved > 0 { self.appended(Sync::Now) } else { self.ticket_so_far(Sync::Now) };
+        let ticket = if moved > 0 { self.ledger.appended(Sync::Now) } else { self.ticket_so_far(Sync::Now) };
         Ok(ReturnTurn { moved, left, next, coming, ticket })
     }
 

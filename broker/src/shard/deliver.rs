@@ -230,7 +230,7 @@ impl<L: Log> Shard<L> {
                 return;
             }
             let size = channel.next_bytes();
-            if !self.log.has_room(Purpose::Change, STATE_BYTES) {
+            if !self.ledger.log.has_room(Purpose::Change, STATE_BYTES) {
                 let again = self.clock.now() + ROOM_AGAIN_AFTER_MS;
                 return self.wake_at(channel_id, again);
             }
@@ -350,7 +350,7 @@ impl<L: Log> Shard<L> {
         } else {
             self.write(&records::lease(channel_id, granted), Purpose::Change)?;
         }
-        Ok(self.appended(Sync::Later))
+        Ok(self.ledger.appended(Sync::Later))
     }
 }
 

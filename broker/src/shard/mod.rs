@@ -5,6 +5,7 @@
 //! wait; `worker/` has the threads, and the work beside the requests.
 
 mod channels;
+mod commit;
 mod contents;
 mod dead_letter;
 mod dead_letter_return;
@@ -59,7 +60,7 @@ use crate::{
     channel::LeaseSealer,
     clock::{Clock, Millis},
     first_failure::FirstFailure,
-    log::{BatchNumber, ChannelId, DiskLog, Log, LogError, Sync},
+    log::{ChannelId, DiskLog, Log, LogError},
     message::{Content, StoredMessage},
     metrics::Metrics,
     shared::Shared,
@@ -73,10 +74,7 @@ use facts::Facts;
 use handout::Handouts;
 use ids::Ids;
 use keys::KeyHash;
-use ledger::{
-    channel_names::NamedChannels, clock_mark, commit_batch::CommitBatch, in_flight::InFlight,
-    unreadable::ReadErrors,
-};
+use ledger::Ledger;
 use pending_moves::PendingMoves;
 use reclaim::Reclaim;
 use relay::OutgoingParcels;
@@ -147,7 +145,7 @@ pub struct Wakers {
 
 /// The channels of one worker and their log. Nothing here depends on the kind of log.
 pub struct Shard<L = DiskLog> {
-    log: L,
+    ledger: Ledger<L>,
     here: Placement,
     store: AddressStore,
     clock: Clock,
@@ -161,8 +159,6 @@ pub struct Shard<L = DiskLog> {
     ids: Ids,
     counters: Arc<CounterRegistry>,
     contents: HotContents,
-    /// Channels that the current part of the log names.
-    named: NamedChannels,
     /// The disk, which the channels of all shards share.
     disk: Shared<Holder>,
     /// Keys of pushes that wait for room.
@@ -170,26 +166,10 @@ pub struct Shard<L = DiskLog> {
     moves: PendingMoves,
     outgoing: OutgoingParcels,
     timers: ChannelTimers,
-    /// State records that the messages of all channels may still need: see [`ledger::reserve`].
-    reserved_records: u64,
     reclaim: Reclaim,
-    marked: clock_mark::LastMark,
     /// Channels whose waiting receivers lack memory.
     lack_memory: Vec<ChannelId>,
     handouts: Handouts,
-    open_batch: Arc<CommitBatch>,
-    /// The durability of the open batch.
-    open_batch_sync: Sync,
-    /// A sync was requested, even if the open batch is empty.
-    sync_wanted: bool,
-    in_flight: InFlight,
-    /// The newest batch given to the log for commit.
-    newest_group: BatchNumber,
-    /// The newest synced batch; all before it are synced as well.
-    durable_group: BatchNumber,
-    failed: bool,
-    failure: FirstFailure,
-    unreadable: ReadErrors,
     metrics: Arc<Metrics>,
     samples: Arc<Samples>,
     wakers: Wakers,
@@ -208,17 +188,17 @@ impl<L: Log> Shard<L> {
 
     /// Whether the log failed. Then the shard accepts and delivers nothing.
     pub fn has_failed(&self) -> bool {
-        self.failed
+        self.ledger.has_failed()
     }
 
     /// Why the log failed, if it did.
     pub fn failure(&self) -> Option<FirstFailure> {
-        self.failed.then(|| self.failure.clone())
+        self.ledger.failure()
     }
 
     /// The time now, unless the log failed.
     fn alive(&self) -> Result<Millis, StoreFailed> {
-        if self.failed { Err(StoreFailed) } else { Ok(self.clock.now()) }
+        if self.has_failed() { Err(StoreFailed) } else { Ok(self.clock.now()) }
     }
 }
 

@@ -222,7 +222,7 @@ impl<L: Log> Shard<L> {
         }
         let own = || targets.iter().filter(|target| here.owns(target.channel));
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
-        let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
+        let mut ticket = self.ledger.appended(if durable { Sync::Now } else { Sync::Later });
         if needs_relay {
             let bytes = content.bytes() as u64;
             let in_relay = self.in_relay(others().map(|entry| entry.id), bytes);

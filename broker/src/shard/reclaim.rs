@@ -85,7 +85,7 @@ pub enum Progress {
 impl<L: Log> Shard<L> {
     /// Takes one step of reclaiming.
     pub fn reclaim_step(&mut self, context: &mut Context<'_>) -> Result<Progress, StoreFailed> {
-        if self.failed {
+        if self.has_failed() {
             return Ok(Progress::Idle);
         }
         match self.reclaim.stage {
@@ -94,7 +94,7 @@ impl<L: Log> Shard<L> {
                 if self.reclaim.again_at > now {
                     return Ok(Progress::Later(self.reclaim.again_at - now));
                 }
-                let Some(part) = self.log.reclaim_wanted() else { return Ok(Progress::Idle) };
+                let Some(part) = self.ledger.log.reclaim_wanted() else { return Ok(Progress::Idle) };
                 self.walk(part.start, part.end, context)
             }
             Stage::Walking { from, below } => self.walk(from, below, context),
@@ -104,7 +104,7 @@ impl<L: Log> Shard<L> {
 
     /// Whether there are logs of another number of shards, which are removed when they are copied.
     pub(crate) fn has_older_log(&self) -> bool {
-        self.log.has_older()
+        self.ledger.log.has_older()
     }
 
     /// [`Self::reclaim_step`], ready when the step was taken.
@@ -125,18 +125,18 @@ impl<L: Log> Shard<L> {
     ) -> Result<Progress, StoreFailed> {
         self.reclaim.stage = Stage::Walking { from, below };
         if let Some(pause) =
-            self.reclaim.pacer.pause(self.clock.now()).filter(|_| !self.log.stats().is_disk_full)
+            self.reclaim.pacer.pause(self.clock.now()).filter(|_| !self.ledger.log.stats().is_disk_full)
         {
             return Ok(Progress::Later(pause));
         }
-        let Poll::Ready(scanned) = self.log.poll_scan(from, Some(below), STEP_BYTES, context) else {
+        let Poll::Ready(scanned) = self.ledger.log.poll_scan(from, Some(below), STEP_BYTES, context) else {
             return Ok(Progress::Waiting);
         };
         let scanned = match scanned {
             Err(error) if error.is_of_one_record() => return Ok(self.leave_for_now(&error)),
             scanned => scanned,
         };
-        let Scanned { records, broken, next } = self.check_log(scanned)?;
+        let Scanned { records, broken, next } = self.ledger.check(scanned)?;
         for (position, head) in broken {
             let (RecordHead { record, .. }, _) =
                 RecordHead::decode_first(&head).expect("the log has checked the head");
@@ -156,7 +156,7 @@ impl<L: Log> Shard<L> {
             self.reclaim.stage = Stage::Walking { from, below };
             return Ok(Progress::More);
         }
-        self.marked.on_this_walk = false;
+        self.ledger.marked.on_this_walk = false;
         self.facts.incoming.end_walk();
         if let Some(held) = self.reclaim.holds.take() {
             return Ok(self.leave_for_now(&format_args!("{held} cannot be read and is still needed")));
@@ -196,15 +196,15 @@ impl<L: Log> Shard<L> {
     ) -> Result<Progress, StoreFailed> {
         self.reclaim.stage = Stage::Copied { below, copies };
         self.alive()?;
-        if self.durable_group < copies {
+        if !self.ledger.is_durable(copies) {
             return Ok(Progress::Waiting);
         }
-        let Poll::Ready(freed) = self.log.poll_free(below, copies, context) else {
+        let Poll::Ready(freed) = self.ledger.log.poll_free(below, copies, context) else {
             return Ok(Progress::Waiting);
         };
-        self.check_log(freed)?;
+        self.ledger.check(freed)?;
         self.reclaim.stage = Stage::Idle;
-        if self.reserved_records > 0 {
+        if self.ledger.reserved_records > 0 {
             self.change_reserve(0, 0);
         }
         Ok(Progress::More)
@@ -295,7 +295,7 @@ impl<L: Log> Shard<L> {
 
     /// Whether there are older logs, and so sequences at which the new messages begin.
     fn has_new_from(&mut self) -> bool {
-        if !self.log.has_older() {
+        if !self.ledger.log.has_older() {
             self.reclaim.new_from = None;
         }
         self.reclaim.new_from.is_some()
@@ -304,7 +304,7 @@ impl<L: Log> Shard<L> {
     /// Copies a deletion while there are older logs. In its own log it outlives all records of the channel, which come
     /// before it.
     fn keep_closed(&mut self, channel: ChannelId, record: &Record<'_>) -> Result<(), Stopped> {
-        if self.here.owns(channel) && self.log.has_older() {
+        if self.here.owns(channel) && self.ledger.log.has_older() {
             self.append_copy(record, None)?;
         }
         Ok(())
@@ -355,11 +355,11 @@ impl<L: Log> Shard<L> {
         if appended == Err(AppendError::Full) {
             return Err(Stopped::NoRoom);
         }
-        let position = self.check_appended(appended)?;
+        let position = self.ledger.check_appended(appended)?;
         self.apply(position, record, copy_of.into());
         self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
         // Nothing waits for a copy: it is synced before the original is freed.
-        let _ = self.appended(Sync::Later);
+        let _ = self.ledger.appended(Sync::Later);
         Ok(())
     }
 

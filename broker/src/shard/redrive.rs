@@ -117,7 +117,7 @@ impl<L: Log> Shard<L> {
 
     /// A ticket for these records, or without any, for everything appended before.
     fn appended_some(&mut self, records: u64) -> Ticket {
-        if records > 0 { self.appended(Sync::Now) } else { self.ticket_so_far(Sync::Now) }
+        if records > 0 { self.ledger.appended(Sync::Now) } else { self.ticket_so_far(Sync::Now) }
     }
 
     /// Drops a message to make room for a newer one.
@@ -142,14 +142,14 @@ impl<L: Log> Shard<L> {
         sequence: Sequence,
         cause: RemovalCause,
     ) -> Result<bool, StoreFailed> {
-        if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
+        if !self.ledger.log.has_room(Purpose::Settle, SETTLE_BYTES) {
             return Ok(false);
         }
         if self.message(channel_id, sequence).is_none() {
             return Ok(true);
         }
         self.write(&Record::Removed { channel: channel_id, sequence, cause }, Purpose::Settle)?;
-        let _ = self.appended(Sync::Later);
+        let _ = self.ledger.appended(Sync::Later);
         self.message_left(channel_id, sequence);
         Ok(true)
     }
@@ -162,7 +162,7 @@ impl<L: Log> Shard<L> {
         }
         let cause = RemovalCause::Expired;
         self.write(&Record::Removed { channel: channel_id, sequence, cause }, Purpose::Settle)?;
-        let _ = self.appended(Sync::Later);
+        let _ = self.ledger.appended(Sync::Later);
         self.message_left(channel_id, sequence);
         Ok(())
     }

@@ -115,7 +115,8 @@ impl<L: Log> Shard<L> {
         let now = self.alive()?;
         self.leased_channel(channel_id)?;
         self.needs_room(Purpose::Settle, STATE_BYTES)?;
-        let reason = reason.filter(|reason| self.log.has_room(Purpose::Store, STATE_BYTES + reason.len()));
+        let reason =
+            reason.filter(|reason| self.ledger.log.has_room(Purpose::Store, STATE_BYTES + reason.len()));
         let channel = self.leased_channel(channel_id)?;
         let Some(to) = channel.state.decide_reject(claim, reason, &channel.live.policy, now)? else {
             return Ok(self.ticket_so_far(Sync::Now));
@@ -152,7 +153,7 @@ impl<L: Log> Shard<L> {
             }
         }
         self.metrics.released.inc();
-        let ticket = self.appended(Sync::Later);
+        let ticket = self.ledger.appended(Sync::Later);
         self.after_lease(channel_id);
         Ok(ticket)
     }
@@ -192,7 +193,7 @@ impl<L: Log> Shard<L> {
 
     /// Refuses an operation without room for its record, before anything has changed.
     fn needs_room(&mut self, purpose: Purpose, bytes: usize) -> Result<(), SettleRefusal> {
-        self.log.has_room(purpose, bytes).then_some(()).ok_or(SettleRefusal::StoreFull)
+        self.ledger.log.has_room(purpose, bytes).then_some(()).ok_or(SettleRefusal::StoreFull)
     }
 
     /// The ticket of a settle: at once for a channel that does not outlive a restart.
@@ -201,10 +202,10 @@ impl<L: Log> Shard<L> {
             self.facts.channels.get(&channel_id).map(|channel| channel.live.entry.config.durability);
         match durability {
             Some(Durability::Memory) => {
-                let _ = self.appended(Sync::Later);
+                let _ = self.ledger.appended(Sync::Later);
                 Ticket::committed()
             }
-            Some(Durability::Fsync) | None => self.appended(Sync::Now),
+            Some(Durability::Fsync) | None => self.ledger.appended(Sync::Now),
         }
     }
 

@@ -11,10 +11,10 @@ use crate::{
     channel::{ChannelState, LeaseSealer},
     clock::{Clock, Past},
     first_failure::FirstFailure,
-    log::{BatchNumber, ChannelId, Log, LogError, Position, Sync},
+    log::{ChannelId, Log, LogError, Position},
     metrics::Metrics,
     shard::{
-        Channel, CounterRegistry, Holder, Limits, Placement, Shard, StartError,
+        Channel, CounterRegistry, Holder, Ledger, Limits, Placement, Shard, StartError, Wakers,
         channels::{idle::IdleChannels, live::Serving, timers::ChannelTimers},
         contents::HotContents,
         facts::{
@@ -25,7 +25,6 @@ use crate::{
         handout::Handouts,
         ids::Ids,
         keys::{KeyRecord, KeyTable},
-        ledger::{channel_names::NamedChannels, clock_mark::LastMark, in_flight::InFlight},
         ownership::{self, ChannelEvidence},
         pending_moves::PendingMoves,
         reclaim::Reclaim,
@@ -276,8 +275,10 @@ impl<L: Log> Shard<L> {
             keys = facts.keys.count(),
             "replayed the log"
         );
+        let wakers = Wakers::default();
+        let ledger = Ledger::new(log, now, failure, wakers.commit.clone(), metrics.clone());
         let mut shard = Self {
-            log,
+            ledger,
             here,
             store,
             clock,
@@ -290,36 +291,24 @@ impl<L: Log> Shard<L> {
             counters,
             contents: HotContents::new(limits.hot_bytes as u64),
             disk,
-            named: NamedChannels::default(),
             waiting_keys: HashSet::new(),
             moves: PendingMoves::new(),
             outgoing,
             timers: ChannelTimers::default(),
-            reserved_records: 0,
             reclaim: Reclaim::since(before),
-            marked: LastMark::at_start(now),
             lack_memory: Vec::new(),
             handouts: Handouts::default(),
-            open_batch: Arc::default(),
-            open_batch_sync: Sync::Later,
-            sync_wanted: false,
-            in_flight: InFlight::default(),
-            newest_group: BatchNumber::default(),
-            durable_group: BatchNumber::default(),
-            failed: false,
-            failure,
-            unreadable: crate::shard::ReadErrors::default(),
             metrics,
             samples: Arc::default(),
-            wakers: crate::shard::Wakers::default(),
+            wakers,
         };
-        if shard.log.has_older() {
+        if shard.ledger.log.has_older() {
             let messages = shard.facts.channels.values().flat_map(|channel| channel.state.messages());
             let lie = messages.flat_map(|(_, message)| [Some(message.stored.position), message.state_at]);
             let held: Vec<_> = lie.flatten().collect();
-            held.into_iter().for_each(|position| shard.log.hold(position));
+            held.into_iter().for_each(|position| shard.ledger.log.hold(position));
         }
-        replay.dead.into_iter().for_each(|position| shard.log.release(position));
+        replay.dead.into_iter().for_each(|position| shard.ledger.log.release(position));
         shard.resume_naming(replay.newest_part);
         let channel_ids: Vec<_> = shard.facts.channels.keys().copied().collect();
         channel_ids.into_iter().for_each(|channel_id| shard.touch(channel_id));

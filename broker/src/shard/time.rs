@@ -61,7 +61,7 @@ impl<L: Log> Shard<L> {
                 Elapsed::Expired => self.expire(channel_id, sequence)?,
                 Elapsed::DeadLettered(to) => {
                     self.record_dead_letter(channel_id, sequence, to)?;
-                    let _ = self.appended(crate::log::Sync::Later);
+                    let _ = self.ledger.appended(crate::log::Sync::Later);
                 }
             }
         }

@@ -133,7 +133,7 @@ async fn template() -> Template {
     let (folder, old) = (broker.data_folder(), broker.folder.path().join("old"));
     let salvaged =
         on(&folder, "salvage", &[folder.to_str().unwrap(), "--move-old-to", old.to_str().unwrap()]);
-    assert_eq!(status(&salvaged), 0, "{}", stderr(&salvaged));
+    assert_eq!(status(&salvaged), 0, "{}{}", stdout(&salvaged), stderr(&salvaged));
     broker.start();
     push(&broker).await;
     broker.kill();

@@ -128,7 +128,7 @@ impl<L: Log> Shard<L> {
     ) -> Result<(), PushRefusal> {
         self.alive()?;
         self.admit(entry, bytes, turn)?;
-        if self.log.stats().is_disk_full {
+        if self.ledger.log.stats().is_disk_full {
             return Err(PushRefusal::StoreFull);
         }
         self.spend_rate(entry)

@@ -171,13 +171,13 @@ impl<L: Log> Shard<L> {
             return Ok(Err(messages));
         }
         let record = Record::ChannelClosed { channel: channel_id, uid: entry.config.uid.as_u128() };
-        if !self.log.has_room(Purpose::Settle, record.encoded_len()) {
+        if !self.ledger.log.has_room(Purpose::Settle, record.encoded_len()) {
             self.counters.get_or_insert(channel_id).in_relay.close(false);
             return Err(WorkFailed::NoRoom);
         }
         self.dismiss_all(channel_id);
         self.write(&record, Purpose::Settle)?;
-        Ok(Ok((messages, self.appended(Sync::Now))))
+        Ok(Ok((messages, self.ledger.appended(Sync::Now))))
     }
 
     /// The address store has removed a deleted channel: nobody uses its counters any more.

@@ -27,7 +27,7 @@ impl<L: Log> Shard<L> {
         if let Some(entry) = entries.iter().find(|entry| bytes > entry.config.limits.bytes) {
             return Err(PushRefusal::TooLarge { bytes, limit: SizeLimit::Channel(entry.clone()) });
         }
-        let longest = self.log.longest_record();
+        let longest = self.ledger.log.longest_record();
         // Nearly all: the rest of a record is far shorter than half of a segment.
         if bytes <= longest / 2 {
             return Ok(());

@@ -22,7 +22,7 @@ impl<L: Log> Shard<L> {
         let Some(key) = push.key else { return Ok(None) };
         for position in self.facts.keys.candidates(key.hash, self.clock.now()) {
             if push.key_records.iter().all(|(key_records, _)| *key_records != position)
-                && let Ok(Read::Coming(coming)) = self.log.read(position)
+                && let Ok(Read::Coming(coming)) = self.ledger.log.read(position)
             {
                 return Ok(Some((position, coming)));
             }
@@ -44,7 +44,7 @@ impl<L: Log> Shard<L> {
         for position in self.facts.keys.candidates(key.hash, now) {
             let bytes = match key_records.iter().find(|(key_records, _)| *key_records == position) {
                 Some((_, bytes)) => bytes.clone(),
-                None => match self.log.read(position) {
+                None => match self.ledger.log.read(position) {
                     Ok(Read::Here(bytes)) => Some(bytes),
                     // The record left the memory at this moment. The sender's retry reads it again.
                     Ok(Read::Coming(_)) => return Err(PushRefusal::KeyInProgress),

@@ -35,24 +35,24 @@ impl NamedChannels {
 impl<L: Log> Shard<L> {
     /// At start, continues with the names in the log's current part, and adds missing ones.
     pub(in crate::shard) fn resume_naming(&mut self, newest: PartChannels) {
-        if newest.part != self.log.current_part() {
+        if newest.part != self.ledger.log.current_part() {
             return;
         }
         let unnamed = newest.unnamed();
-        self.named = NamedChannels { part: newest.part, channels: newest.named };
+        self.ledger.named = NamedChannels { part: newest.part, channels: newest.named };
         for channel in unnamed {
             // Without room, only a name is missing, which matters only if the address store is lost.
             if self.name_channel(channel, Purpose::Change).is_err() {
                 break;
             }
-            let _ = self.appended(Sync::Later);
+            let _ = self.ledger.appended(Sync::Later);
         }
     }
 
     /// Appends a message, if there is room for one, and names its channels.
     pub(in crate::shard) fn append_message(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
         self.name_channels(record, Purpose::Store)?;
-        let position = self.log.append(record, Purpose::Store)?;
+        let position = self.ledger.log.append(record, Purpose::Store)?;
         self.name_channels_behind(record);
         Ok(position)
     }
@@ -61,14 +61,14 @@ impl<L: Log> Shard<L> {
     /// name, and without it here only the name would be lost.
     pub(in crate::shard) fn append_copied(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
         let _ = self.name_channels(record, Purpose::Change);
-        let position = self.log.append(record, Purpose::Copy)?;
+        let position = self.ledger.log.append(record, Purpose::Copy)?;
         self.name_channels_behind(record);
         Ok(position)
     }
 
     /// The record itself may have begun a new part of the log.
     fn name_channels_behind(&mut self, record: &Record<'_>) {
-        if self.log.current_part() != self.named.part {
+        if self.ledger.log.current_part() != self.ledger.named.part {
             let _ = self.name_channels(record, Purpose::Change);
         }
     }
@@ -85,8 +85,8 @@ impl<L: Log> Shard<L> {
     }
 
     fn name_channel(&mut self, channel: ChannelId, purpose: Purpose) -> Result<(), AppendError> {
-        self.named.in_part(self.log.current_part());
-        if self.named.channels.contains(&channel) {
+        self.ledger.named.in_part(self.ledger.log.current_part());
+        if self.ledger.named.channels.contains(&channel) {
             return Ok(());
         }
         // A channel that was deleted meanwhile needs no name.
@@ -95,9 +95,9 @@ impl<L: Log> Shard<L> {
             (entry.config.uid.as_u128(), &*entry.config.namespace, &*entry.config.name);
         let next_sequence = self.known_next_sequence(channel);
         let record = Record::Channel { channel, uid, next_sequence, namespace, name };
-        self.log.append(&record, purpose)?;
-        self.named.in_part(self.log.current_part());
-        self.named.channels.insert(channel);
+        self.ledger.log.append(&record, purpose)?;
+        self.ledger.named.in_part(self.ledger.log.current_part());
+        self.ledger.named.channels.insert(channel);
         Ok(())
     }
 }

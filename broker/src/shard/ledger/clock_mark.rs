@@ -41,14 +41,14 @@ impl LastMark {
 impl<L: Log> Shard<L> {
     /// Writes a mark along with a batch that is not empty.
     pub(in crate::shard) fn mark_with_group(&mut self) {
-        if !self.log.batch_is_empty() {
+        if !self.ledger.log.batch_is_empty() {
             self.mark_if_due();
         }
     }
 
     /// Writes a mark after an event of time that no other record covers, so that it is not due again.
     pub(in crate::shard) fn mark_if_due(&mut self) {
-        if self.marked.is_due(self.clock.now()) {
+        if self.ledger.marked.is_due(self.clock.now()) {
             self.mark();
         }
     }
@@ -57,42 +57,45 @@ impl<L: Log> Shard<L> {
     pub fn follow_clock(&mut self) {
         self.clock.follow();
         let something_is_due = self.timers.next().is_some();
-        let is_long_ago = self.marked.at + EVERY_IDLE_MS <= self.clock.now();
-        if !self.failed && (self.clock.steps() != self.marked.steps || (something_is_due && is_long_ago)) {
+        let is_long_ago = self.ledger.marked.at + EVERY_IDLE_MS <= self.clock.now();
+        if !self.has_failed()
+            && (self.clock.steps() != self.ledger.marked.steps || (something_is_due && is_long_ago))
+        {
             self.mark();
         }
     }
 
     /// Writes a mark at the end of a run that wrote anything.
     pub(crate) fn mark_end(&mut self) {
-        if !self.failed && self.marked.in_this_run {
+        if !self.has_failed() && self.ledger.marked.in_this_run {
             self.mark();
         }
     }
 
     fn mark(&mut self) {
-        let (mark, before) = (self.clock.mark(), self.marked.at);
+        let (mark, before) = (self.clock.mark(), self.ledger.marked.at);
         let record = records::clock(mark);
-        let mut appended = self.log.append(&record, Purpose::Store);
+        let mut appended = self.ledger.log.append(&record, Purpose::Store);
         if appended.is_err() && before + EVERY_RESERVED_MS <= mark.own {
-            appended = self.log.append(&record, Purpose::Change);
+            appended = self.ledger.log.append(&record, Purpose::Change);
         }
         // Without room, the next run knows the time less exactly. Records that empty the disk have room of their own.
         let steps = self.clock.steps();
         match appended {
             Ok(_) => {
-                self.marked = LastMark { at: mark.own, in_this_run: true, steps, ..self.marked };
-                let _ = self.appended(Sync::Later);
+                self.ledger.marked =
+                    LastMark { at: mark.own, in_this_run: true, steps, ..self.ledger.marked };
+                let _ = self.ledger.appended(Sync::Later);
             }
-            Err(_) => self.marked.steps = steps,
+            Err(_) => self.ledger.marked.steps = steps,
         }
     }
 
     /// The part of the log that is being walked has a mark, perhaps the newest: writes a new one, once per walk.
     pub(in crate::shard) fn keep_mark(&mut self) -> Result<(), Stopped> {
-        if !self.marked.on_this_walk {
+        if !self.ledger.marked.on_this_walk {
             let (mark, steps) = (self.clock.mark(), self.clock.steps());
-            self.marked = LastMark { at: mark.own, in_this_run: true, steps, on_this_walk: true };
+            self.ledger.marked = LastMark { at: mark.own, in_this_run: true, steps, on_this_walk: true };
             self.append_copy(&records::clock(mark), None)?;
         }
         Ok(())

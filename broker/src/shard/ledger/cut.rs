@@ -9,6 +9,6 @@ impl Shard<DiskLog> {
     /// A cut through the older logs and through this shard's own: see [`DiskLog::snapshot`].
     pub(crate) fn cut(&mut self) -> Result<(LogSnapshot, LogSnapshot), StoreFailed> {
         self.alive()?;
-        Ok((self.log.snapshot_older(), self.log.snapshot()))
+        Ok((self.ledger.log.snapshot_older(), self.ledger.log.snapshot()))
     }
 }

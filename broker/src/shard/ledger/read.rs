@@ -48,7 +48,7 @@ impl<L: Log> Shard<L> {
         if let Some(recorded) = self.contents.get(channel_id, sequence) {
             return Some(Ok(Reading::Here(recorded)));
         }
-        Some(self.log.read(position).map(|read| match read {
+        Some(self.ledger.log.read(position).map(|read| match read {
             Read::Here(bytes) => Reading::Here(StoredMessage::of(&bytes)),
             Read::Coming(coming) => Reading::Coming(coming),
         }))

@@ -22,7 +22,7 @@ pub(in crate::shard) const ROOM_AGAIN_AFTER_MS: u64 = 500;
 impl<L: Log> Shard<L> {
     /// Whether the log has room for a state record, for this purpose.
     pub(in crate::shard) fn has_room_for_state(&mut self, purpose: Purpose) -> bool {
-        self.log.has_room(purpose, STATE_BYTES)
+        self.ledger.log.has_room(purpose, STATE_BYTES)
     }
 
     /// Updates the reserve after a change of a channel's messages.
@@ -38,15 +38,16 @@ impl<L: Log> Shard<L> {
     /// Changes a channel's part of the reserve. While there are older logs, nothing is reserved: they have no room for
     /// their messages' records, and settling those messages frees the logs.
     pub(in crate::shard) fn change_reserve(&mut self, before: u64, now: u64) {
-        self.reserved_records = self.reserved_records + now - before;
-        let promised = if self.log.has_older() { 0 } else { self.reserved_records * RESERVED_BYTES };
-        self.log.promise(promised);
+        self.ledger.reserved_records = self.ledger.reserved_records + now - before;
+        let promised =
+            if self.ledger.log.has_older() { 0 } else { self.ledger.reserved_records * RESERVED_BYTES };
+        self.ledger.log.promise(promised);
     }
 
     /// Releases the records of expired keys.
     pub(in crate::shard) fn release_expired_keys(&mut self) {
         for position in self.facts.keys.take_expired_records() {
-            self.log.release(position);
+            self.ledger.log.release(position);
         }
     }
 }

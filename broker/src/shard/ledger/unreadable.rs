@@ -85,7 +85,7 @@ impl<L: Log> Shard<L> {
         handed: Option<Claim>,
         position: Position,
     ) -> Result<Reading, StoreFailed> {
-        match self.log.read(position) {
+        match self.ledger.log.read(position) {
             Ok(Read::Here(bytes)) => Ok(Reading::Here(StoredMessage::of(&bytes))),
             Ok(Read::Coming(coming)) => Ok(Reading::Coming(coming)),
             Err(error) => {
@@ -106,7 +106,7 @@ impl<L: Log> Shard<L> {
             Err(error) => self.single_record_error(error)?,
         };
         let head = error.head_bytes();
-        if head.is_none() && self.unreadable.reported_keys.insert(position) {
+        if head.is_none() && self.ledger.unreadable.reported_keys.insert(position) {
             tracing::warn!(%error, "the record of an idempotency key is unreadable; pushes with this key are refused until it expires");
         }
         Ok(head)
@@ -128,10 +128,10 @@ impl<L: Log> Shard<L> {
 
     /// An error of one record; fails the log if the error concerns more.
     fn single_record_error(&mut self, error: LogError) -> Result<LogError, StoreFailed> {
-        if error.is_of_one_record() && !self.failed {
+        if error.is_of_one_record() && !self.has_failed() {
             return Ok(error);
         }
-        self.check_log(Err(error))
+        self.ledger.check(Err(error))
     }
 
     /// Reports an unreadable message and makes it a dead letter, unless that was done before.
@@ -152,7 +152,7 @@ impl<L: Log> Shard<L> {
             // Its receiver holds it, and needs no body to settle it. If it returns, the next delivery reports it.
             Some(Phase::Leased(_)) if !handed.is_some_and(|claim| self.holds(channel_id, claim)) => false,
             Some(Phase::Dead(death)) if death.cause == DeadLetterCause::Unreadable => false,
-            Some(Phase::Dead(_)) => self.unreadable.reported.insert((channel_id, sequence)),
+            Some(Phase::Dead(_)) => self.ledger.unreadable.reported.insert((channel_id, sequence)),
             Some(_) => true,
         };
         if !is_news {
@@ -160,7 +160,7 @@ impl<L: Log> Shard<L> {
         }
         // A flipped bit concerns only its record: however many there are, the others are readable.
         if error.is_of_the_disk() && !self.is_local_damage() {
-            return self.check_log(Err(error));
+            return self.ledger.check(Err(error));
         }
         let Some(channel) = self.facts.channels.get_mut(&channel_id) else { return Ok(unread) };
         let name = channel.live.entry.config.qualified_name();
@@ -174,7 +174,7 @@ impl<L: Log> Shard<L> {
             channel.live.counters.dead_lettered.fetch_add(1, Relaxed);
             self.metrics.dead_lettered.inc();
             self.keep_dead_letter(channel_id, sequence, &dead)?;
-            let _ = self.appended(crate::log::Sync::Later);
+            let _ = self.ledger.appended(crate::log::Sync::Later);
             self.touch(channel_id);
         }
         Ok(unread)
@@ -199,7 +199,7 @@ impl<L: Log> Shard<L> {
 
     /// Whether the disk errors are few enough for local damage.
     fn is_local_damage(&mut self) -> bool {
-        let (now, errors) = (self.clock.now(), &mut self.unreadable);
+        let (now, errors) = (self.clock.now(), &mut self.ledger.unreadable);
         if now.saturating_sub(errors.since) > ERRORS_WITHIN {
             (errors.since, errors.count) = (now, 0);
         }

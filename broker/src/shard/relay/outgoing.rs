@@ -210,14 +210,14 @@ impl<L: Log> Shard<L> {
     pub(crate) fn read_parcel(&mut self, id: ParcelId) -> Result<Option<Read>, StoreFailed> {
         self.alive()?;
         let position = self.facts.parcels.get(&id).map(|open| open.message.stored.position);
-        let read = position.map(|position| self.log.read(position)).transpose();
+        let read = position.map(|position| self.ledger.log.read(position)).transpose();
         read.map_err(|error| self.parcel_unreadable(id, error))
     }
 
     /// Removes a parcel that every shard has on disk; `None` while the log has no room for that record.
     pub(crate) fn release_parcel(&mut self, id: ParcelId) -> Result<Option<Ticket>, StoreFailed> {
         self.alive()?;
-        if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
+        if !self.ledger.log.has_room(Purpose::Settle, SETTLE_BYTES) {
             return Ok(None);
         }
         let Some(StoredParcel { bytes, .. }) = self.outgoing.parcels.remove(&id) else {
@@ -225,7 +225,7 @@ impl<L: Log> Shard<L> {
         };
         self.outgoing.bytes -= bytes;
         self.write(&Record::ParcelDelivered { parcel: id }, Purpose::Settle)?;
-        Ok(Some(self.appended(Sync::Now)))
+        Ok(Some(self.ledger.appended(Sync::Now)))
     }
 
     /// Whether the record of a parcel that is not delivered lies at a position.

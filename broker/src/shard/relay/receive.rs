@@ -69,14 +69,14 @@ impl<L: Log> Shard<L> {
             Err(AppendError::Full) => return Ok(Receipt::NoRoom),
             // Not too large: the origin's record has at least as many bytes, and a start refuses messages of an earlier
             // start with larger segments.
-            Err(AppendError::Poisoned) => return self.check_appended(Err(AppendError::Poisoned)),
+            Err(AppendError::Poisoned) => return self.ledger.check_appended(Err(AppendError::Poisoned)),
             Err(error @ AppendError::TooLarge(_)) => {
                 tracing::error!(%error, "failed to store a message relayed from another shard; the next start retries");
                 return Err(StoreFailed);
             }
         };
         self.apply(position, &record, None);
-        let ticket = self.appended(Sync::Now);
+        let ticket = self.ledger.appended(Sync::Now);
         for (target, recorded) in there.iter().zip(repeat_n(recorded, there.len())) {
             self.arrived(*target, recorded);
         }

@@ -11,13 +11,15 @@ fn a_channel_is_named_once_in_each_part_of_the_log_with_its_messages() {
     for _ in 0..200 {
         for (channels, content) in [(&[0][..], "x".repeat(2000)), (&[0, 1], "both".to_owned())] {
             bench.push(channels, message(&content)).unwrap();
-            assert!(bench.shard.named.knows(bench.entries[0].id, bench.shard.log.current_part()));
+            assert!(
+                bench.shard.ledger.named.knows(bench.entries[0].id, bench.shard.ledger.log.current_part())
+            );
         }
         bench.commit();
     }
     let number = bench.entries[0].id;
     let (mut parts, mut named) = (BTreeSet::new(), Vec::new());
-    for (position, bytes) in bench.shard.log.scanned(Position::START, None).unwrap() {
+    for (position, bytes) in bench.shard.ledger.log.scanned(Position::START, None).unwrap() {
         let part = position.parts()[0];
         match Record::decode(&bytes).unwrap() {
             Record::Message { .. } => {
@@ -38,7 +40,7 @@ fn a_channel_is_named_once_in_each_part_of_the_log_with_its_messages() {
 /// Checks that each part of a log names the channels of its messages.
 fn check_names<L: Log>(shard: &mut Shard<L>) {
     let mut named = BTreeSet::new();
-    for (position, bytes) in shard.log.scanned(Position::START, None).unwrap() {
+    for (position, bytes) in shard.ledger.log.scanned(Position::START, None).unwrap() {
         if let Record::Channel { channel, .. } = Record::decode(&bytes).unwrap() {
             named.insert((L::part_of(position), channel));
         }
@@ -63,6 +65,6 @@ fn a_start_that_copies_a_message_to_another_part_of_the_log_names_its_channel_th
         bench.commit();
         check_names(&mut bench.shard);
     }
-    let parts = bench.shard.log.stats().segments;
+    let parts = bench.shard.ledger.log.stats().segments;
     assert!(parts > 1, "{parts} parts");
 }

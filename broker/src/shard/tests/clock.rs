@@ -78,7 +78,7 @@ fn a_start_continues_after_the_time_of_the_newest_message<P: Place>() {
         headers: &[],
         body: b"ahead",
     };
-    bench.shard.log.append(&message, crate::log::Purpose::Store).unwrap();
+    bench.shard.ledger.log.append(&message, crate::log::Purpose::Store).unwrap();
     bench.commit();
     let bench = bench.restart();
     assert!(bench.shard.clock.now() >= ahead);
@@ -287,7 +287,7 @@ fn the_time_outlives_the_part_of_the_log_with_its_mark<P: Place>() {
 fn an_idle_shard_writes_no_mark_and_a_busy_one_writes_one_per_second<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.pass(MINUTE);
-    assert!(!bench.shard.has_to_commit(), "nothing happened");
+    assert!(!bench.shard.ledger.has_to_commit(), "nothing happened");
     let mut marks = Vec::new();
     for _ in 0..4 {
         bench.push(&[0], message("the same")).unwrap();
@@ -299,11 +299,11 @@ fn an_idle_shard_writes_no_mark_and_a_busy_one_writes_one_per_second<P: Place>()
     }
     assert_eq!(marks, [true, false, true, false]);
     bench.commit();
-    assert!(!bench.shard.has_to_commit());
+    assert!(!bench.shard.ledger.has_to_commit());
     // A setting of the wall clock is always recorded for the next run.
     bench.source.set_wall(RIGHT + YEAR_MS);
     bench.pass(SECOND);
-    assert!(bench.shard.has_to_commit());
+    assert!(bench.shard.ledger.has_to_commit());
 }
 
 on_every_log!(

@@ -18,7 +18,7 @@ fn a_copied_message_counts_once_before_and_after_its_original_is_freed<P: Place>
         let _ = bench.shard.settle(delivery.channel, delivery.granted.claim()).unwrap();
         bench.commit();
     }
-    let needed = bench.shard.log.stats().live_bytes;
+    let needed = bench.shard.ledger.log.stats().live_bytes;
     let original = place(&bench);
     wait(|context| {
         loop {
@@ -34,9 +34,9 @@ fn a_copied_message_counts_once_before_and_after_its_original_is_freed<P: Place>
         }
     });
     // The copy is not on disk yet, so its original is not freed.
-    assert_eq!(bench.shard.log.stats().live_bytes, needed);
+    assert_eq!(bench.shard.ledger.log.stats().live_bytes, needed);
     bench.reclaim();
-    assert_eq!(bench.shard.log.stats().live_bytes, needed);
+    assert_eq!(bench.shard.ledger.log.stats().live_bytes, needed);
 }
 
 on_every_log!(a_copied_message_counts_once_before_and_after_its_original_is_freed);

@@ -96,7 +96,7 @@ fn receivers_that_release_99_of_100_never_fill_a_disk_whose_oldest_segments_are_
             if left == 0 {
                 break;
             }
-            let log = &bench.shard.log;
+            let log = &bench.shard.ledger.log;
             assert!(
                 request < 999_999,
                 "seed {seed}: {left} are left after {deliveries} deliveries; {:?}, {:?}",

@@ -158,7 +158,7 @@ impl Started {
         let Some(channel) = self.shard.facts.channels.get(&entry.id) else { return Vec::new() };
         let positions: Vec<_> =
             channel.state.messages().map(|(_, message)| message.stored.position).collect();
-        let read = positions.into_iter().map(|position| self.shard.log.fetched(position).unwrap());
+        let read = positions.into_iter().map(|position| self.shard.ledger.log.fetched(position).unwrap());
         let text = |bytes: Bytes| String::from_utf8(StoredMessage::of(&bytes).content.body.to_vec()).unwrap();
         read.map(text).collect()
     }

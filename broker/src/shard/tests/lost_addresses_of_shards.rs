@@ -59,7 +59,7 @@ fn contents_of(many: &many_shards::Many, entry: &ChannelEntry) -> BTreeSet<Strin
     let mut shard = many.shard(entry.id);
     let Some(channel) = shard.facts.channels.get(&entry.id) else { return BTreeSet::new() };
     let positions: Vec<_> = channel.state.messages().map(|(_, message)| message.stored.position).collect();
-    let read = positions.into_iter().map(|position| shard.log.fetched(position).unwrap());
+    let read = positions.into_iter().map(|position| shard.ledger.log.fetched(position).unwrap());
     read.map(|bytes| String::from_utf8(StoredMessage::of(&bytes).content.body.to_vec()).unwrap()).collect()
 }
 

@@ -220,7 +220,7 @@ impl Many {
         let mut context = Context::from_waker(Waker::noop());
         let (mut shard, gate) = (self.shards[shard].lock(), &self.syncs.0[shard]);
         // News of one may give the other something to do.
-        while shard.poll_commits(&mut context).is_ready() || !shard.log.is_at_rest(gate) {
+        while shard.poll_commits(&mut context).is_ready() || !shard.ledger.log.is_at_rest(gate) {
             std::thread::yield_now();
         }
     }
@@ -296,7 +296,7 @@ impl Many {
             if self
                 .shards
                 .iter()
-                .all(|shard| shard.lock().outgoing.is_empty() && !shard.lock().has_to_commit())
+                .all(|shard| shard.lock().outgoing.is_empty() && !shard.lock().ledger.has_to_commit())
             {
                 return;
             }
@@ -313,7 +313,8 @@ impl Many {
             while shard.poll_news(context).is_ready() {
                 shard.commit();
             }
-            let is_committed = !shard.has_to_commit() && shard.in_flight.is_empty() && shard.moves.is_empty();
+            let is_committed =
+                !shard.ledger.has_to_commit() && shard.ledger.is_idle() && shard.moves.is_empty();
             if is_committed { Poll::Ready(()) } else { Poll::Pending }
         });
     }

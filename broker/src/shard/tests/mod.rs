@@ -184,8 +184,8 @@ impl<P: Place> Bench<P> {
             while self.shard.poll_news(context).is_ready() {
                 self.shard.commit();
             }
-            let is_committed = self.shard.failed || !self.shard.has_to_commit();
-            if is_committed && self.shard.in_flight.is_empty() && self.shard.moves.is_empty() {
+            let is_committed = self.shard.has_failed() || !self.shard.ledger.has_to_commit();
+            if is_committed && self.shard.ledger.is_idle() && self.shard.moves.is_empty() {
                 Poll::Ready(())
             } else {
                 Poll::Pending

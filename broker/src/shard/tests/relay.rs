@@ -51,7 +51,7 @@ pub(super) fn rotate(many: &mut Many, channel: usize) {
         many.go_on_alone(shard);
     }
     many.reclaim(shard);
-    assert!(many.shards[shard].lock().log.stats().segments < 3, "the old segments are gone");
+    assert!(many.shards[shard].lock().ledger.log.stats().segments < 3, "the old segments are gone");
 }
 
 #[test]

@@ -170,12 +170,12 @@ fn a_restart_restores_every_channel<P: Place>() {
                 bench.commit();
                 let before = picture(&bench);
                 let keys = bench.shard.facts.keys.count();
-                let live = bench.shard.log.stats().live_bytes;
+                let live = bench.shard.ledger.log.stats().live_bytes;
                 bench = bench.restart();
                 settle_down(&mut bench);
                 prop_assert_eq!(picture(&bench), before);
                 prop_assert!(bench.shard.facts.keys.count() <= keys);
-                prop_assert_eq!(bench.shard.log.stats().live_bytes, live);
+                prop_assert_eq!(bench.shard.ledger.log.stats().live_bytes, live);
                 check_contents(&mut bench);
             } else {
                 do_one(&mut bench, &mut leases, operation);

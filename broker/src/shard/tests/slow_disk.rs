@@ -295,7 +295,7 @@ async fn a_segment_is_freed_when_pending_reads_of_it_have_finished() {
     let number = running.entries[0].id;
     let claim = cold.granted.claim();
     running.shard.with(|shard| shard.settle(number, claim)).unwrap().wait().await.unwrap();
-    let segments = || running.shard.with(|shard| shard.log.stats().segments);
+    let segments = || running.shard.with(|shard| shard.ledger.log.stats().segments);
     for _ in 0..20 {
         running.push(0, &"x".repeat(20_000)).wait().await.unwrap();
         let PullOutcome::Delivered(next) = running.pull(0) else { panic!("there is a message") };

@@ -174,7 +174,7 @@ fn the_segment_of_an_unreadable_message_is_freed_only_after_its_purge() {
         let mut bench = stored(60);
         let number = bench.entries[0].id;
         spoil(&bench.place.0, 2);
-        let segments = bench.shard.log.stats().segments;
+        let segments = bench.shard.ledger.log.stats().segments;
         for _ in 0..60 {
             let Some(delivery) = bench.pull(0, 60_000) else { break };
             let claim = delivery.granted.claim();
@@ -187,14 +187,14 @@ fn the_segment_of_an_unreadable_message_is_freed_only_after_its_purge() {
         bench.commit();
         reclaim_once(&mut bench);
         assert!(!bench.shard.has_failed());
-        assert_eq!(bench.shard.log.stats().segments, segments, "it is still needed");
+        assert_eq!(bench.shard.ledger.log.stats().segments, segments, "it is still needed");
         assert_eq!(dead(&bench).len(), 1);
         let entry = bench.entries[0].clone();
         let _ = bench.shard.purge(&entry, State::Dead).unwrap();
         bench.commit();
         bench.shard.reclaim.again_at = 0;
         reclaim_once(&mut bench);
-        assert!(bench.shard.log.stats().segments < segments, "it is not needed any more");
+        assert!(bench.shard.ledger.log.stats().segments < segments, "it is not needed any more");
     }
 }
 

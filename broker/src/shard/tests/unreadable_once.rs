@@ -241,7 +241,7 @@ fn pushed_again(bench: &mut Bench<Cold>, number: usize, fingerprint: u128) -> Re
 fn give_back(bench: &mut Bench<Cold>) {
     let (mut from, mut broken) = (Some(crate::log::Position::START), 0);
     while let Some(at) = from {
-        let scanned = wait(|context| bench.shard.log.poll_scan(at, None, 64 << 10, context)).unwrap();
+        let scanned = wait(|context| bench.shard.ledger.log.poll_scan(at, None, 64 << 10, context)).unwrap();
         (from, broken) = (scanned.next, broken + scanned.broken.len());
     }
     assert_eq!(broken, 1, "all others are copied");
@@ -356,10 +356,10 @@ fn a_purged_unreadable_message_is_reclaimed() {
         let entry = bench.entries[0].clone();
         let _ = bench.shard.purge(&entry, State::Dead).unwrap();
         bench.commit();
-        let before = bench.shard.log.stats().segments;
+        let before = bench.shard.ledger.log.stats().segments;
         reclaim_once(&mut bench);
         assert!(!bench.shard.has_failed(), "{way}");
-        assert!(bench.shard.log.stats().segments < before, "{way}: it is not needed any more");
+        assert!(bench.shard.ledger.log.stats().segments < before, "{way}: it is not needed any more");
         let again = pushed_again(&mut bench, BAD, 7).unwrap();
         assert_eq!((again.id, again.replayed), (ids[BAD], true), "{way}: its key is needed longer");
     }

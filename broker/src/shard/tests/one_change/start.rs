@@ -57,10 +57,10 @@ impl Broker {
                 while shard.poll_news(context).is_ready() {
                     shard.commit();
                 }
-                let is_committed = shard.failed || !shard.has_to_commit();
-                if is_committed && shard.in_flight.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+                let is_committed = shard.has_failed() || !shard.ledger.has_to_commit();
+                if is_committed && shard.ledger.is_idle() { Poll::Ready(()) } else { Poll::Pending }
             });
-            assert!(!shard.failed);
+            assert!(!shard.has_failed());
         }
     }
 

@@ -153,8 +153,8 @@ pub trait Log: Send + 'static {
     /// If a batch needs a sync, the log may return before that that the batch is written. Pending while no batch is in
     /// flight.
     ///
-    /// [`LogError::Fenced`] means that another owner has taken over the log. It contains no batch in flight that was
-    /// not returned as committed.
+    /// [`LogError::Fenced`] means that another owner has taken over the log. A batch that was not returned as committed
+    /// may or may not be in it, but none enters it any more.
     fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(BatchNumber, Result<Sync, LogError>)>;
 
     /// Whether written bytes exist that no commit under way will sync.

@@ -3,9 +3,9 @@
 /// The position of a record: 96 bits whose meaning is private to the log, ordered like the log.
 ///
 /// The log on disk stores the use of a segment, the offset in it and the record's length. A log that is a stream of
-/// batches has room for the batch's number (48 bits: 8,000 batches a second for a thousand years), the offset in the
-/// batch and the length (24 bits each). All logs share this type, because a million messages hold one position each,
-/// and their holders (channels, keys) must not depend on the kind of log.
+/// batches, each in parts of 256 KiB, has room for the number of a part (48 bits: 8,000 a second for a thousand years),
+/// the offset in it (18 bits) and the length (30 bits: 1 GiB). All logs share this type, because a million messages hold
+/// one position each, and their holders (channels, keys) must not depend on the kind of log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position([u32; 3]);
 

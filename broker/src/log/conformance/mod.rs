@@ -14,6 +14,11 @@ use super::Log;
 pub(crate) trait Subject: Default {
     type Log: Log;
 
+    /// A subject whose log takes records of at least 17 MiB.
+    fn for_long_records() -> Self {
+        Self::default()
+    }
+
     /// Opens the log after its previous owner is gone, or for the first time.
     fn open(&mut self) -> Self::Log;
 
@@ -41,6 +46,8 @@ macro_rules! conform {
             freed_records_are_gone_and_copied_ones_stay
             a_part_is_freed_as_a_whole
             a_superseded_owner_commits_nothing
+            a_superseded_owner_loses_nothing_committed_and_adds_nothing
+            a_message_of_16_mib_is_read_and_replayed
             after_a_failed_batch_nothing_is_committed
             nothing_committed_is_lost_and_nothing_settled_comes_back
         );

@@ -1,7 +1,10 @@
 //! A minimal owner of a log, a small version of the channels: it pushes and settles messages, and copies them when
 //! their part of the log is freed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    task::{Context, Poll, Waker},
+};
 
 use super::{BlockingLog, wait};
 use crate::log::{
@@ -92,6 +95,22 @@ impl<L: Log> Owner<L> {
     pub(super) fn begin(&mut self) -> BatchNumber {
         self.in_flight += 1;
         self.log.commit(Sync::Now)
+    }
+
+    /// The next batch in flight that is committed or failed, if a single poll returns one.
+    pub(super) fn poll_outcome(&mut self) -> Option<(BatchNumber, Result<(), LogError>)> {
+        match self.log.poll_commit(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready((number, Ok(Sync::Later))) => {
+                assert!(self.written.insert(number), "returned once");
+                None
+            }
+            Poll::Ready((number, outcome)) => Some((self.ended(number), outcome.map(drop))),
+            Poll::Pending => None,
+        }
+    }
+
+    pub(super) fn has_batches_in_flight(&self) -> bool {
+        self.in_flight > 0
     }
 
     /// Waits for the next batch in flight that is committed or failed.

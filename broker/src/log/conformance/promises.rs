@@ -8,7 +8,9 @@ use std::{
 use proptest::prelude::*;
 
 use super::{BlockingLog, Subject, owner::Owner};
-use crate::log::{Log, LogError, Position, Scanned};
+use crate::log::{
+    BatchNumber, ChannelId, EncodedTarget, Log, LogError, Position, Purpose, Record, Scanned, Sync,
+};
 
 fn opened<S: Subject>() -> (S, Owner<S::Log>) {
     let mut subject = S::default();
@@ -175,6 +177,82 @@ pub(crate) fn a_superseded_owner_commits_nothing<S: Subject>() {
     let mut owner = reopened(&mut subject, second);
     assert!(owner.messages.keys().copied().eq([1, 2]));
     owner.check();
+}
+
+/// What became of the batches that ended as fenced.
+#[derive(Debug, Default)]
+pub(super) struct FencedBatches {
+    pub(super) in_log: usize,
+    pub(super) lost: usize,
+}
+
+/// Supersedes owners that have batches in flight, some of which have arrived. Nothing if an owner cannot be superseded.
+pub(super) fn supersede_with_batches_in_flight<S: Subject>() -> Option<FencedBatches> {
+    let (mut subject, mut first) = opened::<S>();
+    let mut fenced = FencedBatches::default();
+    for polls in 0..100 {
+        let mut in_flight = Vec::new();
+        while first.log.takes_batch() {
+            let sequence = first.push().unwrap();
+            in_flight.push((first.begin(), sequence));
+        }
+        let mut committed: BTreeSet<_> = (0..polls).filter_map(|_| first.poll_outcome()).map(told).collect();
+        let mut second = Owner::new(subject.open_beside()?);
+        let inherited: BTreeSet<u64> = second.messages.keys().copied().collect();
+        while first.has_batches_in_flight() {
+            match first.next_outcome() {
+                (_, Err(LogError::Fenced)) => {}
+                outcome => drop(committed.insert(told(outcome))),
+            }
+        }
+        let is_there = |(_, sequence): &(_, u64)| inherited.contains(sequence);
+        assert!(in_flight.is_sorted_by_key(|batch| !is_there(batch)), "a batch is missing between others");
+        for batch in &in_flight {
+            match (committed.contains(&batch.0), is_there(batch)) {
+                (true, is_there) => assert!(is_there, "a committed batch is lost"),
+                (false, true) => fenced.in_log += 1,
+                (false, false) => fenced.lost += 1,
+            }
+        }
+        let pushed = second.push().unwrap();
+        second.commit();
+        drop(first);
+        first = reopened(&mut subject, second);
+        let expected: BTreeSet<u64> = inherited.into_iter().chain([pushed]).collect();
+        assert!(first.messages.keys().eq(&expected), "a batch came after the next owner");
+        first.check();
+    }
+    Some(fenced)
+}
+
+/// The number of a committed batch.
+fn told((number, outcome): (BatchNumber, Result<(), LogError>)) -> BatchNumber {
+    outcome.unwrap();
+    number
+}
+
+pub(crate) fn a_superseded_owner_loses_nothing_committed_and_adds_nothing<S: Subject>() {
+    let _ = supersede_with_batches_in_flight::<S>();
+}
+
+pub(crate) fn a_message_of_16_mib_is_read_and_replayed<S: Subject>() {
+    let mut subject = S::for_long_records();
+    let body: Vec<u8> = (0..16 << 20).map(|byte: u32| (byte % 251) as u8).collect();
+    let target = EncodedTarget::of(ChannelId(1), 1);
+    let message = target.message(&body);
+    let mut log = subject.open();
+    let position = log.append(&message, Purpose::Store).unwrap();
+    let is_whole = |bytes: &[u8]| Record::decode(bytes).unwrap() == message;
+    assert!(is_whole(&log.fetched(position).unwrap()), "in the open batch");
+    log.committed(Sync::Now).unwrap();
+    assert!(is_whole(&log.fetched(position).unwrap()), "committed");
+    drop(log);
+    let mut log = subject.open();
+    let mut found = Vec::new();
+    log.replayed(|position, head| found.push((position, head.content_bytes))).unwrap();
+    let [(position, bytes)] = found[..] else { panic!("{found:?}") };
+    assert_eq!(bytes, body.len());
+    assert!(is_whole(&log.fetched(position).unwrap()), "replayed");
 }
 
 pub(crate) fn after_a_failed_batch_nothing_is_committed<S: Subject>() {

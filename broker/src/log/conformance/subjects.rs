@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::{Subject, conform};
+use super::{Subject, conform, promises::supersede_with_batches_in_flight};
 use crate::{
     data_folder::{DataFolder, DataFolderError},
     log::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Small, so that a test uses many segments.
-const OPTIONS: Options = Options { segment_bytes: 64 << 10 };
+const SEGMENT_BYTES: u64 = 64 << 10;
 
 /// The log in memory, whose batches arrive late and are answered in any order.
 #[derive(Default)]
@@ -41,6 +41,7 @@ struct OnDisk {
     disk: Simulated,
     place: TempDir,
     lock: Option<DataFolder>,
+    segment_bytes: u64,
 }
 
 impl OnDisk {
@@ -51,18 +52,27 @@ impl OnDisk {
 
 impl Default for OnDisk {
     fn default() -> Self {
-        Self { disk: Simulated::default(), place: TempDir::new().unwrap(), lock: None }
+        Self {
+            disk: Simulated::default(),
+            place: TempDir::new().unwrap(),
+            lock: None,
+            segment_bytes: SEGMENT_BYTES,
+        }
     }
 }
 
 impl Subject for OnDisk {
     type Log = DiskLog<Simulated>;
 
+    fn for_long_records() -> Self {
+        Self { segment_bytes: 32 << 20, ..Self::default() }
+    }
+
     fn open(&mut self) -> DiskLog<Simulated> {
         self.lock = None;
         self.lock = Some(self.lock().unwrap());
         self.disk = self.disk.after_kill();
-        DiskLog::open_in(self.disk.clone(), OPTIONS).unwrap()
+        DiskLog::open_in(self.disk.clone(), Options { segment_bytes: self.segment_bytes }).unwrap()
     }
 
     fn open_beside(&mut self) -> Option<DiskLog<Simulated>> {
@@ -78,6 +88,12 @@ impl Subject for OnDisk {
 mod memory {
     use super::*;
     conform!(InMemory);
+
+    #[test]
+    fn a_batch_that_ends_as_fenced_may_or_may_not_be_in_the_log() {
+        let fenced = supersede_with_batches_in_flight::<InMemory>().unwrap();
+        assert!(fenced.in_log > 0 && fenced.lost > 0, "{fenced:?}");
+    }
 }
 
 mod disk {

@@ -11,14 +11,14 @@ fn answer_of(ticket: &Ticket) -> Option<Result<(), StoreFailed>> {
     }
 }
 
-/// Pushes, each in a batch of its own, all in flight at once.
+/// Pushes, each in a batch of its own, all in flight at once; fewer if the log fails meanwhile.
 fn in_flight(bench: &mut Bench<Stream>, count: usize) -> Vec<Ticket> {
-    let mut push = |number: usize| {
-        let pushed = bench.push(&[0], message(&number.to_string())).unwrap();
+    let push = |number: usize| {
+        let pushed = bench.push(&[0], message(&number.to_string())).ok()?;
         bench.shard.commit();
-        pushed.ticket
+        Some(pushed.ticket)
     };
-    (0..count).map(&mut push).collect()
+    (0..count).map_while(push).collect()
 }
 
 #[test]
@@ -26,6 +26,7 @@ fn answers_are_released_in_the_order_of_their_batches_even_if_later_batches_comm
     let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
     for _ in 0..20 {
         let tickets = in_flight(&mut bench, 6);
+        assert_eq!(tickets.len(), 6);
         wait(|context| {
             let _ = bench.shard.poll_commits(context);
             let answered = tickets.iter().map(|ticket| answer_of(ticket).is_some());

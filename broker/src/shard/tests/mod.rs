@@ -160,8 +160,13 @@ impl<P: Place> Bench<P> {
         Self { shard, source, store, entries, place, folder, _data }
     }
 
-    fn push(&mut self, channels: &[usize], push: Push) -> Result<Pushed, PushRefusal> {
+    /// Pushes, once the records of the key are read.
+    fn push(&mut self, channels: &[usize], mut push: Push) -> Result<Pushed, PushRefusal> {
         let entries: Vec<_> = channels.iter().map(|index| self.entries[*index].clone()).collect();
+        while let Some((position, mut coming)) = self.shard.unread_key_record(&push)? {
+            let came = wait(|context| Pin::new(&mut coming).poll(context)).unwrap();
+            push.key_records.push((position, self.shard.finish_key_read(position, came)?));
+        }
         self.shard.push(&entries, push, None)
     }
 

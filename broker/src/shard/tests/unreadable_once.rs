@@ -231,10 +231,6 @@ fn push_again(bench: &mut Bench<Cold>) {
 fn pushed_again(bench: &mut Bench<Cold>, number: usize, fingerprint: u128) -> Result<Pushed, PushRefusal> {
     let mut push = keyed(number);
     push.key.as_mut().unwrap().fingerprint = fingerprint;
-    while let Some((position, mut coming)) = bench.shard.unread_key_record(&push).unwrap() {
-        let came = wait(|context| Pin::new(&mut coming).poll(context)).unwrap();
-        push.key_records.push((position, bench.shard.finish_key_read(position, came).unwrap()));
-    }
     bench.push(&[0], push)
 }
 

@@ -179,7 +179,7 @@ pub(crate) fn a_superseded_owner_commits_nothing<S: Subject>() {
     owner.check();
 }
 
-/// What became of the batches that ended as fenced.
+/// The number of batches that ended as fenced.
 #[derive(Debug, Default)]
 pub(super) struct FencedBatches {
     pub(super) in_log: usize,

@@ -125,7 +125,7 @@ impl MemoryLog {
     fn send(&mut self) {
         let mut unknown = self.in_flight.iter().flat_map(Request::unknown);
         let Some(oldest) = unknown.next() else { return };
-        // The window is a span: what is known of later parts does not widen it.
+        // The window is a span: stored parts behind the oldest unknown one do not widen it.
         let others: Vec<u64> = unknown.take_while(|sequence| *sequence < oldest + WINDOW).collect();
         let chance = self.stream.chance(2 + 2 * others.len() as u64) as usize;
         let sequence = others.get(chance).copied().unwrap_or(oldest);

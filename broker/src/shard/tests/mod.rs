@@ -20,6 +20,7 @@ mod restart;
 mod shares;
 mod slow_disk;
 mod smaller_segments;
+mod takeover;
 mod time_over_restarts;
 mod turns;
 mod unreadable;

@@ -207,3 +207,19 @@ fn frames_in_a_body_are_not_mistaken_for_frames_of_a_segment_without_a_head() {
     let found = found_sequences(&inspection);
     assert!(found.is_sorted(), "each message once, in order: {found:?}");
 }
+
+#[test]
+fn a_torn_index_is_no_damage_wherever_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path());
+    let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+    let index =
+        files.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "idx")).unwrap();
+    let whole = fs::read(&index).unwrap();
+    for end in [0, 1, 95, 96, whole.len() - 1] {
+        fs::write(&index, &whole[..end]).unwrap();
+        let inspection = inspect(folder.path(), 0).unwrap();
+        assert_eq!(inspection.damage(), [], "it ends after {end} bytes");
+        assert_eq!(found_sequences(&inspection).len(), MESSAGES as usize, "it ends after {end} bytes");
+    }
+}

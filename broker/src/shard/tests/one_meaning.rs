@@ -290,7 +290,7 @@ fn compare_keys(
         let is_known = !live.facts.keys.candidates(hash, now).is_empty();
         // The table rounds up to seconds.
         let may_be_known = remembered.is_some_and(|expires_at| expires_at + 1000 > now);
-        // The keys of a deleted channel stay until they are compacted, and nobody asks for them.
+        // The live shard keeps the keys of a deleted channel until their part of the log is freed; a replay drops them.
         let is_closed = live.facts.closed.contains_key(&first);
         assert!(is_known || remembered.is_none_or(|expires_at| expires_at <= now), "key {key} is forgotten");
         assert!(!is_known || may_be_known || is_closed, "key {key} is not in the log");
